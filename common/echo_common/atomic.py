@@ -1,0 +1,79 @@
+"""Writing files so that a reader never sees half of one, and a power cut loses none.
+
+The order is the one that survives a crash: write a temporary file in the
+target's own directory, fsync it, rename it over the target, fsync the
+directory (a rename across file systems would be a copy).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+def fsync_path(path: Path) -> None:
+    """Flush a file or a directory to the disk.
+
+    Raises
+    ------
+    OSError
+        If the path cannot be opened or flushed.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that becomes `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The target; its directory must exist. A file already there stays
+        untouched until the new one is complete on the disk.
+
+    Yields
+    ------
+    BinaryIO
+        The temporary file. It is removed when the block raises.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; what we leave should follow the user's umask.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_path(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the content of `path` in one step; see `atomic_writer`."""
+    with atomic_writer(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace the content of `path` in one step, as UTF-8; see `atomic_writer`."""
+    write_bytes(path, content.encode())
+
+
+def _umask() -> int:
+    # The umask can only be read by setting it; commands here write from one thread.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,44 @@
+"""A progress bar where someone is looking, and a line every few per cent where not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Progress = Callable[[Iterable[Item], int, str], Iterator[Item]]
+"""Wraps an iterable of known length and a label, and yields its items unchanged."""
+
+LINE_EVERY = 0.05
+"""Share of the work between two lines of a log that is not a terminal."""
+
+
+def show(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
+    """Yield `items`, reporting on stderr how many of `total` have been done.
+
+    Parameters
+    ----------
+    items : iterable
+        The work, passed through unchanged.
+    total : int
+        How many items will come.
+    label : str
+        What is being done, in a word or two.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=label, file=sys.stderr, leave=False)
+        return
+    next_line = LINE_EVERY * total
+    for done, item in enumerate(items, start=1):
+        yield item
+        if done >= next_line or done == total:
+            print(f"{label}: {done} of {total} ({100 * done // total} %)", file=sys.stderr)
+            next_line = done + LINE_EVERY * total
+
+
+def silent(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
+    """Yield `items` and say nothing; for callers of the library."""
+    yield from items

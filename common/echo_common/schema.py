@@ -1,0 +1,78 @@
+"""The store's schema `echo-store/1`: names, codes and paths that both sides agree on.
+
+`cache/README.md` describes the same for readers in other languages; a change
+here is a change there, and of the schema's number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+SCHEMA = "echo-store/1"
+
+METHODS = ("chords", "convexhull", "centroid", "simplesort")
+"""How traced points become one polygon; the first is taken where a store holds several."""
+
+IDENTITIES = ("anatomical", "angle", "uniform")
+"""How landmarks are chosen; the first is taken where a store holds several."""
+
+FALLOFFS = ("gaussian", "euclidean")
+"""How a heatmap fades from its landmark."""
+
+PHASES = ("ED", "ES", "unknown")
+"""Codes of `index/phase`: end-diastole, end-systole, not told by the tracings."""
+
+SPLITS = ("TRAIN", "VAL", "TEST")
+"""Codes of `index/split`, and the names in FileList.csv."""
+
+STATUSES = ("ok", "missing", "refused", "unreadable", "beyond-end", "wrong-size")
+"""Codes of `index/status`; a row whose status is not 0 is zero-filled and skipped."""
+
+HEATMAP_SCALE = 1 / 255
+"""A stored heatmap times this is in [0, 1]."""
+
+FRAMES = "frames"
+STATUS = "index/status"
+LONG_AXIS = "tracing/long_axis"
+CONTOUR = "tracing/contour"
+
+MANIFEST = "manifest.json"
+"""The file beside each array's metadata that makes the array count."""
+
+
+def mask_path(method: str) -> str:
+    """Path of the mask array of a method."""
+    return f"masks/{method}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LandmarkSet:
+    """Which landmarks: on which contour, chosen how, and how many.
+
+    Attributes
+    ----------
+    method : str
+        One of `METHODS`.
+    identity : str
+        One of `IDENTITIES`.
+    count : int
+        Number of landmarks, at least 3.
+    """
+
+    method: str
+    identity: str
+    count: int
+
+    @property
+    def group(self) -> str:
+        """Path of the set's group."""
+        return f"landmarks/{self.method}/{self.identity}-{self.count}"
+
+    @property
+    def points(self) -> str:
+        """Path of the set's points, float32 (frame, landmark, xy)."""
+        return f"{self.group}/points"
+
+    def heatmap(self, falloff: str) -> str:
+        """Path of the set's heatmaps, uint8 (frame, landmark, y, x)."""
+        return f"{self.group}/{falloff}"

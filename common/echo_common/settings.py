@@ -1,0 +1,194 @@
+"""Settings as frozen dataclasses, and the click options that are made from them.
+
+A setting is declared once, as a field made by `setting`; from it come the
+command-line option, the environment variable and the key of a TOML file. The
+precedence is click's own: option, environment, `--config FILE.toml`, default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import tomli_w
+
+Settings = TypeVar("Settings")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    option: str | None = None,
+) -> Any:
+    """Declare a field of a settings dataclass, with what its option needs.
+
+    Parameters
+    ----------
+    default : Any
+        The value where nothing else sets it.
+    help : str
+        One sentence for ``--help``.
+    choices : sequence of str, optional
+        The only values allowed; of a tuple field, of each of its items.
+    minimum, maximum : float, optional
+        Inclusive bounds; of a tuple field, of each of its items.
+    option : str, optional
+        The option's name where it is not the field's, such as ``--method``.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "option": option,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class CommaList(click.ParamType):
+    """Several values in one option, such as ``--landmarks 3,7,11``; order kept, no doubles."""
+
+    name = "list"
+
+    def __init__(self, item: click.ParamType) -> None:
+        self.item = item
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the items' own form, repeated."""
+        inner = self.item.get_metavar(param, ctx) or self.item.name.upper()
+        return f"{inner}[,…]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """Split at commas and convert each part; a TOML list comes through as it is."""
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        parts = [part.strip() if isinstance(part, str) else part for part in parts]
+        if not parts or "" in parts:
+            self.fail(f"{value!r} has an empty item", param, ctx)
+        return tuple(dict.fromkeys(self.item.convert(part, param, ctx) for part in parts))
+
+
+def click_options(cls: type, only: Sequence[str] | None = None) -> Callable[[Command], Command]:
+    """Make a decorator that adds one option for each setting of `cls`, and ``--config``.
+
+    The environment variable of a setting is ``ECHO_`` and its option's name in
+    capitals: ``ECHO_STORE`` for ``--store``.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose fields were made by `setting`.
+    only : sequence of str, optional
+        The fields to offer; all by default.
+    """
+
+    def decorate(command: Command) -> Command:
+        hints = typing.get_type_hints(cls)
+        for field in reversed(dataclasses.fields(cls)):
+            if only is None or field.name in only:
+                command = _option(field, hints[field.name])(command)
+        return click.option(
+            "--config",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=_load_config,
+            help="TOML file of settings; an option or an environment variable wins over it.",
+        )(command)
+
+    return decorate
+
+
+def to_toml(settings: Any) -> str:
+    """Write settings as TOML that ``--config`` reads back to the same settings.
+
+    A setting that is None has no key: TOML has no null, and leaving it out
+    says the same.
+    """
+    table = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value is not None:
+            table[_option_name(field).replace("-", "_")] = _plain(value)
+    return tomli_w.dumps(table)
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Command]:
+    name = _option_name(field)
+    flags = f"--{name}/--no-{name}" if hint is bool else f"--{name}"
+    kind = None if hint is bool else _param_type(field, hint)
+    default = field.default
+    if isinstance(default, tuple):
+        default = ",".join(str(item) for item in default)
+    return click.option(
+        flags,
+        field.name,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        envvar="ECHO_" + name.upper().replace("-", "_"),
+        help=field.metadata["help"],
+    )
+
+
+def _option_name(field: dataclasses.Field[Any]) -> str:
+    return field.metadata["option"] or field.name.replace("_", "-")
+
+
+def _param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
+    if typing.get_origin(hint) is tuple:
+        return CommaList(_param_type(field, typing.get_args(hint)[0]))
+    meta = field.metadata
+    if meta["choices"] is not None:
+        return click.Choice(list(meta["choices"]))
+    if hint is int:
+        return click.IntRange(min=meta["minimum"], max=meta["maximum"])
+    if hint is float:
+        return click.FloatRange(min=meta["minimum"], max=meta["maximum"])
+    if hint is Path:
+        return click.Path(path_type=Path)
+    return click.STRING
+
+
+def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    if value is None:
+        return
+    try:
+        table = tomllib.loads(value.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{value} is not TOML: {error}") from error
+    by_key = {
+        option.lstrip("-").replace("-", "_"): parameter.name
+        for parameter in ctx.command.params
+        for option in parameter.opts
+    }
+    unknown = sorted(key for key in table if key.replace("-", "_") not in by_key)
+    if unknown:
+        known = ", ".join(sorted(key for key in by_key if key not in ("config", "help")))
+        raise click.BadParameter(
+            f"{value} has settings that {ctx.info_name} does not know: "
+            f"{', '.join(unknown)}; it knows {known}"
+        )
+    ctx.default_map = {by_key[key.replace("-", "_")]: item for key, item in table.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
