@@ -27,11 +27,10 @@ def run_command(command: click.Command, **context: Any) -> None:
     """
     try:
         outcome = command.main(standalone_mode=False, **context)
-    except click.exceptions.Abort:
-        _end("interrupted", INTERRUPTED)
-    except KeyboardInterrupt as stop:
-        # Whoever caught it first may say what is safe and how to go on.
-        _end(f"interrupted: {stop}" if str(stop) else "interrupted", INTERRUPTED)
+    except click.exceptions.Abort as abort:
+        # click turns Ctrl-C into this; whoever caught it first may have said how to go on.
+        said = str(abort.__cause__ or "")
+        _end(f"interrupted: {said}" if said else "interrupted", INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

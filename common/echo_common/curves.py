@@ -42,7 +42,8 @@ def angular_order(points: npt.ArrayLike) -> np.ndarray:
         Clockwise on the screen (y is down) from the image's left; points of
         the same angle keep their order.
     """
-    offsets = np.asarray(points, dtype=np.float64) - np.mean(points, axis=0)
+    values = np.asarray(points, dtype=np.float64)
+    offsets = values - values.mean(axis=0)
     return np.argsort(np.arctan2(offsets[:, 1], offsets[:, 0]), kind="stable")
 
 

@@ -58,7 +58,7 @@ def rasterise(contour: npt.ArrayLike, shape: tuple[int, int], method: str) -> np
         return mask
     pixels = np.rint(np.clip(points, -PIXEL_LIMIT, PIXEL_LIMIT)).astype(np.int32)
     if method == "chords":
-        rows, columns = draw_polygon(pixels[:, 1], pixels[:, 0], shape)
+        rows, columns = draw_polygon(pixels[:, 1], pixels[:, 0], shape)  # type: ignore[no-untyped-call]
         mask[rows, columns] = 1
     else:
         cv2.fillPoly(mask, [pixels], (1,))

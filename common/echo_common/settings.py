@@ -56,12 +56,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-class CommaList(click.ParamType):
+class CommaList(click.ParamType[Any]):
     """Several values in one option, such as ``--landmarks 3,7,11``; order kept, no doubles."""
 
     name = "list"
 
-    def __init__(self, item: click.ParamType) -> None:
+    def __init__(self, item: click.ParamType[Any]) -> None:
         self.item = item
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
@@ -147,7 +147,7 @@ def _option_name(field: dataclasses.Field[Any]) -> str:
     return field.metadata["option"] or field.name.replace("_", "-")
 
 
-def _param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType:
+def _param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
     if typing.get_origin(hint) is tuple:

@@ -43,6 +43,8 @@ class Manifest:
         ``{"bytes": int, "sha256": hex}`` by chunk file, relative to the array.
     notes : dict
         What the stage found, such as the rows it could not read and why.
+    versions : dict
+        Version of each package that had a hand in the pixels, by name.
     """
 
     stage: str
@@ -51,6 +53,7 @@ class Manifest:
     inputs: dict[str, str]
     chunks: dict[str, dict[str, Any]]
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """Write the manifest; the same manifest always gives the same bytes."""
@@ -148,8 +151,8 @@ class EchoStore:
             return np.asarray(node[...])
         except (ValueError, RuntimeError, OSError) as error:
             raise StoreDamagedError(
-                f"{self.path}: a chunk of {array} does not read back ({error}); run echo-prep "
-                "build with --remake to make the array again"
+                f"{self.path}: a chunk of {array} does not read back ({error}); run the "
+                "same echo-prep build again to make it anew"
             ) from error
 
     def methods(self) -> list[str]:
@@ -209,5 +212,5 @@ class EchoStore:
                 state = "is missing" if size is None else f"has {size} bytes"
                 raise StoreDamagedError(
                     f"{self.path}: chunk {name} of {array} {state}, and the manifest says "
-                    f"{chunk['bytes']}; run echo-prep build with --remake to make it again"
+                    f"{chunk['bytes']} bytes; run the same echo-prep build again to make it anew"
                 )

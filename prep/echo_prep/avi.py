@@ -1,0 +1,197 @@
+"""Where each frame of an AVI file stands, without decoding any.
+
+A Motion-JPEG frame is a JPEG file of its own, so a traced frame can be read
+with one seek. Only the container has to be understood, and it is somebody
+else's file: every size in it may be false, and it may end anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import struct
+
+MOTION_JPEG = frozenset({b"MJPG", b"mjpg", b"AVRn", b"dmb1"})
+"""Codes of codecs whose chunks are whole JPEG files."""
+
+MAX_HEADERS = 4096
+"""Chunks looked at beside the frames; a real file has about ten."""
+
+_INDEX_ENTRY = struct.Struct("<4sIII")
+
+
+class AviError(ValueError):
+    """The file is not an AVI file, or is damaged before its first frame."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AviIndex:
+    """The video stream of an AVI file.
+
+    Attributes
+    ----------
+    codec : bytes
+        Four-character code of the codec.
+    shape : tuple of int
+        (height, width) in pixels, as the header says.
+    frames : tuple of (int, int)
+        Offset and size in bytes of each frame that the file holds whole. A
+        size of 0 is a dropped frame: the one before it is shown again.
+    cut : bool
+        Whether the file ends before its frames do.
+    """
+
+    codec: bytes
+    shape: tuple[int, int]
+    frames: tuple[tuple[int, int], ...]
+    cut: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chunk:
+    tag: bytes
+    start: int
+    size: int
+
+    @property
+    def after(self) -> int:
+        # Chunks are padded to an even size.
+        return self.start + self.size + self.size % 2
+
+
+def read_index(handle: int) -> AviIndex:
+    """Find the frames of an open AVI file.
+
+    The file's own index is used where each entry agrees with the chunk that
+    it points to (first and last are looked at here, the one that is wanted by
+    `read_frame_bytes`); else the chunks are walked one by one.
+
+    Parameters
+    ----------
+    handle : int
+        A file descriptor; only `os.pread` is used on it.
+
+    Raises
+    ------
+    AviError
+        If the file is no AVI file or has no video stream.
+    """
+    end = os.fstat(handle).st_size
+    head = os.pread(handle, 12, 0)
+    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"AVI ":
+        raise AviError("the file is empty" if end == 0 else "the file is not an AVI file")
+    stream: tuple[int, bytes, tuple[int, int]] | None = None
+    movie: _Chunk | None = None
+    table = b""
+    for chunk in _chunks(handle, 12, end):
+        if chunk.tag == b"LIST":
+            kind = os.pread(handle, 4, chunk.start)
+            if kind == b"hdrl":
+                stream = _video_stream(handle, chunk, end)
+            elif kind == b"movi" and movie is None:
+                movie = chunk
+        elif chunk.tag == b"idx1":
+            table = os.pread(handle, min(chunk.size, end - chunk.start), chunk.start)
+    if stream is None:
+        raise AviError("the file has no video stream: its header is damaged or cut short")
+    number, codec, shape = stream
+    if movie is None:
+        return AviIndex(codec=codec, shape=shape, frames=(), cut=True)
+    tags = frozenset({b"%02ddc" % number, b"%02ddb" % number})
+    frames = _frames_from_table(handle, table, movie, tags, end)
+    if frames is None:
+        frames = _frames_by_walking(handle, movie, tags, end)
+    return AviIndex(codec=codec, shape=shape, frames=frames, cut=movie.start + movie.size > end)
+
+
+def read_frame_bytes(handle: int, index: AviIndex, number: int) -> bytes:
+    """Read one frame's chunk, which must be a whole JPEG file.
+
+    Raises
+    ------
+    AviError
+        If the chunk does not begin and end as a JPEG file does.
+    """
+    offset, size = index.frames[number]
+    content = os.pread(handle, size, offset)
+    # Some writers fill a chunk up with zeros.
+    if content[:2] != b"\xff\xd8" or content.rstrip(b"\0")[-2:] != b"\xff\xd9":
+        raise AviError(f"frame {number} is damaged: it is not a whole JPEG image")
+    return content
+
+
+def _chunks(handle: int, start: int, end: int) -> list[_Chunk]:
+    found: list[_Chunk] = []
+    while start + 8 <= end and len(found) < MAX_HEADERS:
+        header = os.pread(handle, 8, start)
+        chunk = _Chunk(header[:4], start + 8, int.from_bytes(header[4:], "little"))
+        found.append(chunk)
+        start = chunk.after
+    return found
+
+
+def _video_stream(
+    handle: int, header: _Chunk, end: int
+) -> tuple[int, bytes, tuple[int, int]] | None:
+    number = 0
+    for chunk in _chunks(handle, header.start + 4, min(end, header.after)):
+        if chunk.tag != b"LIST" or os.pread(handle, 4, chunk.start) != b"strl":
+            continue
+        parts = {
+            part.tag: os.pread(handle, min(part.size, 64), part.start)
+            for part in _chunks(handle, chunk.start + 4, min(end, chunk.after))
+        }
+        form = parts.get(b"strf", b"")
+        if parts.get(b"strh", b"")[:4] == b"vids" and len(form) >= 20:
+            width, height = struct.unpack_from("<ii", form, 4)
+            # A negative height means rows from the top down.
+            return number, form[16:20], (abs(height), width)
+        number += 1
+    return None
+
+
+def _frames_from_table(
+    handle: int, table: bytes, movie: _Chunk, tags: frozenset[bytes], end: int
+) -> tuple[tuple[int, int], ...] | None:
+    whole = len(table) - len(table) % _INDEX_ENTRY.size
+    entries = [
+        (tag, offset, size)
+        for tag, _, offset, size in _INDEX_ENTRY.iter_unpack(table[:whole])
+        if tag in tags
+    ]
+    # Offsets count from the word "movi", or, from some writers, from the file's beginning.
+    for base in (movie.start, 0):
+        if entries and all(
+            _agrees(handle, base, entry, end) for entry in (entries[0], entries[-1])
+        ):
+            frames = tuple((base + offset + 8, size) for _, offset, size in entries)
+            inside = all(start + size <= end for start, size in frames)
+            return frames if inside else None
+    return None
+
+
+def _agrees(handle: int, base: int, entry: tuple[bytes, int, int], end: int) -> bool:
+    tag, offset, size = entry
+    if base + offset + 8 + size > end:
+        return False
+    return os.pread(handle, 8, base + offset) == tag + size.to_bytes(4, "little")
+
+
+def _frames_by_walking(
+    handle: int, movie: _Chunk, tags: frozenset[bytes], end: int
+) -> tuple[tuple[int, int], ...]:
+    frames = []
+    start, stop = movie.start + 4, min(end, movie.start + movie.size)
+    while start + 8 <= stop:
+        header = os.pread(handle, 8, start)
+        size = int.from_bytes(header[4:], "little")
+        if header[:4] == b"LIST":
+            # Frames may be grouped in lists named "rec "; step into them.
+            start += 12
+            continue
+        if start + 8 + size > end:
+            break
+        if header[:4] in tags:
+            frames.append((start + 8, size))
+        start += 8 + size + size % 2
+    return tuple(frames)

@@ -1,0 +1,163 @@
+"""Making one chunk of rows: all that is missing of it, in one worker, in one pass.
+
+A chunk is written into the build's work folder, flushed to the disk, and then
+recorded with its digest. A chunk without its record does not count, so a build
+that is killed anywhere goes on from the records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from echo_common import schema
+from echo_common.raster import rasterise
+
+from echo_prep.frames import file_size, prepare_process, read_frames
+from echo_prep.heatmaps import HeatmapSettings, border_band, draw_heatmaps
+from echo_prep.landmarks import choose_landmarks
+from echo_prep.polygons import polygon
+from echo_prep.stages import Stage, landmark_set
+from echo_prep.work import WorkFolder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChunkTask:
+    """What a worker needs to make its chunk; small, as it is sent to another process.
+
+    Attributes
+    ----------
+    number : int
+        Which chunk of rows.
+    start : int
+        Its first row.
+    stages : tuple of Stage
+        The stages that lack this chunk.
+    work : Path
+        The build's work folder.
+    videos : Path
+        The data set's folder of videos.
+    video, frame, long_axis, contour : ndarray
+        The plan's rows of this chunk.
+    shape : tuple of int
+        (height, width) of every frame.
+    """
+
+    number: int
+    start: int
+    stages: tuple[Stage, ...]
+    work: Path
+    videos: Path
+    video: np.ndarray
+    frame: np.ndarray
+    long_axis: np.ndarray
+    contour: np.ndarray
+    shape: tuple[int, int]
+
+
+def make_chunk(task: ChunkTask) -> int:
+    """Make, write and record a chunk of every stage of the task.
+
+    Safe to run twice, and in any process: what it writes depends on the task
+    alone.
+
+    Returns
+    -------
+    rows : int
+        Number of rows done.
+    """
+    prepare_process()
+    work = WorkFolder(task.work)
+    maker = _Maker(task)
+    for stage in task.stages:
+        contents, notes = maker.make(stage)
+        for array in stage.arrays:
+            stop = task.start + len(task.frame)
+            name = work.write_rows(array.path, task.start, stop, contents[array.path])
+            # What was found on the way stands once, with the stage's first array.
+            work.record(
+                stage, array.path, task.number, name, notes if array is stage.arrays[0] else {}
+            )
+    return len(task.frame)
+
+
+class _Maker:
+    """Computes the arrays of one chunk; masks and points that two stages need are made once."""
+
+    def __init__(self, task: ChunkTask) -> None:
+        self.task = task
+        self._masks: dict[str, np.ndarray] = {}
+        self._points: dict[schema.LandmarkSet, np.ndarray] = {}
+
+    def make(self, stage: Stage) -> tuple[dict[str, np.ndarray], dict[str, list[Any]]]:
+        """Content of the stage's arrays for this chunk by path, and what was noted."""
+        if stage.kind == "frames":
+            return self._frames()
+        makers: dict[str, Callable[[dict[str, Any]], np.ndarray]] = {
+            "mask": lambda parameters: self.masks(parameters["method"]),
+            "points": lambda parameters: self.points(landmark_set(parameters)),
+            "heatmap": self._heatmaps,
+        }
+        return {stage.arrays[0].path: makers[stage.kind](stage.parameters)}, {}
+
+    def masks(self, method: str) -> np.ndarray:
+        """Masks of a method, (row, y, x) uint8."""
+        if method not in self._masks:
+            self._masks[method] = np.stack(
+                [
+                    rasterise(polygon(axis, contour, method), self.task.shape, method)
+                    for axis, contour in zip(self.task.long_axis, self.task.contour, strict=True)
+                ]
+            )
+        return self._masks[method]
+
+    def points(self, landmarks: schema.LandmarkSet) -> np.ndarray:
+        """Points of a landmark set, (row, landmark, xy) float32."""
+        if landmarks not in self._points:
+            self._points[landmarks] = np.stack(
+                [
+                    choose_landmarks(
+                        axis, contour, landmarks.method, landmarks.identity, landmarks.count
+                    )
+                    for axis, contour in zip(self.task.long_axis, self.task.contour, strict=True)
+                ]
+            ).astype(np.float32)
+        return self._points[landmarks]
+
+    def _heatmaps(self, parameters: dict[str, Any]) -> np.ndarray:
+        names = {field.name for field in dataclasses.fields(HeatmapSettings)}
+        settings = HeatmapSettings(
+            **{name: value for name, value in parameters.items() if name in names}
+        )
+        masks = self.masks(parameters["method"])
+        points = self.points(landmark_set(parameters))
+        return np.stack(
+            [
+                draw_heatmaps(one_set, border_band(mask, settings), parameters["falloff"], settings)
+                for mask, one_set in zip(masks, points, strict=True)
+            ]
+        )
+
+    def _frames(self) -> tuple[dict[str, np.ndarray], dict[str, list[Any]]]:
+        task = self.task
+        frames = np.zeros((len(task.frame), *task.shape), dtype=np.uint8)
+        status = np.zeros(len(task.frame), dtype=np.uint8)
+        failures: list[list[Any]] = []
+        sizes: list[tuple[str, int | None]] = []
+        for name in dict.fromkeys(task.video):
+            rows = np.flatnonzero(task.video == name)
+            sizes.append((name, file_size(task.videos, name)))
+            numbers = [int(number) for number in task.frame[rows]]
+            for row, read in zip(
+                rows, read_frames(task.videos, name, numbers, task.shape), strict=True
+            ):
+                status[row] = read.status
+                if read.pixels is not None:
+                    frames[row] = read.pixels
+                else:
+                    failures.append([task.start + int(row), read.status, read.message])
+        notes: dict[str, list[Any]] = {"failures": failures, "sizes": sizes}
+        return {schema.FRAMES: frames, schema.STATUS: status}, notes

@@ -1,0 +1,168 @@
+"""Traces: all rows of one (video, frame), checked, with the contour that they draw.
+
+A trace of EchoNet-Dynamic has 21 rows. Row 0 is the long axis, from the apex
+to the middle of the mitral plane; rows 1 to 20 are chords across the
+ventricle, from the apex to the base, (X1, Y1) on one wall and (X2, Y2) on the
+other. So the points have an order: down one wall and up the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from echo_common.curves import shoelace_area
+
+from echo_prep.names import SUFFIX, unsafe_name
+from echo_prep.rejects import Reject
+
+TRACE_COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
+TRACE_ROWS = 21
+CONTOUR_POINTS = 2 * (TRACE_ROWS - 1)
+
+FARTHEST = 1024.0
+"""Coordinates beyond this many pixels are no tracing of a 112 px frame, or of any like it."""
+
+SMALLEST_AREA = 4.0
+"""Square pixels under which a contour is a slip of the mouse."""
+
+_LAST_FRAME = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One sound tracing of one frame.
+
+    Attributes
+    ----------
+    frame : int
+        0-based index into the decoded video.
+    line : int
+        Row of VolumeTracings.csv where it begins.
+    long_axis : ndarray, (2, 2) float64
+        Apex and middle of the mitral plane, (x, y) in pixels.
+    contour : ndarray, (40, 2) float64
+        The first ends of the chords from the apex down, then the second ends
+        from the base up; (x, y) in pixels.
+    area : float
+        Area inside the contour, in square pixels.
+    """
+
+    frame: int
+    line: int
+    long_axis: np.ndarray
+    contour: np.ndarray
+    area: float
+
+
+def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list[Reject], int]:
+    """Group the rows of VolumeTracings.csv into traces, and keep the sound ones.
+
+    Parameters
+    ----------
+    table : DataFrame of str
+        The columns `TRACE_COLUMNS`, indexed by row number.
+
+    Returns
+    -------
+    traces : dict of str to tuple of Trace
+        By video name without its suffix, each in order of frame number.
+    rejects : list of Reject
+    traced : int
+        How many traces there were, sound or not.
+    """
+    lines = np.asarray(table.index, dtype=np.int64)
+    coordinates = np.stack(
+        [
+            pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+            for column in ("X1", "Y1", "X2", "Y2")
+        ],
+        axis=1,
+    )
+    numbers = pd.to_numeric(table["Frame"], errors="coerce").to_numpy(np.float64)
+    # Grouped by the text as it stands, so that a frame number that is none is one group too.
+    keys = pd.MultiIndex.from_arrays([table["FileName"], table["Frame"]])
+    codes, _ = pd.factorize(keys)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    traces: dict[str, list[Trace]] = {}
+    rejects: list[Reject] = []
+    names = table["FileName"].to_numpy()
+    texts = table["Frame"].to_numpy()
+    for rows in np.split(order, starts[1:]) if len(order) else []:
+        first = rows[0]
+        name = str(names[first]).removesuffix(SUFFIX)
+        fault = _frame_fault(name, str(texts[first]), numbers[first]) or _rows_fault(
+            coordinates[rows]
+        )
+        frame = int(numbers[first]) if _whole(numbers[first]) else None
+        if fault is None:
+            axis, contour = split_rows(coordinates[rows])
+            area = shoelace_area(contour)
+            if area < SMALLEST_AREA:
+                fault = ("degenerate", f"the contour's area is {area:.2g} square pixels")
+        if fault is None and any(one.frame == frame for one in traces.get(name, ())):
+            fault = ("row-count", "the frame is traced twice, its number written in two ways")
+        if fault is not None:
+            rejects.append(
+                Reject(
+                    video=name,
+                    frame=frame,
+                    where=f"VolumeTracings.csv row {lines[first]}",
+                    reason=fault[0],
+                    message=fault[1],
+                )
+            )
+            continue
+        assert frame is not None
+        traces.setdefault(name, []).append(
+            Trace(frame=frame, line=int(lines[first]), long_axis=axis, contour=contour, area=area)
+        )
+    ordered = {
+        name: tuple(sorted(found, key=lambda one: one.frame)) for name, found in traces.items()
+    }
+    return ordered, rejects, len(starts)
+
+
+def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split the rows of a trace into the long axis and the ordered contour.
+
+    Parameters
+    ----------
+    rows : ndarray, (21, 4) float64
+        X1, Y1, X2, Y2 in the order of the file.
+
+    Returns
+    -------
+    long_axis : ndarray, (2, 2) float64
+    contour : ndarray, (40, 2) float64
+        ``x1[1:]`` followed by ``reversed(x2[1:])``, as EchoNet-Dynamic's own
+        loader joins them.
+    """
+    return rows[0].reshape(2, 2), np.concatenate([rows[1:, :2], rows[:0:-1, 2:]])
+
+
+def _whole(number: float) -> bool:
+    return bool(np.isfinite(number) and float(number).is_integer() and 0 <= number <= _LAST_FRAME)
+
+
+def _frame_fault(name: str, text: str, number: float) -> tuple[str, str] | None:
+    if reason := unsafe_name(name):
+        return "refused", reason
+    if not _whole(number):
+        return "frame-number", f"Frame is {text[:40]!r}, not a whole number from 0"
+    return None
+
+
+def _rows_fault(rows: np.ndarray) -> tuple[str, str] | None:
+    if len(rows) != TRACE_ROWS:
+        hint = "several tracings stand under one frame number" if len(rows) > TRACE_ROWS else ""
+        hint = hint or "the tracing is incomplete"
+        return "row-count", f"{len(rows)} rows instead of {TRACE_ROWS}: {hint}"
+    if not np.isfinite(rows).all():
+        number = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        return "coordinates", f"row {number} of the trace has a coordinate that is not a number"
+    if np.abs(rows).max() > FARTHEST:
+        return "coordinates", f"a coordinate is {np.abs(rows).max():.3g} px away"
+    return None
