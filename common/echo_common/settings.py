@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import click
 import tomli_w
 
+from echo_common.errors import SettingsError
+
 Settings = TypeVar("Settings")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -121,8 +123,44 @@ def to_toml(settings: Any) -> str:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if value is not None:
-            table[_option_name(field).replace("-", "_")] = _plain(value)
+            table[_key(field)] = _plain(value)
     return tomli_w.dumps(table)
+
+
+def from_toml(cls: type[Settings], path: Path) -> Settings:
+    """Read settings that `to_toml` wrote; what the file leaves out has its default.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or has a setting or a value that is not allowed.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {_key(field): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        unknown = sorted(set(table) - set(fields))
+        if unknown:
+            raise SettingsError(f"{path} has settings that are not known: {', '.join(unknown)}")
+        values = {
+            fields[key].name: _from_plain(fields[key], hints[fields[key].name], value)
+            for key, value in table.items()
+        }
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    except click.UsageError as error:
+        raise SettingsError(f"{path}: {error.format_message()}") from error
+    return cls(**values)
+
+
+def given_options(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Of a command's values, those that its user set: by option, environment or file."""
+    default = click.core.ParameterSource.DEFAULT
+    return {
+        name: value
+        for name, value in values.items()
+        if ctx.get_parameter_source(name) is not default
+    }
 
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Command]:
@@ -145,6 +183,15 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Com
 
 def _option_name(field: dataclasses.Field[Any]) -> str:
     return field.metadata["option"] or field.name.replace("_", "-")
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    return _option_name(field).replace("-", "_")
+
+
+def _from_plain(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
+    kind = click.BOOL if hint is bool else _param_type(field, hint)
+    return kind.convert(value, None, None)
 
 
 def _param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:

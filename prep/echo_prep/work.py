@@ -64,6 +64,8 @@ class WorkFolder:
     def write_rows(self, path: str, start: int, stop: int, content: np.ndarray) -> str:
         """Write one chunk of an array, down to the disk; returns the chunk's file name."""
         node = zarr.open_array(self._array(path), mode="r+")
+        # Opening forgets what creating asked for: a chunk of zeros is a file too.
+        node = node.with_config({"write_empty_chunks": True})
         node[start:stop] = content
         name = ".".join(["c", str(start // CHUNK_FRAMES), *("0" for _ in node.shape[1:])])
         atomic.fsync_path(self._array(path) / name)

@@ -1,0 +1,179 @@
+"""What a run trains on: the frames and targets of one store, in the device's memory.
+
+The store is read once, in order; from then on a batch is an index into
+tensors that are there already, so the network never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from echo_common import schema
+from echo_common.errors import NotInStoreError, SettingsError
+from echo_common.store import EchoStore
+from torch import Tensor
+
+from echo_train.config import TrainSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which of a store's targets a run uses.
+
+    Attributes
+    ----------
+    method : str
+        Whose masks are the truth.
+    landmarks : LandmarkSet or None
+        None where the target is the mask.
+    falloff : str or None
+    """
+
+    method: str
+    landmarks: schema.LandmarkSet | None = None
+    falloff: str | None = None
+
+    def __str__(self) -> str:
+        if self.landmarks is None:
+            return f"masks {self.method}"
+        one = self.landmarks
+        return f"{one.count} {one.identity} landmarks, {self.falloff}, masks {self.method}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameSet:
+    """Frames with their targets, on one device; only rows that could be read.
+
+    Attributes
+    ----------
+    images : Tensor, (frame, 1, y, x) uint8
+    masks : Tensor, (frame, y, x) uint8
+    heatmaps : Tensor, (frame, landmark, y, x) uint8, or None
+    points : Tensor, (frame, landmark, 2) float32, or None
+    rows : ndarray, (frame,) int64
+        The row of the store.
+    video : ndarray, (frame,) str
+    number : ndarray, (frame,) int32
+        The frame's index in its video.
+    phase, split : ndarray, (frame,) uint8
+        Codes of `echo_common.schema.PHASES` and `SPLITS`.
+    """
+
+    images: Tensor
+    masks: Tensor
+    heatmaps: Tensor | None
+    points: Tensor | None
+    rows: np.ndarray
+    video: np.ndarray
+    number: np.ndarray
+    phase: np.ndarray
+    split: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def indices(self, split: str) -> np.ndarray:
+        """Frames of a split, in the store's order."""
+        return np.flatnonzero(self.split == schema.SPLITS.index(split))
+
+
+def choose(store: EchoStore, settings: TrainSettings) -> Choice:
+    """Settle which method, identity and falloff a run uses.
+
+    What the settings leave open is what the store holds; where it holds
+    several, the first in the order of `echo_common.schema`.
+
+    Raises
+    ------
+    NotInStoreError
+        If the store lacks it; the message is the build that adds it.
+    """
+    if settings.target == "mask":
+        methods = [name for name in store.methods() if settings.method in (None, name)]
+        if not methods:
+            method = settings.method or schema.METHODS[0]
+            raise _lacking(store, f"masks of the method {method}", f"--method {method}")
+        return Choice(method=methods[0])
+    sets = [
+        one
+        for one in store.landmark_sets()
+        if one.count == settings.landmarks
+        and settings.method in (None, one.method)
+        and settings.identity in (None, one.identity)
+        and one.method in store.methods()
+    ]
+    falloffs = [
+        (one, falloff)
+        for one in sets
+        for falloff in store.falloffs(one)
+        if settings.falloff in (None, falloff)
+    ]
+    if not falloffs:
+        method = settings.method or next(iter(store.methods()), schema.METHODS[0])
+        identity = settings.identity or schema.IDENTITIES[0]
+        falloff = settings.falloff or schema.FALLOFFS[0]
+        raise _lacking(
+            store,
+            f"{falloff} heatmaps of {settings.landmarks} {identity} landmarks of {method}",
+            f"--method {method} --identity {identity} --landmarks {settings.landmarks} "
+            f"--falloff {falloff}",
+        )
+    one, falloff = falloffs[0]
+    return Choice(method=one.method, landmarks=one, falloff=falloff)
+
+
+def load_frames(store: EchoStore, choice: Choice, device: torch.device) -> FrameSet:
+    """Read all sound rows of a store into the memory of a device.
+
+    Raises
+    ------
+    StoreDamagedError
+        If a chunk is missing or altered.
+    SettingsError
+        If a video's frames stand in two splits.
+    """
+    sound = np.flatnonzero(store.read(schema.STATUS) == 0)
+
+    def rows(path: str) -> np.ndarray:
+        values = store.read(path)
+        return values if len(sound) == len(values) else values[sound]
+
+    def tensor(path: str) -> Tensor:
+        return torch.from_numpy(rows(path)).to(device)
+
+    video, split = rows("index/video"), rows("index/split")
+    _check_splits(video, split)
+    landmarks = choice.landmarks
+    return FrameSet(
+        images=tensor(schema.FRAMES)[:, None],
+        masks=tensor(schema.mask_path(choice.method)),
+        heatmaps=tensor(landmarks.heatmap(choice.falloff))
+        if landmarks and choice.falloff
+        else None,
+        points=tensor(landmarks.points) if landmarks else None,
+        rows=sound,
+        video=video,
+        number=rows("index/frame"),
+        phase=rows("index/phase"),
+        split=split,
+    )
+
+
+def _check_splits(video: np.ndarray, split: np.ndarray) -> None:
+    # The store's maker gives a video one split; a store from elsewhere might not, and a patient
+    # on both sides makes every test figure too good.
+    first: dict[str, int] = {}
+    for name, code in zip(video.tolist(), split.tolist(), strict=True):
+        if first.setdefault(name, code) != code:
+            raise SettingsError(
+                f"frames of video {name} stand in the splits {schema.SPLITS[first[name]]} and "
+                f"{schema.SPLITS[code]}; a video belongs to one split"
+            )
+
+
+def _lacking(store: EchoStore, what: str, options: str) -> NotInStoreError:
+    return NotInStoreError(
+        f"{store.path} has no {what}; add them with: echo-prep build --store {store.path} {options}"
+    )

@@ -1,0 +1,104 @@
+"""The pictures of a run: its curves, and contours over frames."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from echo_common import atomic
+from echo_common.schema import PHASES
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from echo_train.frames import FrameSet
+from echo_train.run import EpochRow
+from echo_train.targets import Prediction
+
+TRUE = "#35d07f"
+PREDICTED = "#ff5a36"
+COLUMNS = 6
+
+
+def draw_curves(path: Path, history: Sequence[EpochRow]) -> None:
+    """Draw loss and foreground Dice over the epochs, training and validation, as a PNG."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [row.epoch for row in history]
+    for axes, name, label in ((left, "loss", "loss"), (right, "dice", "foreground Dice")):
+        for part, colour, word in (
+            ("train", "#7a8794", "training"),
+            ("val", "#1769aa", "validation"),
+        ):
+            values = [getattr(row, f"{part}_{name}") for row in history]
+            axes.plot(epochs, values, color=colour, marker=".", label=word)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.grid(alpha=0.25)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    right.legend(loc="lower right", frameon=False)
+    _save(figure, path)
+
+
+def draw_overlay(
+    path: Path,
+    frames: FrameSet,
+    index: np.ndarray,
+    prediction: Prediction,
+    scores: np.ndarray,
+    title: str,
+) -> None:
+    """Draw true and predicted contours over frames, as a PNG.
+
+    Parameters
+    ----------
+    path : Path
+    frames : FrameSet
+    index : ndarray, (frame,) int64
+        Which frames of it.
+    prediction : Prediction
+        Of the same frames.
+    scores : ndarray, (frame,) float
+        Their foreground Dice.
+    title : str
+    """
+    columns = min(COLUMNS, len(index))
+    rows = math.ceil(len(index) / columns)
+    figure = Figure(figsize=(2.2 * columns, 2.5 * rows + 0.7), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    images = frames.images[index].cpu().numpy()[:, 0]
+    masks = frames.masks[index].cpu().numpy()
+    for place, axes in enumerate(grid):
+        axes.set_axis_off()
+        if place >= len(index):
+            continue
+        axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
+        _outline(axes, masks[place], TRUE)
+        _outline(axes, prediction.masks[place], PREDICTED)
+        if prediction.points is not None:
+            axes.plot(*prediction.points[place].T, ".", color=PREDICTED, markersize=5)
+        phase = PHASES[frames.phase[index[place]]]
+        axes.set_title(f"{phase}  Dice {scores[place]:.3f}", fontsize=9)
+    figure.legend(
+        handles=[
+            Figure().subplots().plot([], color=colour, label=word)[0]
+            for colour, word in ((TRUE, "tracing"), (PREDICTED, "prediction"))
+        ],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+    )
+    _save(figure, path)
+
+
+def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    if mask.any() and not mask.all():
+        axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.1)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    atomic.write_bytes(path, content.getvalue())

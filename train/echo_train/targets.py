@@ -1,0 +1,188 @@
+"""The two targets, mask and landmarks: what the network's logits mean for each.
+
+A target knows the number of output channels, the loss, and how logits become
+masks that can be compared. `Scores` collects what it predicts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from echo_common.curves import contour_from_landmarks
+from echo_common.raster import rasterise
+from torch import Tensor
+
+from echo_train.batches import Batch
+from echo_train.decode import DECODERS
+from echo_train.frames import Choice, FrameSet
+from echo_train.losses import LANDMARK_LOSSES, MASK_LOSSES
+from echo_train.metrics import Landmarks, MaskCounts
+from echo_train.results import Results
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a network's logits say of some frames.
+
+    Attributes
+    ----------
+    masks : ndarray, (frame, y, x) uint8
+        1 inside, 0 outside.
+    points : ndarray, (frame, landmark, 2) float32, or None
+        (x, y) in pixels; None where the target is the mask.
+    """
+
+    masks: np.ndarray
+    points: np.ndarray | None = None
+
+
+class Collector(Protocol):
+    """Takes predictions batch by batch, and gives the results of all of them."""
+
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        """Take one batch; nothing waits for the device."""
+
+    def results(self) -> Results:
+        """Give the results of everything taken so far."""
+
+
+class Target(Protocol):
+    """What is predicted.
+
+    Attributes
+    ----------
+    channels : int
+        Channels that the network puts out.
+    """
+
+    channels: int
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean loss of a batch, a scalar."""
+
+    def collector(self, frames: FrameSet) -> Collector:
+        """Make an empty collector of predictions on some frames."""
+
+    def predict(self, logits: Tensor) -> Prediction:
+        """Turn logits into masks, and into landmarks where these are the target."""
+
+
+class MaskTarget:
+    """One channel: the logit of each pixel's being inside the ventricle."""
+
+    def __init__(self, loss: str) -> None:
+        self.channels = 1
+        self._loss = MASK_LOSSES[loss]
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean loss of a batch, a scalar."""
+        return self._loss(logits[:, 0], batch.masks)
+
+    def collector(self, frames: FrameSet) -> Collector:
+        """Make an empty collector of predicted masks."""
+        return _MaskCollector(frames)
+
+    def predict(self, logits: Tensor) -> Prediction:
+        """Turn logits into masks."""
+        return Prediction(masks=(logits[:, 0] > 0).cpu().numpy().astype(np.uint8))
+
+
+class LandmarkTarget:
+    """One channel a landmark: the logit of each pixel's being the landmark."""
+
+    def __init__(self, loss: str, choice: Choice, decoder: str) -> None:
+        assert choice.landmarks is not None
+        self.channels = choice.landmarks.count
+        self.identity = choice.landmarks.identity
+        self.method = choice.method
+        self.decode = DECODERS[decoder]
+        self._loss = LANDMARK_LOSSES[loss]
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean loss of a batch, a scalar."""
+        assert batch.heatmaps is not None
+        return self._loss(logits, batch.heatmaps)
+
+    def collector(self, frames: FrameSet) -> Collector:
+        """Make an empty collector of predicted landmarks."""
+        return _LandmarkCollector(frames, self)
+
+    def predict(self, logits: Tensor) -> Prediction:
+        """Turn logits into landmarks, and these into masks."""
+        points = self.decode(logits).cpu().numpy()
+        return Prediction(
+            masks=self.masks(points, (logits.shape[2], logits.shape[3])), points=points
+        )
+
+    def masks(self, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Rebuild masks from landmarks, by the code that draws the tracings' masks.
+
+        Parameters
+        ----------
+        points : ndarray, (frame, landmark, 2) float
+        shape : tuple of int
+            (height, width).
+
+        Returns
+        -------
+        masks : ndarray, (frame, height, width) uint8
+        """
+        masks = np.zeros((len(points), *shape), dtype=np.uint8)
+
+        def draw(frame: int) -> None:
+            contour = contour_from_landmarks(points[frame], self.identity)
+            masks[frame] = rasterise(contour, shape, self.method)
+
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(draw, range(len(points))):
+                pass
+        return masks
+
+
+class _MaskCollector:
+    def __init__(self, frames: FrameSet) -> None:
+        self._frames = frames
+        self._counts = MaskCounts().to(frames.images.device)
+
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        self._counts.update(batch.index, logits[:, 0] > 0, batch.masks > 0)
+
+    def results(self) -> Results:
+        index, counts = (values.cpu().numpy() for values in self._counts.compute())
+        return Results(frames=self._frames, index=index, counts=counts)
+
+
+class _LandmarkCollector:
+    def __init__(self, frames: FrameSet, target: LandmarkTarget) -> None:
+        self._frames = frames
+        self._target = target
+        self._landmarks = Landmarks().to(frames.images.device)
+
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        self._landmarks.update(batch.index, self._target.decode(logits))
+
+    def results(self) -> Results:
+        frames = self._frames
+        index, points = self._landmarks.compute()
+        found = points.cpu().numpy()
+        true = frames.masks[index].cpu() > 0
+        masks = torch.from_numpy(self._target.masks(found, (true.shape[1], true.shape[2]))) > 0
+        counts = MaskCounts()
+        counts.update(index.cpu(), masks, true)
+        return Results(
+            frames=frames,
+            index=index.cpu().numpy(),
+            counts=counts.compute()[1].numpy(),
+            points=found,
+        )
+
+
+def make_target(target: str, choice: Choice, loss: str, decoder: str) -> Target:
+    """Make the target that the settings name."""
+    if target == "mask":
+        return MaskTarget(loss)
+    return LandmarkTarget(loss, choice, decoder)
