@@ -9,7 +9,8 @@ from echo_common.schema import FALLOFFS, IDENTITIES, METHODS
 from echo_common.settings import setting
 
 from echo_train.decode import DECODERS
-from echo_train.losses import LANDMARK_LOSSES, MASK_LOSSES
+from echo_train.landmark_losses import LANDMARK_LOSSES
+from echo_train.mask_losses import MASK_LOSSES
 
 TARGETS = ("mask", "landmarks")
 
@@ -33,6 +34,8 @@ class TrainSettings:
         None for the target's default.
     decoder : str
         How a landmark's place is read off its map.
+    min_confidence : float
+        In [0, 1]; a landmark whose map is less sure than this is missed.
     width : int
         Channels of the U-Net at full resolution.
     epochs, batch_size : int
@@ -67,6 +70,9 @@ class TrainSettings:
     )
     decoder: str = setting(
         "centroid", "How a landmark's place is read off its map.", choices=tuple(DECODERS)
+    )
+    min_confidence: float = setting(
+        0.2, "A landmark whose map is less sure than this is missed.", minimum=0, maximum=1
     )
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
     epochs: int = setting(20, "Times the training split is seen.", minimum=1)

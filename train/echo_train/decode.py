@@ -1,4 +1,4 @@
-"""Reading a landmark's place off its map, below the pixel."""
+"""Reading a landmark's place off its map, below the pixel, and how sure the map is."""
 
 from __future__ import annotations
 
@@ -8,51 +8,131 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from echo_train.landmark_losses import mean_place
+
 WINDOW = 4
-"""Reach in pixels, to each side of the maximum, of the windows that decoders look at."""
+"""Reach in pixels, to each side of the maximum, of the window that `centroid` looks at."""
+
+SURROUNDINGS = 10
+"""Reach of the square whose share of a map is the confidence: the paper's pixel expansion."""
+
+_BLUR = 1.0
+"""Standard deviation in pixels of the smoothing before `dark` takes second differences."""
 
 
-def argmax(logits: Tensor) -> Tensor:
-    """The pixel of the highest logit; never better than half a pixel.
+def argmax(maps: Tensor) -> Tensor:
+    """The highest pixel; half a pixel off at best.
 
     Parameters
     ----------
-    logits : Tensor, (frame, landmark, y, x) float
+    maps : Tensor, (frame, landmark, y, x) float
+        At least 0.
 
     Returns
     -------
     points : Tensor, (frame, landmark, 2) float
         (x, y) in pixels, pixel centres at integers.
     """
-    width = logits.shape[-1]
-    best = logits.flatten(2).argmax(2)
-    return torch.stack([best % width, best // width], dim=2).to(logits.dtype)
+    width = maps.shape[-1]
+    best = maps.flatten(2).argmax(2)
+    return torch.stack([best % width, best // width], dim=2).to(maps.dtype)
 
 
-def centroid(logits: Tensor) -> Tensor:
-    """Mean place of the map's softmax in the 9x9 window about its maximum.
+def centroid(maps: Tensor) -> Tensor:
+    """Mean place of the map in the 9x9 window about its maximum; as `argmax`."""
+    peaks = argmax(maps)
+    window = _windows(maps, peaks, WINDOW)
+    weights = window / window.sum((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    # A map of nothing but zeros has no centre of mass; its "maximum" stands.
+    shift = mean_place(weights) - WINDOW
+    return peaks + torch.where(window.sum((2, 3))[..., None] > 0, shift, 0.0)
+
+
+def dark(maps: Tensor) -> Tensor:
+    """Peak of the Gaussian that fits the smoothed map at its maximum; as `argmax`.
+
+    One Newton step on the logarithm, which is a parabola for a Gaussian.
+
+    References
+    ----------
+    Zhang, Zhu, Dai, Ye, Zhu: Distribution-Aware Coordinate Representation for
+    Human Pose Estimation, CVPR 2020.
+    """
+    smooth = _blur(maps)
+    peaks = argmax(smooth)
+    # On the outermost pixels there is no second difference; the step is taken one pixel inside.
+    height, width = maps.shape[-2:]
+    inner = torch.stack(
+        [peaks[..., 0].clamp(1, width - 2), peaks[..., 1].clamp(1, height - 2)], dim=2
+    )
+    near = _windows(smooth, inner, 1).clamp_min(1e-30).log()
+    dx = (near[..., 1, 2] - near[..., 1, 0]) / 2
+    dy = (near[..., 2, 1] - near[..., 0, 1]) / 2
+    dxx = near[..., 1, 2] - 2 * near[..., 1, 1] + near[..., 1, 0]
+    dyy = near[..., 2, 1] - 2 * near[..., 1, 1] + near[..., 0, 1]
+    dxy = (near[..., 2, 2] - near[..., 2, 0] - near[..., 0, 2] + near[..., 0, 0]) / 4
+    determinant = dxx * dyy - dxy**2
+    peaked = (determinant > 1e-12) & (dxx < 0)
+    safe = torch.where(peaked, determinant, 1.0)
+    step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=2) / safe[..., None]
+    # A step of more than a pixel means that the parabola does not fit.
+    step = torch.where(peaked[..., None], step, 0.0).clamp(-1, 1)
+    return inner + step
+
+
+def soft_argmax(maps: Tensor) -> Tensor:
+    """Mean place of the whole map: what `dsnt` trains; far off where a map has noise."""
+    total = maps.sum((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    return mean_place(maps / total)
+
+
+def confidence(maps: Tensor, spatial: bool) -> Tensor:
+    """How sure a map is of its landmark, in [0, 1].
+
+    Of a distribution, the share within `SURROUNDINGS` of the maximum; of a
+    heatmap, the height of its maximum.
 
     Parameters
     ----------
-    logits : Tensor, (frame, landmark, y, x) float
+    maps : Tensor, (frame, landmark, y, x) float
+    spatial : bool
+        Whether a map is a distribution.
 
     Returns
     -------
-    points : Tensor, (frame, landmark, 2) float
+    confidence : Tensor, (frame, landmark) float
     """
-    peaks = argmax(logits)
-    reach = torch.arange(-WINDOW, WINDOW + 1, device=logits.device)
-    padded = functional.pad(logits, (WINDOW,) * 4, value=-torch.inf)
-    columns = peaks[..., 0].long()[..., None] + WINDOW + reach
-    rows = peaks[..., 1].long()[..., None] + WINDOW + reach
-    frames = torch.arange(len(logits), device=logits.device)[:, None, None, None]
-    landmarks = torch.arange(logits.shape[1], device=logits.device)[None, :, None, None]
-    window = padded[frames, landmarks, rows[..., :, None], columns[..., None, :]]
-    weights = window.flatten(2).softmax(2).reshape(window.shape)
-    shift_x = (weights.sum(2) * reach).sum(-1)
-    shift_y = (weights.sum(3) * reach).sum(-1)
-    return peaks + torch.stack([shift_x, shift_y], dim=2)
+    if not spatial:
+        return maps.amax((2, 3))
+    return _windows(maps, argmax(maps), SURROUNDINGS).sum((2, 3)).clamp(0, 1)
 
 
-DECODERS: dict[str, Callable[[Tensor], Tensor]] = {"centroid": centroid, "argmax": argmax}
+DECODERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "centroid": centroid,
+    "argmax": argmax,
+    "dark": dark,
+    "soft-argmax": soft_argmax,
+}
 """The first is the default."""
+
+
+def _windows(maps: Tensor, centres: Tensor, reach: int) -> Tensor:
+    """Squares of the maps about whole-pixel centres; zeros outside the image."""
+    offsets = torch.arange(2 * reach + 1, device=maps.device)
+    padded = functional.pad(maps, (reach,) * 4)
+    columns = centres[..., 0].long()[..., None, None] + offsets
+    rows = centres[..., 1].long()[..., None, None] + offsets[:, None]
+    frames = torch.arange(maps.shape[0], device=maps.device)[:, None, None, None]
+    landmarks = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
+    return padded[frames, landmarks, rows, columns]
+
+
+def _blur(maps: Tensor) -> Tensor:
+    reach = 3
+    offsets = torch.arange(-reach, reach + 1, device=maps.device, dtype=maps.dtype)
+    kernel = torch.exp(-0.5 * (offsets / _BLUR) ** 2)
+    kernel = kernel / kernel.sum()
+    flat = maps.flatten(0, 1)[:, None]
+    flat = functional.conv2d(flat, kernel[None, None, None, :], padding=(0, reach))
+    flat = functional.conv2d(flat, kernel[None, None, :, None], padding=(reach, 0))
+    return flat[:, 0].reshape(maps.shape)

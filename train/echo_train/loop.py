@@ -22,8 +22,9 @@ from echo_train.batches import batches, epoch_order
 from echo_train.config import TrainSettings
 from echo_train.finish import finish
 from echo_train.frames import Choice, FrameSet, choose, load_frames
+from echo_train.landmark_losses import LANDMARK_LOSSES
 from echo_train.live import Live
-from echo_train.losses import LANDMARK_LOSSES, MASK_LOSSES
+from echo_train.mask_losses import MASK_LOSSES
 from echo_train.results import Results
 from echo_train.resume import check_same, store_keys
 from echo_train.targets import Prediction, Target, make_target
@@ -113,9 +114,7 @@ class Trainer:
         self.choice = choice
         self.frames = frames
         self.device = device
-        self.target: Target = make_target(
-            settings.target, choice, settings.loss_name(), settings.decoder
-        )
+        self.target: Target = make_target(settings, choice)
         torch.manual_seed(settings.seed)
         network = UNet(out_channels=self.target.channels, width=settings.width)
         # Convolutions are faster with the channels last, on the CPU as on a GPU.

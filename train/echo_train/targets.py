@@ -17,9 +17,11 @@ from echo_common.raster import rasterise
 from torch import Tensor
 
 from echo_train.batches import Batch
-from echo_train.decode import DECODERS
+from echo_train.config import TrainSettings
+from echo_train.decode import DECODERS, confidence
 from echo_train.frames import Choice, FrameSet
-from echo_train.losses import LANDMARK_LOSSES, MASK_LOSSES
+from echo_train.landmark_losses import LANDMARK_LOSSES
+from echo_train.mask_losses import MASK_LOSSES
 from echo_train.metrics import Landmarks, MaskCounts
 from echo_train.results import Results
 
@@ -92,20 +94,48 @@ class MaskTarget:
 
 
 class LandmarkTarget:
-    """One channel a landmark: the logit of each pixel's being the landmark."""
+    """One map a landmark, whose peak is the landmark.
 
-    def __init__(self, loss: str, choice: Choice, decoder: str) -> None:
+    Parameters
+    ----------
+    loss : str
+        One of `LANDMARK_LOSSES`.
+    choice : Choice
+    decoder : str
+        One of `echo_train.decode.DECODERS`.
+    min_confidence : float
+        A landmark whose map is less sure than this is missed.
+    """
+
+    def __init__(self, loss: str, choice: Choice, decoder: str, min_confidence: float) -> None:
         assert choice.landmarks is not None
-        self.channels = choice.landmarks.count
+        self._loss = LANDMARK_LOSSES[loss]
+        self.channels = choice.landmarks.count + self._loss.extra_channels
         self.identity = choice.landmarks.identity
         self.method = choice.method
-        self.decode = DECODERS[decoder]
-        self._loss = LANDMARK_LOSSES[loss]
+        self._decoder = DECODERS[decoder]
+        self._min_confidence = min_confidence
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
-        assert batch.heatmaps is not None
-        return self._loss(logits, batch.heatmaps)
+        assert batch.heatmaps is not None and batch.points is not None
+        return self._loss.value(logits, batch.heatmaps, batch.points)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """Read the landmarks off the maps.
+
+        Parameters
+        ----------
+        logits : Tensor, (frame, channel, y, x) float
+
+        Returns
+        -------
+        points : Tensor, (frame, landmark, 2) float
+            (x, y) in pixels; NaN where a landmark was missed.
+        """
+        maps = self._loss.maps(logits)
+        sure = confidence(maps, self._loss.spatial) >= self._min_confidence
+        return self._decoder(maps).where(sure[..., None], torch.nan)
 
     def collector(self, frames: FrameSet) -> Collector:
         """Make an empty collector of predicted landmarks."""
@@ -181,8 +211,8 @@ class _LandmarkCollector:
         )
 
 
-def make_target(target: str, choice: Choice, loss: str, decoder: str) -> Target:
+def make_target(settings: TrainSettings, choice: Choice) -> Target:
     """Make the target that the settings name."""
-    if target == "mask":
-        return MaskTarget(loss)
-    return LandmarkTarget(loss, choice, decoder)
+    if settings.target == "mask":
+        return MaskTarget(settings.loss_name())
+    return LandmarkTarget(settings.loss_name(), choice, settings.decoder, settings.min_confidence)
