@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from echo_prep.build import build
+from echo_prep.config import BuildSettings
 from support.datasets import small_videos, write_small_dataset
 
 
@@ -12,3 +14,11 @@ from support.datasets import small_videos, write_small_dataset
 def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve sound videos of twelve frames."""
     return write_small_dataset(tmp_path_factory.mktemp("data") / "small", small_videos(12))
+
+
+@pytest.fixture(scope="session")
+def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their store: 12 frames for training, 6 for validation, 6 for test; not to be written to."""
+    store = tmp_path_factory.mktemp("cache") / "small.zarr"
+    build(BuildSettings(data=small_dataset, store=store, jobs=1, backend="threading"))
+    return store

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from echo_train import device as devices
 from echo_train import run
-from echo_train.batches import batches, epoch_order
 from echo_train.config import TrainSettings
 from echo_train.finish import finish
-from echo_train.frames import Choice, FrameSet, choose, load_frames
+from echo_train.frames import Choice, choose
 from echo_train.landmark_losses import LANDMARK_LOSSES
 from echo_train.live import Live
+from echo_train.loader import Loader, make_loader
 from echo_train.mask_losses import MASK_LOSSES
 from echo_train.results import Results
 from echo_train.resume import check_same, store_keys
@@ -66,7 +66,8 @@ def train(settings: TrainSettings, say: Say = lambda line: None, quiet: bool = T
     device = devices.pick_device(settings.device)
     store = EchoStore(settings.store)
     choice = choose(store, settings)
-    frames = load_frames(store, choice, device)
+    loader = make_loader(store, choice, settings, device)
+    frames = loader.frames
     for split in ("TRAIN", "VAL"):
         if not len(frames.indices(split)):
             raise NotInStoreError(
@@ -75,7 +76,7 @@ def train(settings: TrainSettings, say: Say = lambda line: None, quiet: bool = T
             )
     folder = _run_folder(settings)
     settings = _resolve(settings, choice, folder)
-    trainer = Trainer(settings, choice, frames, device)
+    trainer = Trainer(settings, choice, loader, device)
     if settings.resume:
         trainer.resume(folder, store)
     else:
@@ -103,16 +104,17 @@ class Trainer:
     ----------
     settings : TrainSettings
     choice : Choice
-    frames : FrameSet
+    loader : Loader
     device : torch.device
     """
 
     def __init__(
-        self, settings: TrainSettings, choice: Choice, frames: FrameSet, device: torch.device
+        self, settings: TrainSettings, choice: Choice, loader: Loader, device: torch.device
     ) -> None:
         self.settings = settings
         self.choice = choice
-        self.frames = frames
+        self.loader = loader
+        self.frames = loader.frames
         self.device = device
         self.target: Target = make_target(settings, choice)
         torch.manual_seed(settings.seed)
@@ -146,15 +148,17 @@ class Trainer:
                 run.write_metrics(folder, self.history)
 
     def resume(self, folder: Path, store: EchoStore) -> None:
-        """Take up the last complete epoch of a run.
+        """Take up the last complete epoch of a run; there may be none yet.
 
         Raises
         ------
         RunError
-            If the run is of other settings or another store, or has no
-            checkpoint.
+            If the run is of other settings or another store, or its
+            checkpoint cannot be read.
         """
         check_same(run.read_config(folder), self.settings, folder)
+        if not (folder / run.LAST).exists():
+            return
         state = run.load_checkpoint(folder / run.LAST, self.device)
         if state["store"] != store_keys(store, self.choice):
             raise RunError(
@@ -172,7 +176,7 @@ class Trainer:
         collector = self.target.collector(self.frames)
         losses = []
         with torch.inference_mode():
-            for batch in batches(self.frames, order, EVALUATION_BATCH):
+            for batch in self.loader.batches(order, EVALUATION_BATCH):
                 logits = self._forward(batch.images)
                 losses.append(self.target.loss(logits, batch) * len(batch.index))
                 collector.update(logits, batch)
@@ -182,16 +186,16 @@ class Trainer:
         """Predict a few frames, in the order given."""
         self.network.eval()
         with torch.inference_mode():
-            (batch,) = batches(self.frames, order, len(order))
+            (batch,) = self.loader.batches(order, len(order))
             return self.target.predict(self._forward(batch.images))
 
     def _epoch(self, epoch: int, live: Live) -> run.EpochRow:
         started = time.perf_counter()
-        order = epoch_order(self.frames.indices("TRAIN"), self.settings.seed, epoch)
+        order = self.loader.order(self.frames.indices("TRAIN"), epoch)
         collector = self.target.collector(self.frames)
         self.network.train()
         losses = []
-        for batch in batches(self.frames, order, self.settings.batch_size):
+        for batch in self.loader.batches(order, self.settings.batch_size):
             logits = self._forward(batch.images)
             loss = self.target.loss(logits, batch)
             self.optimiser.zero_grad(set_to_none=True)
