@@ -1,28 +1,50 @@
-"""Batches out of a `FrameSet`: the order of the samples, and the cast to numbers."""
+"""Batches: the order of the samples, and pixels cast to what a network takes."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from echo_common.schema import HEATMAP_SCALE
 from torch import Tensor
 
-from echo_train.frames import FrameSet
+NORMALISATIONS = ("none", "frame")
+"""How images are scaled after the division by 255; the first is the default."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """Some frames as the store has them, on the device.
+
+    Attributes
+    ----------
+    index : Tensor, (frame,) int64
+        Where the frames stand in their `echo_train.frames.FrameSet`.
+    images : Tensor, (frame, y, x) uint8
+    masks : Tensor, (frame, y, x) uint8
+    heatmaps : Tensor, (frame, landmark, y, x) uint8, or None
+    """
+
+    index: Tensor
+    images: Tensor
+    masks: Tensor
+    heatmaps: Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch:
     """Some frames as the network and the losses take them.
 
+    Where a batch is augmented, images and truth were moved together: what is
+    compared with a prediction is the batch's own truth, never the store's.
+
     Attributes
     ----------
     index : Tensor, (frame,) int64
-        Where the frames stand in their `FrameSet`.
+        Where the frames stand in their `echo_train.frames.FrameSet`.
     images : Tensor, (frame, 1, y, x) float32
-        Gray values in [0, 1].
+        Gray values in [0, 1], or as `normalise` leaves them.
     masks : Tensor, (frame, y, x) float32
     heatmaps : Tensor, (frame, landmark, y, x) float32, or None
         In [0, 1].
@@ -51,25 +73,41 @@ def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(indices)
 
 
-def batches(frames: FrameSet, order: np.ndarray, batch_size: int) -> Iterator[Batch]:
-    """Cut an order of samples into batches; the last one may be smaller.
+def to_batch(pixels: Pixels, points: Tensor | None) -> Batch:
+    """Cast pixels to numbers.
 
     Parameters
     ----------
-    frames : FrameSet
-    order : ndarray, (sample,) int64
-        Into `frames`.
-    batch_size : int
+    pixels : Pixels
+    points : Tensor, (frame, landmark, 2) float32, or None
+        Landmarks of the same frames.
     """
-    device = frames.images.device
-    # One transfer an epoch: the order is a few kilobytes, and a batch is then a view of it.
-    for index in torch.split(torch.from_numpy(order).to(device), batch_size):
-        yield Batch(
-            index=index,
-            images=frames.images[index].float() / 255,
-            masks=frames.masks[index].float(),
-            heatmaps=None
-            if frames.heatmaps is None
-            else frames.heatmaps[index].float() * HEATMAP_SCALE,
-            points=None if frames.points is None else frames.points[index],
-        )
+    return Batch(
+        index=pixels.index,
+        images=pixels.images[:, None].float() / 255,
+        masks=pixels.masks.float(),
+        heatmaps=None if pixels.heatmaps is None else pixels.heatmaps.float() * HEATMAP_SCALE,
+        points=points,
+    )
+
+
+def normalise(images: Tensor, how: str) -> Tensor:
+    """Scale images as a network was trained to see them.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, channel, y, x) float
+        Gray values in [0, 1].
+    how : str
+        ``none`` leaves them; ``frame`` gives each frame a mean of 0 and a
+        standard deviation of 1, so that gain and offset play no part. A frame
+        of one gray value becomes 0.
+
+    Returns
+    -------
+    images : Tensor, (frame, channel, y, x) float
+    """
+    if how == "none":
+        return images
+    deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (images - mean) / deviation.clamp_min(1e-6)

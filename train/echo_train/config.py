@@ -8,11 +8,15 @@ from pathlib import Path
 from echo_common.schema import FALLOFFS, IDENTITIES, METHODS
 from echo_common.settings import setting
 
+from echo_train.batches import NORMALISATIONS
 from echo_train.decode import DECODERS
 from echo_train.landmark_losses import LANDMARK_LOSSES
 from echo_train.mask_losses import MASK_LOSSES
 
 TARGETS = ("mask", "landmarks")
+
+HEATMAPS = ("cached", "rendered")
+"""Where the heatmaps come from; the first is the default."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,10 @@ class TrainSettings:
         How a landmark's place is read off its map.
     min_confidence : float
         In [0, 1]; a landmark whose map is less sure than this is missed.
+    heatmaps : str
+        One of `HEATMAPS`.
+    normalise : str
+        One of `echo_train.batches.NORMALISATIONS`.
     width : int
         Channels of the U-Net at full resolution.
     epochs, batch_size : int
@@ -75,6 +83,16 @@ class TrainSettings:
         0.2, "A landmark whose map is less sure than this is missed.", minimum=0, maximum=1
     )
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
+    heatmaps: str = setting(
+        HEATMAPS[0],
+        "Heatmaps as the store has them, or drawn anew on the device.",
+        choices=HEATMAPS,
+    )
+    normalise: str = setting(
+        NORMALISATIONS[0],
+        "frame: give each frame a mean of 0 and a deviation of 1.",
+        choices=NORMALISATIONS,
+    )
     epochs: int = setting(20, "Times the training split is seen.", minimum=1)
     batch_size: int = setting(16, "Images a step.", minimum=1)
     learning_rate: float = setting(1e-3, "Step size of Adam.", minimum=0)

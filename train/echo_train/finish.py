@@ -78,8 +78,8 @@ def _draw_sheet(
     picked = np.argsort(scores, kind="stable")[ranks]
     draw_overlay(
         folder / "overlay.png",
-        trainer.frames,
-        results.index[picked],
+        trainer.loader.pixels(results.index[picked]),
+        trainer.frames.phase[results.index[picked]],
         trainer.predict(results.index[picked]),
         scores[picked],
         title=f"{trainer.choice}: {len(picked)} of {len(scores)} frames of {split}, worst to best",

@@ -1,7 +1,8 @@
-"""What a run trains on: the frames and targets of one store, in the device's memory.
+"""What a run trains on: which of a store's targets, and what is known of each frame.
 
-The store is read once, in order; from then on a batch is an index into
-tensors that are there already, so the network never waits for a disk.
+The pixels are not here: `echo_train.sources` holds them or reads them as they
+are asked for. What a `FrameSet` keeps is a few bytes a frame, however large
+the store is.
 """
 
 from __future__ import annotations
@@ -9,11 +10,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import torch
 from echo_common import schema
 from echo_common.errors import NotInStoreError, SettingsError
 from echo_common.store import EchoStore
-from torch import Tensor
 
 from echo_train.config import TrainSettings
 
@@ -44,32 +43,30 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FrameSet:
-    """Frames with their targets, on one device; only rows that could be read.
+    """The frames of a store that could be read, without their pixels.
 
     Attributes
     ----------
-    images : Tensor, (frame, 1, y, x) uint8
-    masks : Tensor, (frame, y, x) uint8
-    heatmaps : Tensor, (frame, landmark, y, x) uint8, or None
-    points : Tensor, (frame, landmark, 2) float32, or None
     rows : ndarray, (frame,) int64
-        The row of the store.
+        The row of the store, ascending.
     video : ndarray, (frame,) str
     number : ndarray, (frame,) int32
         The frame's index in its video.
     phase, split : ndarray, (frame,) uint8
         Codes of `echo_common.schema.PHASES` and `SPLITS`.
+    shape : tuple of int
+        (height, width) of every frame, in pixels.
+    points : ndarray, (frame, landmark, 2) float32, or None
+        True landmarks, (x, y) in pixels; None where the target is the mask.
     """
 
-    images: Tensor
-    masks: Tensor
-    heatmaps: Tensor | None
-    points: Tensor | None
     rows: np.ndarray
     video: np.ndarray
     number: np.ndarray
     phase: np.ndarray
     split: np.ndarray
+    shape: tuple[int, int]
+    points: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -124,8 +121,8 @@ def choose(store: EchoStore, settings: TrainSettings) -> Choice:
     return Choice(method=one.method, landmarks=one, falloff=falloff)
 
 
-def load_frames(store: EchoStore, choice: Choice, device: torch.device) -> FrameSet:
-    """Read all sound rows of a store into the memory of a device.
+def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:
+    """Read what is known of a store's sound rows; no pixels.
 
     Raises
     ------
@@ -135,29 +132,17 @@ def load_frames(store: EchoStore, choice: Choice, device: torch.device) -> Frame
         If a video's frames stand in two splits.
     """
     sound = np.flatnonzero(store.read(schema.STATUS) == 0)
-
-    def rows(path: str) -> np.ndarray:
-        values = store.read(path)
-        return values if len(sound) == len(values) else values[sound]
-
-    def tensor(path: str) -> Tensor:
-        return torch.from_numpy(rows(path)).to(device)
-
-    video, split = rows("index/video"), rows("index/split")
+    video, split = store.read("index/video")[sound], store.read("index/split")[sound]
     _check_splits(video, split)
-    landmarks = choice.landmarks
+    height, width = store.manifests["index/video"].parameters["shape"]
     return FrameSet(
-        images=tensor(schema.FRAMES)[:, None],
-        masks=tensor(schema.mask_path(choice.method)),
-        heatmaps=tensor(landmarks.heatmap(choice.falloff))
-        if landmarks and choice.falloff
-        else None,
-        points=tensor(landmarks.points) if landmarks else None,
         rows=sound,
         video=video,
-        number=rows("index/frame"),
-        phase=rows("index/phase"),
+        number=store.read("index/frame")[sound],
+        phase=store.read("index/phase")[sound],
         split=split,
+        shape=(height, width),
+        points=store.read(choice.landmarks.points)[sound] if choice.landmarks else None,
     )
 
 

@@ -173,7 +173,7 @@ class Trainer:
     def evaluate(self, order: np.ndarray) -> tuple[Results, float]:
         """Predict some frames; gives the results and the mean loss."""
         self.network.eval()
-        collector = self.target.collector(self.frames)
+        collector = self.target.collector(self.frames, self.device)
         losses = []
         with torch.inference_mode():
             for batch in self.loader.batches(order, EVALUATION_BATCH):
@@ -192,7 +192,7 @@ class Trainer:
     def _epoch(self, epoch: int, live: Live) -> run.EpochRow:
         started = time.perf_counter()
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
-        collector = self.target.collector(self.frames)
+        collector = self.target.collector(self.frames, self.device)
         self.network.train()
         losses = []
         for batch in self.loader.batches(order, self.settings.batch_size):

@@ -13,7 +13,7 @@ from echo_common.schema import PHASES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from echo_train.frames import FrameSet
+from echo_train.batches import Pixels
 from echo_train.run import EpochRow
 from echo_train.targets import Prediction
 
@@ -43,8 +43,8 @@ def draw_curves(path: Path, history: Sequence[EpochRow]) -> None:
 
 def draw_overlay(
     path: Path,
-    frames: FrameSet,
-    index: np.ndarray,
+    pixels: Pixels,
+    phases: np.ndarray,
     prediction: Prediction,
     scores: np.ndarray,
     title: str,
@@ -54,33 +54,33 @@ def draw_overlay(
     Parameters
     ----------
     path : Path
-    frames : FrameSet
-    index : ndarray, (frame,) int64
-        Which frames of it.
+    pixels : Pixels
+        The frames and their true masks, on the host.
+    phases : ndarray, (frame,) uint8
+        Codes of `echo_common.schema.PHASES`.
     prediction : Prediction
         Of the same frames.
     scores : ndarray, (frame,) float
         Their foreground Dice.
     title : str
     """
-    columns = min(COLUMNS, len(index))
-    rows = math.ceil(len(index) / columns)
+    count = len(phases)
+    columns = min(COLUMNS, count)
+    rows = math.ceil(count / columns)
     figure = Figure(figsize=(2.2 * columns, 2.5 * rows + 0.7), layout="constrained")
     figure.suptitle(title, fontsize=11)
     grid = figure.subplots(rows, columns, squeeze=False).flat
-    images = frames.images[index].cpu().numpy()[:, 0]
-    masks = frames.masks[index].cpu().numpy()
+    images, masks = pixels.images.numpy(), pixels.masks.numpy()
     for place, axes in enumerate(grid):
         axes.set_axis_off()
-        if place >= len(index):
+        if place >= count:
             continue
         axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
         _outline(axes, masks[place], TRUE)
         _outline(axes, prediction.masks[place], PREDICTED)
         if prediction.points is not None:
             axes.plot(*prediction.points[place].T, ".", color=PREDICTED, markersize=5)
-        phase = PHASES[frames.phase[index[place]]]
-        axes.set_title(f"{phase}  Dice {scores[place]:.3f}", fontsize=9)
+        axes.set_title(f"{PHASES[phases[place]]}  Dice {scores[place]:.3f}", fontsize=9)
     figure.legend(
         handles=[
             Figure().subplots().plot([], color=colour, label=word)[0]

@@ -48,7 +48,7 @@ class Results:
         """Distance of each landmark from its place, (frame, landmark) px; None for masks."""
         if self.points is None or self.frames.points is None:
             return None
-        return radial_errors(self.points, self.frames.points.cpu().numpy()[self.index])
+        return radial_errors(self.points, self.frames.points[self.index])
 
     def summary(self) -> dict[str, Any]:
         """The figures of one split, as they stand in summary.json.
@@ -57,7 +57,7 @@ class Results:
         None.
         """
         scores, phase = self.dice(), self.frames.phase[self.index]
-        height, width = self.frames.masks.shape[1:]
+        height, width = self.frames.shape
         table: dict[str, Any] = {
             "frames": len(scores),
             "dice": {
@@ -83,7 +83,7 @@ class Results:
         columns = ["row", "video", "frame", "split", "phase", "dice", "pixel_accuracy"]
         columns += ["predicted_pixels", "true_pixels"]
         writer.writerow(columns + ([] if errors is None else ["mean_radial_error"]))
-        height, width = frames.masks.shape[1:]
+        height, width = frames.shape
         scores, right = self.dice(), pixel_accuracy(self.counts, height * width)
         for place in np.argsort(self.index):
             frame = self.index[place]

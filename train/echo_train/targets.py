@@ -7,6 +7,7 @@ masks that can be compared. `Scores` collects what it predicts.
 from __future__ import annotations
 
 import dataclasses
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -66,7 +67,7 @@ class Target(Protocol):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
 
-    def collector(self, frames: FrameSet) -> Collector:
+    def collector(self, frames: FrameSet, device: torch.device) -> Collector:
         """Make an empty collector of predictions on some frames."""
 
     def predict(self, logits: Tensor) -> Prediction:
@@ -84,9 +85,9 @@ class MaskTarget:
         """Mean loss of a batch, a scalar."""
         return self._loss(logits[:, 0], batch.masks)
 
-    def collector(self, frames: FrameSet) -> Collector:
+    def collector(self, frames: FrameSet, device: torch.device) -> Collector:
         """Make an empty collector of predicted masks."""
-        return _MaskCollector(frames)
+        return _MaskCollector(frames, device)
 
     def predict(self, logits: Tensor) -> Prediction:
         """Turn logits into masks."""
@@ -137,9 +138,9 @@ class LandmarkTarget:
         sure = confidence(maps, self._loss.spatial) >= self._min_confidence
         return self._decoder(maps).where(sure[..., None], torch.nan)
 
-    def collector(self, frames: FrameSet) -> Collector:
+    def collector(self, frames: FrameSet, device: torch.device) -> Collector:
         """Make an empty collector of predicted landmarks."""
-        return _LandmarkCollector(frames, self)
+        return _LandmarkCollector(frames, self, device)
 
     def predict(self, logits: Tensor) -> Prediction:
         """Turn logits into landmarks, and these into masks."""
@@ -174,9 +175,9 @@ class LandmarkTarget:
 
 
 class _MaskCollector:
-    def __init__(self, frames: FrameSet) -> None:
+    def __init__(self, frames: FrameSet, device: torch.device) -> None:
         self._frames = frames
-        self._counts = MaskCounts().to(frames.images.device)
+        self._counts = MaskCounts().to(device)
 
     def update(self, logits: Tensor, batch: Batch) -> None:
         self._counts.update(batch.index, logits[:, 0] > 0, batch.masks > 0)
@@ -187,28 +188,43 @@ class _MaskCollector:
 
 
 class _LandmarkCollector:
-    def __init__(self, frames: FrameSet, target: LandmarkTarget) -> None:
+    def __init__(self, frames: FrameSet, target: LandmarkTarget, device: torch.device) -> None:
         self._frames = frames
         self._target = target
-        self._landmarks = Landmarks().to(frames.images.device)
+        self._landmarks = Landmarks().to(device)
+        self._true: list[Tensor] = []
 
     def update(self, logits: Tensor, batch: Batch) -> None:
         self._landmarks.update(batch.index, self._target.decode(logits))
+        self._true.append(_pack(batch.masks > 0))
 
     def results(self) -> Results:
         frames = self._frames
         index, points = self._landmarks.compute()
         found = points.cpu().numpy()
-        true = frames.masks[index].cpu() > 0
-        masks = torch.from_numpy(self._target.masks(found, (true.shape[1], true.shape[2]))) > 0
+        packed = torch.cat(self._true).cpu().numpy()
+        true = np.unpackbits(packed, axis=1, count=math.prod(frames.shape))
+        masks = self._target.masks(found, frames.shape)
         counts = MaskCounts()
-        counts.update(index.cpu(), masks, true)
+        counts.update(
+            index.cpu(),
+            torch.from_numpy(masks) > 0,
+            torch.from_numpy(true.reshape(masks.shape)) > 0,
+        )
         return Results(
             frames=frames,
             index=index.cpu().numpy(),
             counts=counts.compute()[1].numpy(),
             points=found,
         )
+
+
+def _pack(masks: Tensor) -> Tensor:
+    """Put eight pixels in a byte, the first highest: an epoch's masks are kept until it ends."""
+    flat = masks.flatten(1)
+    flat = torch.nn.functional.pad(flat, (0, -flat.shape[1] % 8))
+    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=flat.device)
+    return (flat.reshape(len(flat), -1, 8) * weights).sum(2, dtype=torch.uint8)
 
 
 def make_target(settings: TrainSettings, choice: Choice) -> Target:

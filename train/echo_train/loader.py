@@ -1,0 +1,97 @@
+"""The loader: a store's frames as batches on the device, which the loop trains on.
+
+It joins what the other modules do each alone: a source gives uint8 pixels, and
+casting and normalisation run on them batch by batch, on the device. There are
+no worker processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from echo_common.store import EchoStore
+
+from echo_train.batches import Batch, Pixels, normalise, to_batch
+from echo_train.config import TrainSettings
+from echo_train.frames import Choice, FrameSet, read_frame_set
+from echo_train.sources import Source, make_source, wanted_arrays
+
+
+class Loader:
+    """Gives the frames of a store as batches, in any order that it is asked for.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    frames : FrameSet
+        What is known of each frame, without its pixels.
+    source : Source
+        Where the pixels come from.
+    """
+
+    def __init__(self, settings: TrainSettings, frames: FrameSet, source: Source) -> None:
+        self.frames = frames
+        self.device = source.device
+        self.name = source.name
+        self._settings = settings
+        self._source = source
+        self._points = None if frames.points is None else torch.from_numpy(frames.points)
+        if self._points is not None:
+            self._points = self._points.to(self.device)
+
+    def order(self, indices: np.ndarray, epoch: int) -> np.ndarray:
+        """Shuffle frames for an epoch of training.
+
+        Parameters
+        ----------
+        indices : ndarray, (sample,) int64
+            Frames to train on, ascending.
+        epoch : int
+
+        Returns
+        -------
+        order : ndarray, (sample,) int64
+            A function of the settings' seed and the epoch.
+        """
+        return self._source.order(indices, self._settings.seed, epoch)
+
+    def batches(self, order: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        """Give frames in an order, in batches; the last one may be smaller.
+
+        Parameters
+        ----------
+        order : ndarray, (sample,) int64
+            Into `frames`.
+        batch_size : int
+        """
+        for pixels in self._source.pixels(order, batch_size):
+            points = None if self._points is None else self._points[pixels.index]
+            batch = to_batch(pixels, points)
+            yield dataclasses.replace(
+                batch, images=normalise(batch.images, self._settings.normalise)
+            )
+
+    def pixels(self, index: np.ndarray) -> Pixels:
+        """Give a few frames as the store has them, on the host; for pictures."""
+        (few,) = self._source.pixels(index, len(index))
+        return Pixels(index=few.index.cpu(), images=few.images.cpu(), masks=few.masks.cpu())
+
+
+def make_loader(
+    store: EchoStore, choice: Choice, settings: TrainSettings, device: torch.device
+) -> Loader:
+    """Make the loader of a store's frames.
+
+    Raises
+    ------
+    StoreDamagedError
+        If a chunk is missing or altered.
+    SettingsError
+        If a video's frames stand in two splits.
+    """
+    frames = read_frame_set(store, choice)
+    arrays = wanted_arrays(choice, settings.heatmaps)
+    return Loader(settings, frames, make_source(store, frames, arrays, device))
