@@ -8,6 +8,7 @@ from pathlib import Path
 from echo_common.schema import FALLOFFS, IDENTITIES, METHODS
 from echo_common.settings import setting
 
+from echo_train.augment import AugmentSettings
 from echo_train.batches import NORMALISATIONS
 from echo_train.decode import DECODERS
 from echo_train.landmark_losses import LANDMARK_LOSSES
@@ -20,7 +21,7 @@ HEATMAPS = ("cached", "rendered")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(AugmentSettings):
     """What to train, on what, and how.
 
     Attributes
@@ -81,6 +82,12 @@ class TrainSettings:
     )
     min_confidence: float = setting(
         0.2, "A landmark whose map is less sure than this is missed.", minimum=0, maximum=1
+    )
+    distance_weight: float = setting(
+        0.0, "Weight of a second head that learns the distance to the contour.", minimum=0
+    )
+    shape_prior: bool = setting(
+        False, "Pull landmarks back that do not fit the others, as the training split has them."
     )
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
     heatmaps: str = setting(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
 import torch
 from echo_common.errors import SettingsError
+from torch import Tensor
 
 
 def pick_device(name: str) -> torch.device:
@@ -41,6 +43,20 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+@functools.lru_cache(maxsize=256)
+def constant(
+    values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Give numbers as a tensor that is on the device from the second time on.
+
+    A copy from the host waits for all that the device was given before it; so
+    what every batch needs is copied once. The tensor is not to be written to.
+    """
+    # One first asked for in inference mode would be no use outside it.
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device, dtype=dtype)
 
 
 def synchronise(device: torch.device) -> None:

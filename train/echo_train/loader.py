@@ -1,8 +1,8 @@
 """The loader: a store's frames as batches on the device, which the loop trains on.
 
 It joins what the other modules do each alone: a source gives uint8 pixels, and
-casting and normalisation run on them batch by batch, on the device. There are
-no worker processes.
+casting, augmentation, the drawing of heatmaps and normalisation run on them
+batch by batch, on the device. There are no worker processes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from echo_common.schema import LandmarkSet
 from echo_common.store import EchoStore
 
+from echo_train.augment import Augmenter, flip_order
 from echo_train.batches import Batch, Pixels, normalise, to_batch
 from echo_train.config import TrainSettings
 from echo_train.frames import Choice, FrameSet, read_frame_set
+from echo_train.render import HeatmapShape, render_heatmaps
 from echo_train.sources import Source, make_source, wanted_arrays
 
 
@@ -30,14 +33,27 @@ class Loader:
         What is known of each frame, without its pixels.
     source : Source
         Where the pixels come from.
+    augmenter : Augmenter
+        Changes the frames of training.
+    rendered : HeatmapShape or None
+        The heatmaps to draw; None where the source gives them, or none are needed.
     """
 
-    def __init__(self, settings: TrainSettings, frames: FrameSet, source: Source) -> None:
+    def __init__(
+        self,
+        settings: TrainSettings,
+        frames: FrameSet,
+        source: Source,
+        augmenter: Augmenter,
+        rendered: HeatmapShape | None,
+    ) -> None:
         self.frames = frames
         self.device = source.device
         self.name = source.name
         self._settings = settings
         self._source = source
+        self._augmenter = augmenter
+        self._rendered = rendered
         self._points = None if frames.points is None else torch.from_numpy(frames.points)
         if self._points is not None:
             self._points = self._points.to(self.device)
@@ -58,7 +74,9 @@ class Loader:
         """
         return self._source.order(indices, self._settings.seed, epoch)
 
-    def batches(self, order: np.ndarray, batch_size: int) -> Iterator[Batch]:
+    def batches(
+        self, order: np.ndarray, batch_size: int, augment: int | None = None
+    ) -> Iterator[Batch]:
         """Give frames in an order, in batches; the last one may be smaller.
 
         Parameters
@@ -66,13 +84,18 @@ class Loader:
         order : ndarray, (sample,) int64
             Into `frames`.
         batch_size : int
+        augment : int, optional
+            Change the frames as this epoch has it; by default they are left as they are.
         """
         for pixels in self._source.pixels(order, batch_size):
             points = None if self._points is None else self._points[pixels.index]
             batch = to_batch(pixels, points)
-            yield dataclasses.replace(
-                batch, images=normalise(batch.images, self._settings.normalise)
-            )
+            if augment is not None:
+                batch = self._augmenter(batch, augment)
+            images, heatmaps = normalise(batch.images, self._settings.normalise), batch.heatmaps
+            if self._rendered is not None and batch.points is not None:
+                heatmaps = render_heatmaps(batch.points, batch.masks, self._rendered)
+            yield dataclasses.replace(batch, images=images, heatmaps=heatmaps)
 
     def pixels(self, index: np.ndarray) -> Pixels:
         """Give a few frames as the store has them, on the host; for pictures."""
@@ -90,8 +113,31 @@ def make_loader(
     StoreDamagedError
         If a chunk is missing or altered.
     SettingsError
-        If a video's frames stand in two splits.
+        If a video's frames stand in two splits, or the landmarks cannot be
+        mirrored and were to be.
     """
+    augmenter = make_augmenter(settings, choice.landmarks)
+    rendered = None
+    if choice.landmarks is not None and settings.heatmaps == "rendered":
+        parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
+        rendered = HeatmapShape.of(parameters)
     frames = read_frame_set(store, choice)
     arrays = wanted_arrays(choice, settings.heatmaps)
-    return Loader(settings, frames, make_source(store, frames, arrays, device))
+    source = make_source(store, frames, arrays, device)
+    return Loader(settings, frames, source, augmenter, rendered)
+
+
+def make_augmenter(settings: TrainSettings, landmarks: LandmarkSet | None) -> Augmenter:
+    """Make the augmenter that the settings ask for.
+
+    Raises
+    ------
+    SettingsError
+        If the landmarks cannot be mirrored and were to be.
+    """
+    strengths = settings.strengths()
+    flipped = None
+    if landmarks is not None:
+        identity, count = landmarks.identity, landmarks.count
+        flipped = flip_order(identity, count) if strengths.flip else list(range(count))
+    return Augmenter(strengths, settings.seed, flipped)

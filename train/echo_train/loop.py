@@ -116,7 +116,7 @@ class Trainer:
         self.loader = loader
         self.frames = loader.frames
         self.device = device
-        self.target: Target = make_target(settings, choice)
+        self.target: Target = make_target(settings, choice, loader.frames)
         torch.manual_seed(settings.seed)
         network = UNet(out_channels=self.target.channels, width=settings.width)
         # Convolutions are faster with the channels last, on the CPU as on a GPU.
@@ -195,7 +195,7 @@ class Trainer:
         collector = self.target.collector(self.frames, self.device)
         self.network.train()
         losses = []
-        for batch in self.loader.batches(order, self.settings.batch_size):
+        for batch in self.loader.batches(order, self.settings.batch_size, epoch):
             logits = self._forward(batch.images)
             loss = self.target.loss(logits, batch)
             self.optimiser.zero_grad(set_to_none=True)
@@ -232,6 +232,7 @@ class Trainer:
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "target": self.target.state(),
             "history": [dataclasses.asdict(row) for row in self.history],
             "best": dataclasses.asdict(self.best) if self.best else None,
             "store": store_keys(store, self.choice),

@@ -17,14 +17,17 @@ from echo_common.curves import contour_from_landmarks
 from echo_common.raster import rasterise
 from torch import Tensor
 
+from echo_train import device as devices
 from echo_train.batches import Batch
 from echo_train.config import TrainSettings
 from echo_train.decode import DECODERS, confidence
+from echo_train.distance import distance_loss
 from echo_train.frames import Choice, FrameSet
 from echo_train.landmark_losses import LANDMARK_LOSSES
 from echo_train.mask_losses import MASK_LOSSES
 from echo_train.metrics import Landmarks, MaskCounts
 from echo_train.results import Results
+from echo_train.shape_prior import ShapePrior, fit_shape_prior
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,12 @@ class Target(Protocol):
     def predict(self, logits: Tensor) -> Prediction:
         """Turn logits into masks, and into landmarks where these are the target."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What was learnt beside the network's weights; for the checkpoint."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+
 
 class MaskTarget:
     """One channel: the logit of each pixel's being inside the ventricle."""
@@ -93,34 +102,46 @@ class MaskTarget:
         """Turn logits into masks."""
         return Prediction(masks=(logits[:, 0] > 0).cpu().numpy().astype(np.uint8))
 
+    def state(self) -> dict[str, Tensor]:
+        """Nothing: the weights are all that a mask model learns."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Nothing to take up."""
+
 
 class LandmarkTarget:
-    """One map a landmark, whose peak is the landmark.
+    """One map a landmark, whose peak is the landmark; and the distance map, where it is asked for.
 
     Parameters
     ----------
-    loss : str
-        One of `LANDMARK_LOSSES`.
+    settings : TrainSettings
+        Loss, decoder, the least confidence, the weight of the distance head,
+        and whether a prior corrects the landmarks.
     choice : Choice
-    decoder : str
-        One of `echo_train.decode.DECODERS`.
-    min_confidence : float
-        A landmark whose map is less sure than this is missed.
+    train_points : ndarray, (frame, landmark, 2) float
+        True landmarks of the training split, which the prior learns from.
     """
 
-    def __init__(self, loss: str, choice: Choice, decoder: str, min_confidence: float) -> None:
+    def __init__(self, settings: TrainSettings, choice: Choice, train_points: np.ndarray) -> None:
         assert choice.landmarks is not None
-        self._loss = LANDMARK_LOSSES[loss]
-        self.channels = choice.landmarks.count + self._loss.extra_channels
+        self._loss = LANDMARK_LOSSES[settings.loss_name()]
+        self._maps = choice.landmarks.count + self._loss.extra_channels
+        self._distance_weight = settings.distance_weight
+        self.channels = self._maps + (settings.distance_weight > 0)
         self.identity = choice.landmarks.identity
         self.method = choice.method
-        self._decoder = DECODERS[decoder]
-        self._min_confidence = min_confidence
+        self._decoder = DECODERS[settings.decoder]
+        self._min_confidence = settings.min_confidence
+        self._prior = fit_shape_prior(train_points) if settings.shape_prior else None
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
         assert batch.heatmaps is not None and batch.points is not None
-        return self._loss.value(logits, batch.heatmaps, batch.points)
+        loss = self._loss.value(logits[:, : self._maps], batch.heatmaps, batch.points)
+        if self._distance_weight > 0:
+            loss = loss + self._distance_weight * distance_loss(logits[:, -1], batch.masks)
+        return loss
 
     def decode(self, logits: Tensor) -> Tensor:
         """Read the landmarks off the maps.
@@ -134,7 +155,7 @@ class LandmarkTarget:
         points : Tensor, (frame, landmark, 2) float
             (x, y) in pixels; NaN where a landmark was missed.
         """
-        maps = self._loss.maps(logits)
+        maps = self._loss.maps(logits[:, : self._maps])
         sure = confidence(maps, self._loss.spatial) >= self._min_confidence
         return self._decoder(maps).where(sure[..., None], torch.nan)
 
@@ -144,10 +165,23 @@ class LandmarkTarget:
 
     def predict(self, logits: Tensor) -> Prediction:
         """Turn logits into landmarks, and these into masks."""
-        points = self.decode(logits).cpu().numpy()
+        points = self.correct(self.decode(logits).cpu().numpy())
         return Prediction(
             masks=self.masks(points, (logits.shape[2], logits.shape[3])), points=points
         )
+
+    def correct(self, points: np.ndarray) -> np.ndarray:
+        """Pull implausible landmarks back by the prior; as they are where there is none."""
+        return points if self._prior is None else self._prior.correct(points)
+
+    def state(self) -> dict[str, Tensor]:
+        """The prior, where there is one."""
+        return {} if self._prior is None else self._prior.to_tensors()
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up the prior that the run learnt."""
+        if self._prior is not None:
+            self._prior = ShapePrior.from_tensors(state)
 
     def masks(self, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Rebuild masks from landmarks, by the code that draws the tracings' masks.
@@ -201,7 +235,7 @@ class _LandmarkCollector:
     def results(self) -> Results:
         frames = self._frames
         index, points = self._landmarks.compute()
-        found = points.cpu().numpy()
+        found = self._target.correct(points.cpu().numpy())
         packed = torch.cat(self._true).cpu().numpy()
         true = np.unpackbits(packed, axis=1, count=math.prod(frames.shape))
         masks = self._target.masks(found, frames.shape)
@@ -223,12 +257,21 @@ def _pack(masks: Tensor) -> Tensor:
     """Put eight pixels in a byte, the first highest: an epoch's masks are kept until it ends."""
     flat = masks.flatten(1)
     flat = torch.nn.functional.pad(flat, (0, -flat.shape[1] % 8))
-    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=flat.device)
-    return (flat.reshape(len(flat), -1, 8) * weights).sum(2, dtype=torch.uint8)
+    weights = devices.constant((128, 64, 32, 16, 8, 4, 2, 1), flat.device)
+    return (flat.reshape(len(flat), -1, 8) * weights).sum(2).to(torch.uint8)
 
 
-def make_target(settings: TrainSettings, choice: Choice) -> Target:
-    """Make the target that the settings name."""
+def make_target(settings: TrainSettings, choice: Choice, frames: FrameSet) -> Target:
+    """Make the target that the settings name.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    choice : Choice
+    frames : FrameSet
+        The frames that the run trains on.
+    """
     if settings.target == "mask":
         return MaskTarget(settings.loss_name())
-    return LandmarkTarget(settings.loss_name(), choice, settings.decoder, settings.min_confidence)
+    assert frames.points is not None
+    return LandmarkTarget(settings, choice, frames.points[frames.indices("TRAIN")])
