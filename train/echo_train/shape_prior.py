@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import torch
+from torch import Tensor
 
 KEPT_VARIANCE = 0.99
 """Share of the variance that the kept components explain."""
@@ -72,6 +74,23 @@ class ShapePrior:
             replaced = ~seen | (far > IMPLAUSIBLE)
             corrected[frame, replaced] = expected[replaced]
         return corrected
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The prior as tensors, for a checkpoint."""
+        return {
+            "mean": torch.from_numpy(self.mean),
+            "modes": torch.from_numpy(self.modes),
+            "residual": torch.tensor(self.residual, dtype=torch.float64),
+        }
+
+    @classmethod
+    def from_tensors(cls, state: dict[str, Tensor]) -> ShapePrior:
+        """Read what `to_tensors` gave."""
+        return cls(
+            mean=state["mean"].cpu().numpy(),
+            modes=state["modes"].cpu().numpy(),
+            residual=float(state["residual"]),
+        )
 
     def _infer(self, found: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the landmarks should be, and how many deviations each is from there."""
