@@ -113,16 +113,22 @@ def click_options(cls: type, only: Sequence[str] | None = None) -> Callable[[Com
     return decorate
 
 
-def to_toml(settings: Any) -> str:
+def to_toml(settings: Any, leave_out: Sequence[str] = ()) -> str:
     """Write settings as TOML that ``--config`` reads back to the same settings.
 
     A setting that is None has no key: TOML has no null, and leaving it out
     says the same.
+
+    Parameters
+    ----------
+    settings : dataclass
+    leave_out : sequence of str
+        Fields that belong to one call of a command, and not to a repetition.
     """
     table = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if value is not None:
+        if value is not None and field.name not in leave_out:
             table[_key(field)] = _plain(value)
     return tomli_w.dumps(table)
 

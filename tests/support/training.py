@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pytest
 import torch
 from echo_train.config import TrainSettings
+from echo_train.live import Live
+from echo_train.loop import Trainer, train
 
 TINY = TrainSettings(width=2, epochs=2, batch_size=4, learning_rate=0.01, device="cpu")
 
@@ -15,6 +21,29 @@ TINY = TrainSettings(width=2, epochs=2, batch_size=4, learning_rate=0.01, device
 def tiny(store: Path, run: Path | None = None, **changes: Any) -> TrainSettings:
     """Settings of a run that takes about a second on the small store."""
     return dataclasses.replace(TINY, store=store, run=run, **changes)
+
+
+@contextlib.contextmanager
+def stopped_before(stop: int) -> Iterator[None]:
+    """Ctrl-C comes when an epoch begins."""
+    real = Trainer._epoch
+
+    def epoch(self: Trainer, number: int, live: Live) -> Any:
+        if number == stop:
+            raise KeyboardInterrupt
+        return real(self, number, live)
+
+    with mock.patch.object(Trainer, "_epoch", epoch):
+        yield
+
+
+def train_in_parts(settings: TrainSettings, *stops: int) -> Path:
+    """Train, stopped before each of some epochs and gone on with after it."""
+    for stop in stops:
+        with stopped_before(stop), pytest.raises(KeyboardInterrupt):
+            train(settings)
+        settings = dataclasses.replace(settings, resume=True)
+    return train(settings)
 
 
 def checkpoint(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from echo_prep.build import build
 from echo_prep.config import BuildSettings
 from echo_train.loop import train
 from support.datasets import small_videos, write_small_dataset
-from support.training import assert_same_states, checkpoint, tiny
+from support.training import assert_same_states, checkpoint, stopped_before, tiny, train_in_parts
 
 TIMES = ("seconds", "images_per_second")
 
@@ -35,18 +35,39 @@ def go_on(store: Path, folder: Path, **changes: Any) -> Path:
     return train(tiny(store, folder, resume=True, **changes))
 
 
-@pytest.mark.parametrize("target", ["mask", "landmarks"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "mask"},
+        {"target": "landmarks"},
+        {"ema": 0.9, "clip_norm": 0.5, "weight_decay": 0.01, "schedule": "one-cycle"},
+    ],
+    ids=["mask", "landmarks", "average"],
+)
 def test_a_run_that_goes_on_is_bit_identical_to_one_undisturbed(
-    small_store: Path, tmp_path: Path, target: str
+    small_store: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    whole = train(tiny(small_store, tmp_path / "whole", target=target, epochs=4))
-    parts = train(tiny(small_store, tmp_path / "parts", target=target, epochs=1))
-    go_on(small_store, parts, target=target, epochs=3)
-    go_on(small_store, parts, target=target, epochs=4)
+    whole = train(tiny(small_store, tmp_path / "whole", epochs=4, **changes))
+    parts = train_in_parts(tiny(small_store, tmp_path / "parts", epochs=4, **changes), 2, 4)
     for name in ("last.pt", "best.pt"):
         assert_same_states(
             without_times(checkpoint(whole / name)), without_times(checkpoint(parts / name))
         )
+
+
+def test_a_constant_rate_lets_a_run_be_made_longer(small_store: Path, tmp_path: Path) -> None:
+    whole = train(tiny(small_store, tmp_path / "whole", schedule="constant", epochs=2))
+    longer = train(tiny(small_store, tmp_path / "longer", schedule="constant", epochs=1))
+    go_on(small_store, longer, schedule="constant", epochs=2)
+    assert_same_states(
+        without_times(checkpoint(whole / "last.pt")), without_times(checkpoint(longer / "last.pt"))
+    )
+
+
+def test_another_schedule_is_laid_out_for_its_epochs(small_store: Path, tmp_path: Path) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
+    with pytest.raises(RunError, match="epochs was 1 and is 2"):
+        go_on(small_store, folder, epochs=2)
 
 
 def test_another_seed_gives_other_weights(small_store: Path, tmp_path: Path) -> None:
@@ -80,7 +101,7 @@ def test_a_changed_setting_is_refused_by_name(
     folder = train(tiny(small_store, tmp_path / "run", epochs=1))
     before = (folder / "last.pt").read_bytes()
     with pytest.raises(RunError, match=told):
-        go_on(small_store, folder, epochs=2, **change)
+        go_on(small_store, folder, epochs=1, **change)
     assert (folder / "last.pt").read_bytes() == before
 
 
@@ -97,16 +118,18 @@ def test_a_store_built_anew_is_refused(tmp_path: Path) -> None:
     write_small_dataset(data, videos)
     build(BuildSettings(data=data, store=store, jobs=1, backend="threading"))
     with pytest.raises(RunError, match=r"was built anew since .*run was begun"):
-        go_on(store, folder, epochs=2)
+        go_on(store, folder, epochs=1)
 
 
 def test_a_store_built_again_without_change_is_taken(
     small_dataset: Path, small_store: Path, tmp_path: Path
 ) -> None:
-    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
+    settings = tiny(small_store, tmp_path / "run")
+    with stopped_before(2), pytest.raises(KeyboardInterrupt):
+        train(settings)
     build(BuildSettings(data=small_dataset, store=small_store, jobs=1, backend="threading"))
-    go_on(small_store, folder, epochs=2)
-    assert len(checkpoint(folder / "last.pt")["history"]) == 2
+    go_on(small_store, tmp_path / "run")
+    assert len(checkpoint(tmp_path / "run" / "last.pt")["history"]) == 2
 
 
 def test_there_must_be_a_run_to_go_on_with(small_store: Path, tmp_path: Path) -> None:

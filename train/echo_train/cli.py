@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from echo_common.command import run_command
 from echo_common.settings import click_options, from_toml, given_options
 
 from echo_train.config import TrainSettings
+from echo_train.distributed import from_environment
 from echo_train.loop import train
 from echo_train.report import describe
 from echo_train.run import CONFIG, read_summary
@@ -26,8 +28,10 @@ def cli(ctx: click.Context, /, **values: Any) -> None:
         # A run that goes on keeps its own settings, but for what is said anew.
         begun = from_toml(TrainSettings, settings.run / CONFIG)
         settings = dataclasses.replace(begun, **given_options(ctx, values))
-    folder = train(settings, say=click.echo, quiet=False)
-    click.echo(describe([(folder, read_summary(folder))]))
+    ranks = from_environment(os.environ)
+    folder = train(settings, say=click.echo, quiet=False, ranks=ranks)
+    if ranks.first:
+        click.echo(describe([(folder, read_summary(folder))]))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from echo_common.errors import SettingsError
 from echo_common.schema import FALLOFFS, IDENTITIES, METHODS
 from echo_common.settings import setting
 
@@ -13,6 +14,7 @@ from echo_train.batches import NORMALISATIONS
 from echo_train.decode import DECODERS
 from echo_train.landmark_losses import LANDMARK_LOSSES
 from echo_train.mask_losses import MASK_LOSSES
+from echo_train.schedule import SCHEDULES
 
 TARGETS = ("mask", "landmarks")
 
@@ -49,10 +51,29 @@ class TrainSettings(AugmentSettings):
         Channels of the U-Net at full resolution.
     epochs, batch_size : int
     learning_rate : float
+    schedule : str
+        One of `echo_train.schedule.SCHEDULES`.
+    warm_up : float or None
+        Share of the steps in which the rate rises; None for the schedule's own.
+    weight_decay : float
+    clip_norm : float
+        Largest norm of all gradients together; 0 for any.
+    ema : float
+        Decay of a moving average of the weights, which is then what is
+        validated and kept as the best; 0 for none.
+    patience : int
+        Epochs without a better validation Dice that end a run; 0 for none.
     seed : int
         Decides the first weights and the order of the samples.
+    folds, fold : int and int or None
+        Cross-validation: validate on this fold of so many, from 1, and train
+        on the others; 0 folds for the store's own splits.
     device : str
         ``auto`` for the first GPU, or the CPU where there is none.
+    compile, bf16 : bool
+        How CUDA computes; the CPU runs the network as it is, in float32.
+    tensorboard : bool
+        Write events into the run folder.
     resume : bool
         Go on with the run in the run folder.
     """
@@ -103,11 +124,70 @@ class TrainSettings(AugmentSettings):
     epochs: int = setting(20, "Times the training split is seen.", minimum=1)
     batch_size: int = setting(16, "Images a step.", minimum=1)
     learning_rate: float = setting(1e-3, "Step size of Adam.", minimum=0)
+    schedule: str = setting(
+        SCHEDULES[0], "How the learning rate goes over the run.", choices=SCHEDULES
+    )
+    warm_up: float | None = setting(
+        None,
+        "Share of the steps in which the learning rate rises; by default 0.05 for cosine, 0.3 "
+        "for one-cycle and 0 for constant.",
+        minimum=0,
+        maximum=1,
+    )
+    weight_decay: float = setting(0.0, "Weight decay, as AdamW has it.", minimum=0)
+    clip_norm: float = setting(
+        0.0,
+        "Largest norm of the gradients, above which they are scaled down; 0 for any.",
+        minimum=0,
+    )
+    ema: float = setting(
+        0.0,
+        "Decay of a moving average of the weights, such as 0.999, which is validated and kept "
+        "in their place; 0 for none.",
+        minimum=0,
+        maximum=1,
+    )
+    patience: int = setting(
+        0, "Stop after so many epochs without a better validation Dice; 0 for never.", minimum=0
+    )
     seed: int = setting(0, "Decides the first weights and the order of the samples.", minimum=0)
+    folds: int = setting(
+        0, "Cross-validation by video: folds of the training and validation videos.", minimum=0
+    )
+    fold: int | None = setting(
+        None, "Which fold to validate on, from 1; by default each in turn.", minimum=1
+    )
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, …")
+    compile: bool = setting(True, "Compile the network on CUDA; the CPU runs it as it is.")
+    bf16: bool = setting(True, "Compute in bfloat16 on CUDA; the CPU computes in float32.")
+    tensorboard: bool = setting(False, "Write TensorBoard events into the run folder.")
     resume: bool = setting(False, "Go on with the run in --run.")
 
     def loss_name(self) -> str:
         """The loss that is used: the given one, or the target's default."""
         default = MASK_LOSSES if self.target == "mask" else LANDMARK_LOSSES
         return self.loss or next(iter(default))
+
+    def check(self) -> None:
+        """Check that the settings of one run have a meaning together.
+
+        Raises
+        ------
+        SettingsError
+            If they contradict each other; the message names the option.
+        """
+        known = MASK_LOSSES if self.target == "mask" else LANDMARK_LOSSES
+        if self.loss_name() not in known:
+            raise SettingsError(
+                f"--loss {self.loss} is no loss for --target {self.target}; choose one of "
+                f"{', '.join(known)}"
+            )
+        if self.resume and self.run is None:
+            raise SettingsError("--resume needs --run, the folder of the run to go on with")
+        if self.ema == 1:
+            raise SettingsError("--ema 1 would keep the first weights; give less, such as 0.999")
+        if self.folds == 1 or (self.fold or 0) > self.folds:
+            raise SettingsError(
+                f"--fold {self.fold or 1} of --folds {self.folds}: there must be at least two "
+                "folds, and the fold be one of them"
+            )

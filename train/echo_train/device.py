@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator
 
 import torch
-from echo_common.errors import SettingsError
-from torch import Tensor
+from echo_common.errors import RunError, SettingsError
+from torch import Tensor, nn
+
+NO_MEMORY = ("can't allocate memory", "not enough memory", "invalid buffer size")
+"""Words of torch when the memory of the CPU is full; it has no exception of its own."""
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, local: int = 0) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` into a device that is there.
+
+    Parameters
+    ----------
+    name : str
+    local : int
+        Which GPU ``auto`` and ``cuda`` are: each of the processes that train
+        together on a machine has its own.
 
     Raises
     ------
@@ -19,9 +30,11 @@ def pick_device(name: str) -> torch.device:
         If there is no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", local)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().split("\n")[0]
@@ -31,11 +44,24 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Compute in bfloat16 where a GPU is fast at it; in float32 elsewhere."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+def uses_bf16(device: torch.device, wanted: bool) -> bool:
+    """Whether to compute in bfloat16: where it is wanted, on a GPU that is fast at it."""
+    return wanted and device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[object]:
+    """Compute in bfloat16, or in float32; see `uses_bf16`."""
+    if uses_bf16(device, bf16):
         return torch.autocast("cuda", torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def compiled(network: nn.Module, device: torch.device, wanted: bool) -> nn.Module:
+    """Compile a network where it is wanted, on CUDA; elsewhere give it back as it is."""
+    if wanted and device.type == "cuda":
+        # One shape alone is ever given to it, so nothing need be dynamic.
+        network = torch.compile(network, dynamic=False)  # type: ignore[assignment]
+    return network
 
 
 def describe(device: torch.device) -> str:
@@ -59,7 +85,32 @@ def constant(
         return torch.tensor(values, device=device, dtype=dtype)
 
 
+def describe_use(device: torch.device, compile: bool, bf16: bool) -> str:
+    """Name the device, and say how it computes: what was asked for may not be to be had."""
+    number = "bfloat16" if uses_bf16(device, bf16) else "float32"
+    how = "compiled" if compile and device.type == "cuda" else "not compiled"
+    return f"{describe(device)}; {number}, {how}"
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done what it was given; before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+@contextlib.contextmanager
+def memory_explained(device: torch.device, advice: str) -> Iterator[None]:
+    """Turn a lack of memory into a message that says what to lower.
+
+    Raises
+    ------
+    RunError
+        If the memory of the device did not suffice for what the block did.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(words in str(error) for words in NO_MEMORY):
+            raise
+        raise RunError(f"the memory of {describe(device)} is full; {advice}") from error

@@ -32,7 +32,7 @@ def finish(trainer: Trainer, folder: Path) -> None:
     if trainer.best is None:
         raise RunError(f"no epoch of {folder} has a validation Dice; lower --learning-rate")
     best = run.load_checkpoint(folder / run.BEST, trainer.device)
-    trainer.network.load_state_dict(best["network"])
+    trainer.judged.load_state_dict(best["network"])
     measured: dict[str, Results] = {}
     splits = {}
     for split in ("VAL", "TEST"):

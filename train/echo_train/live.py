@@ -27,6 +27,7 @@ class Live:
     def __init__(self, total: int, done: int, epochs: int, quiet: bool = False) -> None:
         self._epochs = epochs
         self._quiet = quiet
+        self._figures: dict[str, str] = {}
         shown = not quiet and sys.stderr.isatty()
         self._bar = tqdm(
             total=total, initial=done, unit="img", disable=not shown, leave=False, file=sys.stderr
@@ -43,8 +44,11 @@ class Live:
     ) -> None:
         self._bar.close()
 
-    def images(self, count: int) -> None:
-        """Count images as done; takes nothing from the device."""
+    def images(self, count: int, loss: float | None = None) -> None:
+        """Count images as done, and show their loss where it is known."""
+        if loss is not None:
+            self._figures["loss"] = f"{loss:.4f}"
+            self._bar.set_postfix(self._figures, refresh=False)
         self._bar.update(count)
 
     def epoch(self, row: EpochRow) -> None:
@@ -57,5 +61,6 @@ class Live:
             f"{row.images_per_second:.0f} images/s"
         )
         self._bar.set_description(f"epoch {row.epoch}/{self._epochs}")
-        self._bar.set_postfix(loss=f"{row.val_loss:.4f}", dice=f"{row.val_dice:.4f}")
+        self._figures = {"loss": f"{row.train_loss:.4f}", "Dice": f"{row.val_dice:.4f}"}
+        self._bar.set_postfix(self._figures)
         tqdm.write(line, file=sys.stderr)

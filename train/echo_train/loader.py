@@ -21,6 +21,7 @@ from echo_train.config import TrainSettings
 from echo_train.frames import Choice, FrameSet, read_frame_set
 from echo_train.render import HeatmapShape, render_heatmaps
 from echo_train.sources import Source, make_source, wanted_arrays
+from echo_train.splits import in_folds
 
 
 class Loader:
@@ -122,6 +123,8 @@ def make_loader(
         parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
         rendered = HeatmapShape.of(parameters)
     frames = read_frame_set(store, choice)
+    if settings.fold is not None:
+        frames = in_folds(frames, settings.folds, settings.fold)
     arrays = wanted_arrays(choice, settings.heatmaps)
     source = make_source(store, frames, arrays, device)
     return Loader(settings, frames, source, augmenter, rendered)

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from echo_common import atomic
-from echo_common.errors import NotInStoreError, RunError, SettingsError
+from echo_common.errors import NotInStoreError
 from echo_common.settings import to_toml
 from echo_common.store import EchoStore
 from torch import Tensor, nn
 
 from echo_train import device as devices
-from echo_train import run
+from echo_train import distributed, run
+from echo_train.average import Average
 from echo_train.config import TrainSettings
+from echo_train.distributed import ALONE, Ranks
+from echo_train.events import make_events
 from echo_train.finish import finish
 from echo_train.frames import Choice, choose
-from echo_train.landmark_losses import LANDMARK_LOSSES
 from echo_train.live import Live
 from echo_train.loader import Loader, make_loader
-from echo_train.mask_losses import MASK_LOSSES
+from echo_train.losslog import LossLog
+from echo_train.optimiser import make_optimiser, set_rate
 from echo_train.results import Results
-from echo_train.resume import check_same, store_keys
+from echo_train.resume import resumable, save, take_up
+from echo_train.schedule import rate_factor
 from echo_train.targets import Prediction, Target, make_target
 from echo_train.unet import UNet
 
@@ -36,7 +40,12 @@ EVALUATION_BATCH = 64
 """Frames a batch where no gradient is kept."""
 
 
-def train(settings: TrainSettings, say: Say = lambda line: None, quiet: bool = True) -> Path:
+def train(
+    settings: TrainSettings,
+    say: Say = lambda line: None,
+    quiet: bool = True,
+    ranks: Ranks = ALONE,
+) -> Path:
     """Train a network on a store, and measure it on the splits.
 
     Parameters
@@ -46,6 +55,8 @@ def train(settings: TrainSettings, say: Say = lambda line: None, quiet: bool = T
         Takes each line that a person should read.
     quiet : bool
         No progress on stderr.
+    ranks : Ranks
+        Which of the processes that train together this one is.
 
     Returns
     -------
@@ -61,39 +72,33 @@ def train(settings: TrainSettings, say: Say = lambda line: None, quiet: bool = T
     RunError
         If the run folder cannot be used, or the loss is no number any more.
     """
-    _check(settings)
+    settings.check()
     started = time.perf_counter()
-    device = devices.pick_device(settings.device)
-    store = EchoStore(settings.store)
-    choice = choose(store, settings)
-    loader = make_loader(store, choice, settings, device)
-    frames = loader.frames
-    for split in ("TRAIN", "VAL"):
-        if not len(frames.indices(split)):
-            raise NotInStoreError(
-                f"{store.path} has no readable frame of the split {split}; the column Split of "
-                "FileList.csv says which videos are for training, validation and test"
+    device = devices.pick_device(settings.device, ranks.local)
+    with distributed.joined(ranks, device), devices.memory_explained(device, _advice(settings)):
+        store = EchoStore(settings.store)
+        choice = choose(store, settings)
+        loader = make_loader(store, choice, settings, device)
+        _check_splits(store, loader, settings, ranks)
+        folder = distributed.done_by_first(lambda: _run_folder(settings), ranks)
+        settings = _resolve(settings, choice, folder)
+        trainer = Trainer(settings, choice, loader, device, ranks)
+        if settings.resume:
+            take_up(trainer, folder, store)
+        elif ranks.first:
+            atomic.write_text(folder / run.CONFIG, to_toml(settings, leave_out=("run", "resume")))
+        if ranks.first:
+            say(
+                f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
+                f"U-Net of width {settings.width}, {trainer.parameters() / 1e6:.2f} million "
+                f"parameters; {devices.describe_use(device, settings.compile, settings.bf16)}"
             )
-    folder = _run_folder(settings)
-    settings = _resolve(settings, choice, folder)
-    trainer = Trainer(settings, choice, loader, device)
-    if settings.resume:
-        trainer.resume(folder, store)
-    else:
-        atomic.write_text(folder / run.CONFIG, to_toml(settings))
-    say(
-        f"{choice}; {len(frames.indices('TRAIN'))} training frames; "
-        f"U-Net of width {settings.width}, {trainer.parameters() / 1e6:.2f} million parameters; "
-        f"{devices.describe(device)}"
-    )
-    say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
-    try:
-        trainer.fit(folder, store, quiet)
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
-            f"go on after the last complete epoch with: echo-train --resume --run {folder}"
-        ) from stop
-    finish(trainer, folder)
+            say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
+        with resumable(folder):
+            trainer.fit(folder, store, quiet or not ranks.first)
+            distributed.leave()
+            if ranks.first:
+                finish(trainer, folder)
     return folder
 
 
@@ -106,22 +111,36 @@ class Trainer:
     choice : Choice
     loader : Loader
     device : torch.device
+    ranks : Ranks
+        Which of the processes that train together this one is.
     """
 
     def __init__(
-        self, settings: TrainSettings, choice: Choice, loader: Loader, device: torch.device
+        self,
+        settings: TrainSettings,
+        choice: Choice,
+        loader: Loader,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.settings = settings
         self.choice = choice
         self.loader = loader
         self.frames = loader.frames
         self.device = device
+        self.ranks = ranks
         self.target: Target = make_target(settings, choice, loader.frames)
         torch.manual_seed(settings.seed)
-        network = UNet(out_channels=self.target.channels, width=settings.width)
+        network: nn.Module = UNet(out_channels=self.target.channels, width=settings.width)
+        network = distributed.synchronise_normalisation(network, ranks, device)
         # Convolutions are faster with the channels last, on the CPU as on a GPU.
-        self.network: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.network, settings.ema) if settings.ema else None
+        self.optimiser = make_optimiser(
+            self.network, settings.learning_rate, settings.weight_decay, device
+        )
+        learner = distributed.in_parallel(self.network, ranks, device)
+        self._learner = devices.compiled(learner, device, settings.compile)
         self.history: list[run.EpochRow] = []
         self.best: run.EpochRow | None = None
 
@@ -129,89 +148,77 @@ class Trainer:
         """Number of the network's parameters."""
         return sum(values.numel() for values in self.network.parameters())
 
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated: with the average of the weights, where one is kept."""
+        return self.average.network if self.average else self.network
+
     def fit(self, folder: Path, store: EchoStore, quiet: bool = True) -> None:
         """Train the epochs that are left, and keep the last and the best state of each."""
-        order = self.frames.indices("TRAIN")
+        images = len(self.frames.indices("TRAIN"))
         done, epochs = len(self.history), self.settings.epochs
-        with Live(epochs * len(order), done * len(order), epochs, quiet) as live:
+        events = make_events(self.settings.tensorboard and self.ranks.first, folder, done)
+        with Live(epochs * images, done * images, epochs, quiet) as live:
             for epoch in range(done + 1, epochs + 1):
+                if self._stands_still():
+                    break
                 row = self._epoch(epoch, live)
-                self.history.append(row)
                 live.epoch(row)
+                self.history.append(row)
                 better = run.is_better(row, self.best)
                 if better:
                     self.best = row
-                state = self._state(store)
-                if better:
-                    run.save_checkpoint(folder / run.BEST, state)
-                run.save_checkpoint(folder / run.LAST, state)
-                run.write_metrics(folder, self.history)
-
-    def resume(self, folder: Path, store: EchoStore) -> None:
-        """Take up the last complete epoch of a run; there may be none yet.
-
-        Raises
-        ------
-        RunError
-            If the run is of other settings or another store, or its
-            checkpoint cannot be read.
-        """
-        check_same(run.read_config(folder), self.settings, folder)
-        if not (folder / run.LAST).exists():
-            return
-        state = run.load_checkpoint(folder / run.LAST, self.device)
-        if state["store"] != store_keys(store, self.choice):
-            raise RunError(
-                f"{store.path} was built anew since {folder} was begun; give a new --run, or the "
-                "store that it was begun with"
-            )
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.history = [run.EpochRow(**row) for row in state["history"]]
-        self.best = run.EpochRow(**state["best"]) if state["best"] else None
+                if self.ranks.first:
+                    save(self, folder, store, better)
+                    events.epoch(row)
+        events.close()
+        if self.ranks.first:
+            run.write_metrics(folder, self.history)
 
     def evaluate(self, order: np.ndarray) -> tuple[Results, float]:
         """Predict some frames; gives the results and the mean loss."""
-        self.network.eval()
-        collector = self.target.collector(self.frames, self.device)
+        network, collector = self.judged.eval(), self.target.collector(self.frames, self.device)
+        own = self.ranks.share(order, EVALUATION_BATCH)
         losses = []
         with torch.inference_mode():
-            for batch in self.loader.batches(order, EVALUATION_BATCH):
-                logits = self._forward(batch.images)
+            for batch in self.loader.batches(own, self.ranks.batch_size(EVALUATION_BATCH)):
+                logits = self._forward(network, batch.images)
                 losses.append(self.target.loss(logits, batch) * len(batch.index))
                 collector.update(logits, batch)
-        return collector.results(), float(torch.stack(losses).sum()) / len(order)
+        total = distributed.summed(float(torch.stack(losses).sum()), self.ranks, self.device)
+        return collector.results(), total / len(order)
 
     def predict(self, order: np.ndarray) -> Prediction:
         """Predict a few frames, in the order given."""
-        self.network.eval()
+        network = self.judged.eval()
         with torch.inference_mode():
             (batch,) = self.loader.batches(order, len(order))
-            return self.target.predict(self._forward(batch.images))
+            return self.target.predict(self._forward(network, batch.images))
 
     def _epoch(self, epoch: int, live: Live) -> run.EpochRow:
         started = time.perf_counter()
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
         collector = self.target.collector(self.frames, self.device)
+        losses = LossLog(self.frames, epoch)
         self.network.train()
-        losses = []
-        for batch in self.loader.batches(order, self.settings.batch_size, epoch):
-            logits = self._forward(batch.images)
+        whole = self.settings.batch_size
+        own = self.ranks.share(order, whole)
+        steps = math.ceil(len(order) / whole)
+        batches = self.loader.batches(own, self.ranks.batch_size(whole), epoch)
+        for step, batch in enumerate(batches):
+            size = min(whole, len(order) - step * whole)
+            # A compiled network is for whole batches; another size would compile it again.
+            network = self._learner if size == whole or self.ranks.count > 1 else self.network
+            logits = self._forward(network, batch.images)
             loss = self.target.loss(logits, batch)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-            losses.append(loss.detach() * len(batch.index))
-            collector.update(logits.detach(), batch)
-            live.images(len(batch.index))
+            self._move(loss * self.ranks.weight(size), (epoch - 1) * steps + step, steps)
+            recent = losses.add(loss, batch.index)
+            if self.ranks.counts(size):
+                collector.update(logits.detach(), batch)
+            live.images(size, recent)
         devices.synchronise(self.device)
         trained = time.perf_counter() - started
-        train_loss = float(torch.stack(losses).sum()) / len(order)
-        if not np.isfinite(train_loss):
-            raise RunError(
-                f"the loss is {train_loss} in epoch {epoch}; lower --learning-rate. The run "
-                "folder keeps the last epoch before"
-            )
+        train_loss = distributed.summed(losses.total(), self.ranks, self.device) / len(order)
         results, val_loss = self.evaluate(self.frames.indices("VAL"))
         return run.EpochRow(
             epoch=epoch,
@@ -223,31 +230,46 @@ class Trainer:
             images_per_second=len(order) / trained,
         )
 
-    def _forward(self, images: Tensor) -> Tensor:
-        with devices.autocast(self.device):
-            logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+    def _move(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
+        """Take one step of the optimiser."""
+        settings = self.settings
+        steps = settings.epochs * steps_per_epoch
+        factor = rate_factor(step, steps, settings.schedule, settings.warm_up)
+        set_rate(self.optimiser, settings.learning_rate * factor)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
+        self.optimiser.step()
+        if self.average:
+            self.average.update(self.network)
+
+    def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
+        with devices.autocast(self.device, self.settings.bf16):
+            logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
         return logits.float()
 
-    def _state(self, store: EchoStore) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "target": self.target.state(),
-            "history": [dataclasses.asdict(row) for row in self.history],
-            "best": dataclasses.asdict(self.best) if self.best else None,
-            "store": store_keys(store, self.choice),
-        }
+    def _stands_still(self) -> bool:
+        """Whether the last epochs, as many as `patience`, were no better than one before."""
+        if not self.settings.patience:
+            return False
+        best = self.best.epoch if self.best else 0
+        return len(self.history) - best >= self.settings.patience
 
 
-def _check(settings: TrainSettings) -> None:
-    known = MASK_LOSSES if settings.target == "mask" else LANDMARK_LOSSES
-    if settings.loss_name() not in known:
-        raise SettingsError(
-            f"--loss {settings.loss} is no loss for --target {settings.target}; choose one of "
-            f"{', '.join(known)}"
-        )
-    if settings.resume and settings.run is None:
-        raise SettingsError("--resume needs --run, the folder of the run to go on with")
+def _check_splits(store: EchoStore, loader: Loader, settings: TrainSettings, ranks: Ranks) -> None:
+    frames = {split: len(loader.frames.indices(split)) for split in ("TRAIN", "VAL")}
+    for split, count in frames.items():
+        if not count:
+            raise NotInStoreError(
+                f"{store.path} has no readable frame of the split {split}; the column Split of "
+                "FileList.csv says which videos are for training, validation and test"
+            )
+    distributed.check(ranks, settings.batch_size, frames)
+
+
+def _advice(settings: TrainSettings) -> str:
+    return f"lower --batch-size (it is {settings.batch_size}) or --width (it is {settings.width})"
 
 
 def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSettings:

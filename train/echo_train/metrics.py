@@ -62,18 +62,24 @@ class MaskCounts(Metric):
 
 
 class Landmarks(Metric):
-    """Predicted landmarks, frame by frame, kept on the device until they are asked for."""
+    """Predicted landmarks, frame by frame, kept on the device until they are asked for.
+
+    The true masks are kept beside them, since a batch that was augmented has
+    its own.
+    """
 
     full_state_update = False
     index: list[Tensor]
     points: list[Tensor]
+    masks: list[Tensor]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.add_state("index", default=[], dist_reduce_fx="cat")
         self.add_state("points", default=[], dist_reduce_fx="cat")
+        self.add_state("masks", default=[], dist_reduce_fx="cat")
 
-    def update(self, index: Tensor, points: Tensor) -> None:
+    def update(self, index: Tensor, points: Tensor, masks: Tensor) -> None:
         """Keep the landmarks of some frames.
 
         Parameters
@@ -81,13 +87,16 @@ class Landmarks(Metric):
         index : Tensor, (frame,) int64
         points : Tensor, (frame, landmark, 2) float
             (x, y) in pixels; NaN where a landmark was missed.
+        masks : Tensor, (frame, byte) uint8
+            True masks, eight pixels in a byte.
         """
         self.index.append(index)
         self.points.append(points)
+        self.masks.append(masks)
 
-    def compute(self) -> tuple[Tensor, Tensor]:
-        """Give all landmarks so far: (frame,) int64 and (frame, landmark, 2)."""
-        return dim_zero_cat(self.index), dim_zero_cat(self.points)
+    def compute(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Give index, points and masks of all frames so far, as `update` takes them."""
+        return dim_zero_cat(self.index), dim_zero_cat(self.points), dim_zero_cat(self.masks)
 
 
 def dice(counts: np.ndarray) -> np.ndarray:

@@ -1,20 +1,27 @@
-"""When a run may go on: with the same settings and the same store."""
+"""When and how a run may go on: with the same settings and the same store."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echo_common import schema
 from echo_common.errors import RunError
 from echo_common.store import EchoStore
 
+from echo_train import run
 from echo_train.config import TrainSettings
 from echo_train.frames import Choice
 
-_FREE_TO_CHANGE = ("epochs", "device", "run", "resume")
-"""Settings that may differ where a run goes on: none of them changes an epoch's result."""
+if TYPE_CHECKING:
+    from echo_train.loop import Trainer
+
+_FREE_TO_CHANGE = ("device", "compile", "patience", "tensorboard", "run", "resume")
+"""Settings that may differ where a run goes on: none of them decides an epoch's result."""
 
 
 def check_same(before: dict[str, Any], settings: TrainSettings, folder: Path) -> None:
@@ -25,12 +32,16 @@ def check_same(before: dict[str, Any], settings: TrainSettings, folder: Path) ->
     RunError
         If they differ in what decides the weights; the message names it.
     """
+    free = set(_FREE_TO_CHANGE)
+    if settings.schedule == "constant" == before.get("schedule"):
+        # Any other schedule has its whole course laid out by the number of epochs.
+        free.add("epochs")
     now = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in dataclasses.asdict(settings).items()
-        if name not in _FREE_TO_CHANGE and value is not None
+        if name not in free and value is not None
     }
-    before = {name: value for name, value in before.items() if name not in _FREE_TO_CHANGE}
+    before = {name: value for name, value in before.items() if name not in free}
     changed = sorted(name for name in {*now, *before} if now.get(name) != before.get(name))
     if changed:
         told = "; ".join(
@@ -43,9 +54,86 @@ def check_same(before: dict[str, Any], settings: TrainSettings, folder: Path) ->
         )
 
 
+def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None:
+    """Save the state after an epoch: the best weights where they are better, then the last.
+
+    In this order, and metrics.csv after both: a run that is killed in between
+    goes on from the last checkpoint, and comes by the same best weights again.
+    """
+    told = {
+        "history": [dataclasses.asdict(row) for row in trainer.history],
+        "best": dataclasses.asdict(trainer.best) if trainer.best else None,
+        "store": store_keys(store, trainer.choice),
+        "target": trainer.target.state(),
+    }
+    if better:
+        run.save_checkpoint(folder / run.BEST, {"network": trainer.judged.state_dict(), **told})
+    state = {
+        "network": trainer.network.state_dict(),
+        "average": trainer.average.state_dict() if trainer.average else None,
+        "optimiser": trainer.optimiser.state_dict(),
+        **told,
+    }
+    run.save_checkpoint(folder / run.LAST, state)
+    run.write_metrics(folder, trainer.history)
+
+
+def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
+    """Give a trainer the state after the last complete epoch of a run; there may be none yet.
+
+    Raises
+    ------
+    RunError
+        If the run is of other settings or another store, or its checkpoint
+        cannot be read.
+    """
+    check_same(run.read_config(folder), trainer.settings, folder)
+    if trainer.ranks.first:
+        run.remove_unfinished(folder)
+    if not (folder / run.LAST).exists():
+        return
+    state = run.load_checkpoint(folder / run.LAST, trainer.device)
+    if state["store"] != store_keys(store, trainer.choice):
+        raise RunError(
+            f"{store.path} was built anew since {folder} was begun; give a new --run, or the "
+            "store that it was begun with"
+        )
+    trainer.network.load_state_dict(state["network"])
+    trainer.optimiser.load_state_dict(state["optimiser"])
+    if trainer.average:
+        trainer.average.load_state_dict(state["average"])
+    trainer.history = [run.EpochRow(**row) for row in state["history"]]
+    trainer.best = run.EpochRow(**state["best"]) if state["best"] else None
+
+
 def store_keys(store: EchoStore, choice: Choice) -> dict[str, str]:
     """Keys of the arrays that a run learns from: another key is other data."""
     names = [schema.FRAMES, schema.mask_path(choice.method)]
     if choice.landmarks is not None:
         names += [choice.landmarks.points, choice.landmarks.heatmap(str(choice.falloff))]
     return {name: store.manifests[name].key for name in names}
+
+
+@contextlib.contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Say how to go on where a run is stopped by Ctrl-C or a full disk.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        With the command that goes on.
+    RunError
+        If the disk is full.
+    """
+    command = f"echo-train --resume --run {folder}"
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"go on after the last complete epoch with: {command}") from stop
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(
+            f"the disk is full, and {folder} keeps the last epoch that was saved; free some "
+            f"space and go on with: {command}"
+        ) from error

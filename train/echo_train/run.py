@@ -87,6 +87,12 @@ def claim_run_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a killed run left half written."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
 def write_metrics(folder: Path, rows: Sequence[EpochRow]) -> None:
     """Write metrics.csv anew with all epochs so far."""
     text = io.StringIO()

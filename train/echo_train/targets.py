@@ -226,20 +226,18 @@ class _LandmarkCollector:
         self._frames = frames
         self._target = target
         self._landmarks = Landmarks().to(device)
-        self._true: list[Tensor] = []
 
     def update(self, logits: Tensor, batch: Batch) -> None:
-        self._landmarks.update(batch.index, self._target.decode(logits))
-        self._true.append(_pack(batch.masks > 0))
+        self._landmarks.update(batch.index, self._target.decode(logits), _pack(batch.masks > 0))
 
     def results(self) -> Results:
         frames = self._frames
-        index, points = self._landmarks.compute()
+        index, points, packed = self._landmarks.compute()
         found = self._target.correct(points.cpu().numpy())
-        packed = torch.cat(self._true).cpu().numpy()
-        true = np.unpackbits(packed, axis=1, count=math.prod(frames.shape))
+        true = np.unpackbits(packed.cpu().numpy(), axis=1, count=math.prod(frames.shape))
         masks = self._target.masks(found, frames.shape)
-        counts = MaskCounts()
+        # Of all processes' frames already, so there is nothing to gather.
+        counts = MaskCounts(sync_on_compute=False)
         counts.update(
             index.cpu(),
             torch.from_numpy(masks) > 0,
