@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ from echo_common.settings import click_options
 from echo_prep.build import BuildReport, build
 from echo_prep.config import BuildSettings
 from echo_prep.rejects import count_reasons, rejects_path
+from echo_prep.synth.archive import synthesize
+from echo_prep.synth.settings import SynthSettings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -31,6 +34,21 @@ def build_command(**values: Any) -> None:
     report = build(BuildSettings(**values), progress.show)
     for line in describe(report):
         click.echo(line)
+
+
+@cli.command("synth")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click_options(SynthSettings)
+def synth_command(folder: Path, **values: Any) -> None:
+    """Make a synthetic data set in EchoNet-Dynamic's own format.
+
+    Apical four-chamber studies with speckle, motion and tracings, for trying
+    everything out without patients' data. The same seed makes the same files.
+    """
+    settings = SynthSettings(**values)
+    made = synthesize(folder, settings, progress.show)
+    what = f"{settings.videos} synthetic videos of seed {settings.seed}"
+    click.echo(f"{folder}: {what}" if made else f"nothing to do: {folder} already holds {what}")
 
 
 def describe(report: BuildReport) -> list[str]:

@@ -1,0 +1,161 @@
+"""One study as a film: its heart painted once, and moved, scanned and drawn frame by frame."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from echo_prep.synth.anatomy import Shape, diastole, follow_back, systole
+from echo_prep.synth.motion import Motion, move
+from echo_prep.synth.scan import BEAMS, DEPTHS, PolarGrid, Scanner
+from echo_prep.synth.study import Look, Study
+from echo_prep.synth.tissue import Heart, build_heart, paint, to_canvas
+
+_FARTHEST = 24.0
+"""Samples that tissue may move; beyond, only at the probe's very tip, where beams crowd."""
+
+_ALONG = np.linspace(0, 1, 6)[:, None]
+_BOW, _TIP = 2 * _ALONG * (1 - _ALONG), _ALONG**2
+"""Weights of a quadratic curve's middle and end, along a leaflet."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Film:
+    """A finished study.
+
+    Attributes
+    ----------
+    frames : ndarray, (frame, y, x) uint8
+    motion : Motion
+    end_diastole, end_systole : ndarray, (point, 2) float64
+        The true endocardium in the two traced frames, from the apex down the image's left wall
+        and up the right one, in pixels.
+    """
+
+    frames: np.ndarray
+    motion: Motion
+    end_diastole: np.ndarray
+    end_systole: np.ndarray
+
+
+def make_film(study: Study, rng: np.random.Generator) -> Film:
+    """Make the frames of a study, and the truth about the two that are traced."""
+    full = diastole(study.ventricle)
+    empty = systole(study.ventricle, full)
+    motion = move(study.rhythm, rng)
+    grid = PolarGrid(study.probe)
+    sway = grid.sway(motion.sway)
+    heart = build_heart(study.ventricle, full, rng)
+    canvas = paint(heart, study.ventricle, study.probe, study.look, rng)
+    tissue = Tissue(grid, canvas, full, empty, study.look, rng)
+    valves = Valves(grid, heart, full, empty, study.look, rng)
+    scanner = Scanner(grid, study.look, rng)
+    speckle = _speckle_phase(motion, study.look)
+    frames = np.empty((study.rhythm.frames, 112, 112), np.uint8)
+    for number, contraction in enumerate(motion.contraction):
+        field = tissue.at(contraction, sway[number], speckle[number])
+        valves.draw(field, contraction, motion.opening[number], sway[number])
+        frames[number] = scanner.form(field)
+    ends = [
+        grid.place(grid.locate(shape.contour()) + sway[frame])
+        for shape, frame in ((full, motion.end_diastole), (empty, motion.end_systole))
+    ]
+    return Film(frames=frames, motion=motion, end_diastole=ends[0], end_systole=ends[1])
+
+
+def _speckle_phase(motion: Motion, look: Look) -> np.ndarray:
+    drift = np.linspace(0, 0.012 * len(motion.contraction), len(motion.contraction))
+    return look.decorrelation * (motion.contraction + drift)
+
+
+class Tissue:
+    """The scatterers, and where they are in each phase of the beat."""
+
+    def __init__(
+        self,
+        grid: PolarGrid,
+        canvas: np.ndarray,
+        full: Shape,
+        empty: Shape,
+        look: Look,
+        rng: np.random.Generator,
+    ) -> None:
+        points = grid.points()
+        where = to_canvas(points).astype(np.float32)
+        amplitude = cv2.remap(
+            canvas, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        smeared = cv2.GaussianBlur(amplitude, (0, 0), sigmaX=9, sigmaY=1)
+        amplitude = amplitude + np.float32(look.side_lobes) * smeared
+        shape = (2, DEPTHS, BEAMS, 2)
+        self._fields = rng.standard_normal(shape, dtype=np.float32)
+        self._fields *= amplitude[..., None] * np.float32(np.sqrt(0.5))
+        here = np.stack(np.meshgrid(np.arange(BEAMS), np.arange(DEPTHS)), axis=-1)
+        shift = grid.locate(follow_back(points, full, empty)) - here
+        shift = np.clip(shift, -_FARTHEST, _FARTHEST)
+        self._shift = [shift[..., axis].astype(np.float32) for axis in (0, 1)]
+        self._here = [here[..., axis].astype(np.float32) for axis in (0, 1)]
+
+    def at(self, contraction: float, sway: np.ndarray, phase: float) -> np.ndarray:
+        """The field at a state of the heart, (DEPTHS, BEAMS, 2) float32."""
+        field = cv2.addWeighted(self._fields[0], np.cos(phase), self._fields[1], np.sin(phase), 0)
+        beam, depth = (
+            here + (shift * np.float32(contraction) - np.float32(away))
+            for here, shift, away in zip(self._here, self._shift, sway, strict=True)
+        )
+        moved = cv2.remap(field, beam, depth, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        return np.asarray(moved)
+
+
+class Valves:
+    """The leaflets of the mitral and tricuspid valves, drawn anew in each frame."""
+
+    def __init__(
+        self,
+        grid: PolarGrid,
+        heart: Heart,
+        full: Shape,
+        empty: Shape,
+        look: Look,
+        rng: np.random.Generator,
+    ) -> None:
+        self._grid = grid
+        self._noise = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32)
+        lift = (full.length - empty.length) * full.down
+        mitral_end = empty.contour()[len(heart.cavity) // 2 - 1 :][:2]
+        self._full = np.concatenate([heart.mitral, heart.tricuspid])
+        self._empty = np.concatenate([mitral_end, heart.tricuspid - 1.1 * lift])
+        # How much of its plane each leaflet spans, seen from its own hinge.
+        mitral, tricuspid = rng.uniform(0.52, 0.68), rng.uniform(0.4, 0.6)
+        spans = [mitral, mitral - 1, tricuspid, tricuspid - 1]
+        self._reach = np.array(spans)[:, None]
+        self._toward_apex = -full.down
+        self._level = look.valve
+        self._tent = float(rng.uniform(0.08, 0.25))
+        self._width = 1 if rng.random() < 0.6 else 2
+
+    def draw(self, field: np.ndarray, contraction: float, opening: float, sway: np.ndarray) -> None:
+        """Add the leaflets to a field, in place."""
+        stencil = np.zeros((DEPTHS, BEAMS), np.float32)
+        leaflets = self._leaflets(contraction, opening)
+        samples = self._grid.locate(leaflets) + sway
+        pixels = list(np.rint(samples * 16).astype(np.int32))
+        cv2.polylines(stencil, pixels, False, (self._level,), self._width, shift=4)
+        left, top, width, height = cv2.boundingRect((stencil > 0).astype(np.uint8))
+        part = (slice(top, top + height), slice(left, left + width))
+        field[part] += self._noise[part] * stencil[part][..., None]
+
+    def _leaflets(self, contraction: float, opening: float) -> np.ndarray:
+        """The four leaflets, (leaflet, point, 2) in pixels: curves from hinge to tip."""
+        hinge = self._full + contraction * (self._empty - self._full)
+        across = np.repeat(hinge[1::2] - hinge[::2], 2, axis=0)
+        span = np.linalg.norm(across, axis=1, keepdims=True)
+        closed = self._reach * across + self._tent * span * self._toward_apex
+        reach = np.linalg.norm(closed, axis=1, keepdims=True)
+        # Open, a leaflet hangs into the ventricle along its own wall.
+        hanging = 0.92 * reach * self._toward_apex + 0.12 * closed
+        tip = closed + opening * (hanging - closed)
+        bow = 0.5 * tip + (0.18 - 0.11 * opening) * reach * self._toward_apex
+        return hinge[:, None] + _BOW * bow[:, None] + _TIP * tip[:, None]
