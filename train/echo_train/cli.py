@@ -8,28 +8,41 @@ from typing import Any
 
 import click
 from echo_common.command import run_command
+from echo_common.errors import SettingsError
 from echo_common.settings import click_options, from_toml, given_options
 
-from echo_train.config import TrainSettings
+from echo_train.config import SweepSettings
 from echo_train.distributed import from_environment
 from echo_train.loop import train
 from echo_train.report import describe
 from echo_train.run import CONFIG, read_summary
+from echo_train.sweep import SWEEP, sweep
+from echo_train.sweep import describe as describe_sweep
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="echo-lv-segmentation")
-@click_options(TrainSettings)
+@click_options(SweepSettings)
 @click.pass_context
 def cli(ctx: click.Context, /, **values: Any) -> None:
-    """Train a left-ventricle segmentation from a store, and measure it."""
-    settings = TrainSettings(**values)
+    """Train a left-ventricle segmentation from a store, and measure it.
+
+    With --seeds or --folds, train several and say how far they lie apart. On several devices:
+    torchrun --nproc-per-node N -m echo_train, with the same options.
+    """
+    settings = SweepSettings(**values)
     if settings.resume and settings.run is not None:
         # A run that goes on keeps its own settings, but for what is said anew.
-        begun = from_toml(TrainSettings, settings.run / CONFIG)
+        begun = from_toml(SweepSettings, settings.run / CONFIG)
         settings = dataclasses.replace(begun, **given_options(ctx, values))
     ranks = from_environment(os.environ)
-    folder = train(settings, say=click.echo, quiet=False, ranks=ranks)
+    if settings.is_sweep():
+        if ranks.count > 1:
+            raise SettingsError("--seeds and --folds train in one process; start without torchrun")
+        folder = sweep(settings, say=click.echo, quiet=False)
+        click.echo(f"{describe_sweep(folder)}\n\n{folder / SWEEP}")
+        return
+    folder = train(settings.one_run(), say=click.echo, quiet=False, ranks=ranks)
     if ranks.first:
         click.echo(describe([(folder, read_summary(folder))]))
 

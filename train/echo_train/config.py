@@ -191,3 +191,41 @@ class TrainSettings(AugmentSettings):
                 f"--fold {self.fold or 1} of --folds {self.folds}: there must be at least two "
                 "folds, and the fold be one of them"
             )
+        if self.folds and self.fold is None:
+            raise SettingsError("one run validates on one fold; give --fold as well as --folds")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepSettings(TrainSettings):
+    """Settings of one run, or of several that differ in seed or fold alone.
+
+    Attributes
+    ----------
+    seeds : int
+        How many seeds, from `seed` on, are trained with each.
+    """
+
+    seeds: int = setting(1, "Train with so many seeds, from --seed on.", minimum=1)
+
+    def is_sweep(self) -> bool:
+        """Whether there is more than one run to train."""
+        return self.seeds > 1 or (self.folds > 0 and self.fold is None)
+
+    def runs(self) -> dict[str, TrainSettings]:
+        """The settings of each run by its name, folds outermost; their folders are left open."""
+        names = {field.name for field in dataclasses.fields(TrainSettings)}
+        values = {name: getattr(self, name) for name in names}
+        every_fold = self.folds > 0 and self.fold is None
+        runs = {}
+        for fold in range(1, self.folds + 1) if every_fold else [self.fold]:
+            for seed in range(self.seed, self.seed + self.seeds):
+                parts = [f"fold-{fold}"] if every_fold else []
+                parts += [f"seed-{seed}"] if self.seeds > 1 else []
+                own = {"fold": fold, "seed": seed, "run": None, "resume": False}
+                runs["-".join(parts)] = TrainSettings(**{**values, **own})
+        return runs
+
+    def one_run(self) -> TrainSettings:
+        """The settings of the one run that there is to train."""
+        (settings,) = self.runs().values()
+        return dataclasses.replace(settings, run=self.run, resume=self.resume)

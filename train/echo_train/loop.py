@@ -80,7 +80,7 @@ def train(
         choice = choose(store, settings)
         loader = make_loader(store, choice, settings, device)
         _check_splits(store, loader, settings, ranks)
-        folder = distributed.done_by_first(lambda: _run_folder(settings), ranks)
+        folder = distributed.done_by_first(lambda: run.open_folder(settings), ranks)
         settings = _resolve(settings, choice, folder)
         trainer = Trainer(settings, choice, loader, device, ranks)
         if settings.resume:
@@ -282,12 +282,3 @@ def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSett
         falloff=choice.falloff,
         loss=settings.loss_name(),
     )
-
-
-def _run_folder(settings: TrainSettings) -> Path:
-    if settings.run is None:
-        name = "mask" if settings.target == "mask" else f"landmarks-{settings.landmarks}"
-        return run.new_run_folder(run.RUNS, name)
-    if not settings.resume:
-        run.claim_run_folder(settings.run)
-    return settings.run

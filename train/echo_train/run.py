@@ -22,6 +22,8 @@ import torch
 from echo_common import atomic
 from echo_common.errors import RunError
 
+from echo_train.config import TrainSettings
+
 FORMAT = "echo-run/1"
 RUNS = Path("runs")
 
@@ -70,6 +72,31 @@ def new_run_folder(base: Path, name: str) -> Path:
             number += 1
             continue
         return folder
+
+
+def open_folder(settings: TrainSettings, name: str | None = None) -> Path:
+    """Give the folder that the settings name: a new one, or that of a run that goes on.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    name : str, optional
+        Of a folder under ``runs/`` where the settings name none; by default
+        after the target.
+
+    Raises
+    ------
+    RunError
+        If there is something in what should be a new folder.
+    """
+    if settings.run is None:
+        masks = settings.target == "mask"
+        return new_run_folder(
+            RUNS, name or ("mask" if masks else f"landmarks-{settings.landmarks}")
+        )
+    if not settings.resume:
+        claim_run_folder(settings.run)
+    return settings.run
 
 
 def claim_run_folder(folder: Path) -> None:
