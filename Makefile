@@ -49,12 +49,12 @@ test: lint
 
 demo: $(STAMP)
 	rm -rf $(DEMO)
-	$(BIN)/echo-prep synth $(DEMO)/data --videos 80 --seed 0
+	$(BIN)/echo-prep synth $(DEMO)/data --videos 200 --frames 64
 	$(BIN)/echo-prep build --data $(DEMO)/data --store $(DEMO)/cache.zarr
 	$(BIN)/echo-train --store $(DEMO)/cache.zarr --target mask \
-	    --width 16 --epochs 15 --run $(DEMO)/mask
+	    --width 16 --epochs 12 --run $(DEMO)/mask
 	$(BIN)/echo-train --store $(DEMO)/cache.zarr --target landmarks --landmarks 7 \
-	    --width 16 --epochs 15 --run $(DEMO)/landmarks-7
+	    --width 16 --epochs 12 --run $(DEMO)/landmarks-7
 	@$(BIN)/echo-report $(DEMO)/mask $(DEMO)/landmarks-7
 
 clean:
