@@ -18,6 +18,9 @@ from echo_train.schedule import SCHEDULES
 
 TARGETS = ("mask", "landmarks")
 
+LOADERS = ("auto", "resident", "stream")
+"""How a store is read; the first is the default."""
+
 HEATMAPS = ("cached", "rendered")
 """Where the heatmaps come from; the first is the default."""
 
@@ -43,6 +46,10 @@ class TrainSettings(AugmentSettings):
         How a landmark's place is read off its map.
     min_confidence : float
         In [0, 1]; a landmark whose map is less sure than this is missed.
+    loader : str
+        One of `LOADERS`.
+    buffer_mb : int
+        Megabytes that a stream may hold of the store.
     heatmaps : str
         One of `HEATMAPS`.
     normalise : str
@@ -111,6 +118,12 @@ class TrainSettings(AugmentSettings):
         False, "Pull landmarks back that do not fit the others, as the training split has them."
     )
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
+    loader: str = setting(
+        LOADERS[0],
+        "resident: all in the device's memory; stream: chunk by chunk; auto: what fits.",
+        choices=LOADERS,
+    )
+    buffer_mb: int = setting(1024, "Memory in MB that --loader stream shuffles in.", minimum=1)
     heatmaps: str = setting(
         HEATMAPS[0],
         "Heatmaps as the store has them, or drawn anew on the device.",

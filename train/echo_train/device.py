@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from echo_common.errors import RunError, SettingsError
@@ -71,6 +74,16 @@ def describe(device: torch.device) -> str:
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on a device, or on the host for one that shares its memory."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = _table(Path("/proc/meminfo")).get("MemAvailable:")
+    if free is None:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return int(min(1024 * free, _free_in_container()))
+
+
 @functools.lru_cache(maxsize=256)
 def constant(
     values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
@@ -114,3 +127,24 @@ def memory_explained(device: torch.device, advice: str) -> Iterator[None]:
         if not known and not any(words in str(error) for words in NO_MEMORY):
             raise
         raise RunError(f"the memory of {describe(device)} is full; {advice}") from error
+
+
+def _free_in_container() -> float:
+    # Linux tells a container the memory of the whole machine; its own limit stands elsewhere.
+    # What it holds of files can be dropped, so only what processes hold counts as used.
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+    except OSError:
+        return math.inf
+    used = _table(group / "memory.stat").get("anon", 0)
+    return math.inf if limit == "max" else max(int(limit) - used, 0)
+
+
+def _table(path: Path) -> dict[str, int]:
+    """Names and numbers of a file of the kernel's; nothing where there is no such file."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for line in lines if len(words := line.split()) > 1}

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 from echo_common import schema
-from echo_common.errors import NotInStoreError, SettingsError
+from echo_common.errors import SettingsError
 from echo_common.store import EchoStore
 
 from echo_train.config import TrainSettings
@@ -90,8 +90,7 @@ def choose(store: EchoStore, settings: TrainSettings) -> Choice:
     if settings.target == "mask":
         methods = [name for name in store.methods() if settings.method in (None, name)]
         if not methods:
-            method = settings.method or schema.METHODS[0]
-            raise _lacking(store, f"masks of the method {method}", f"--method {method}")
+            store.require_mask(settings.method or schema.METHODS[0])
         return Choice(method=methods[0])
     sets = [
         one
@@ -108,15 +107,15 @@ def choose(store: EchoStore, settings: TrainSettings) -> Choice:
         if settings.falloff in (None, falloff)
     ]
     if not falloffs:
+        # None that would do: the message asks for the one that the settings and defaults name.
         method = settings.method or next(iter(store.methods()), schema.METHODS[0])
-        identity = settings.identity or schema.IDENTITIES[0]
-        falloff = settings.falloff or schema.FALLOFFS[0]
-        raise _lacking(
-            store,
-            f"{falloff} heatmaps of {settings.landmarks} {identity} landmarks of {method}",
-            f"--method {method} --identity {identity} --landmarks {settings.landmarks} "
-            f"--falloff {falloff}",
+        landmarks = schema.LandmarkSet(
+            method=method,
+            identity=settings.identity or schema.IDENTITIES[0],
+            count=settings.landmarks,
         )
+        store.require_landmarks(landmarks, settings.falloff or schema.FALLOFFS[0])
+        store.require_mask(method)
     one, falloff = falloffs[0]
     return Choice(method=one.method, landmarks=one, falloff=falloff)
 
@@ -134,7 +133,7 @@ def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:
     sound = np.flatnonzero(store.read(schema.STATUS) == 0)
     video, split = store.read("index/video")[sound], store.read("index/split")[sound]
     _check_splits(video, split)
-    height, width = store.manifests["index/video"].parameters["shape"]
+    height, width = store.shape(schema.FRAMES)[1:]
     return FrameSet(
         rows=sound,
         video=video,
@@ -156,9 +155,3 @@ def _check_splits(video: np.ndarray, split: np.ndarray) -> None:
                 f"frames of video {name} stand in the splits {schema.SPLITS[first[name]]} and "
                 f"{schema.SPLITS[code]}; a video belongs to one split"
             )
-
-
-def _lacking(store: EchoStore, what: str, options: str) -> NotInStoreError:
-    return NotInStoreError(
-        f"{store.path} has no {what}; add them with: echo-prep build --store {store.path} {options}"
-    )

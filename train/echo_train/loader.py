@@ -20,7 +20,7 @@ from echo_train.batches import Batch, Pixels, normalise, to_batch
 from echo_train.config import TrainSettings
 from echo_train.frames import Choice, FrameSet, read_frame_set
 from echo_train.render import HeatmapShape, render_heatmaps
-from echo_train.sources import Source, make_source, wanted_arrays
+from echo_train.sources import Source, make_source, pick_source, wanted_arrays
 from echo_train.splits import in_folds
 
 
@@ -104,6 +104,13 @@ class Loader:
         return Pixels(index=few.index.cpu(), images=few.images.cpu(), masks=few.masks.cpu())
 
 
+def pick_loader(
+    store: EchoStore, choice: Choice, settings: TrainSettings, device: torch.device
+) -> str:
+    """Settle what `--loader auto` is here: the order of the samples may depend on it."""
+    return pick_source(settings, store, wanted_arrays(choice, settings.heatmaps), device)
+
+
 def make_loader(
     store: EchoStore, choice: Choice, settings: TrainSettings, device: torch.device
 ) -> Loader:
@@ -126,7 +133,7 @@ def make_loader(
     if settings.fold is not None:
         frames = in_folds(frames, settings.folds, settings.fold)
     arrays = wanted_arrays(choice, settings.heatmaps)
-    source = make_source(store, frames, arrays, device)
+    source = make_source(settings, store, frames, arrays, device)
     return Loader(settings, frames, source, augmenter, rendered)
 
 

@@ -25,7 +25,7 @@ from echo_train.events import make_events
 from echo_train.finish import finish
 from echo_train.frames import Choice, choose
 from echo_train.live import Live
-from echo_train.loader import Loader, make_loader
+from echo_train.loader import Loader, make_loader, pick_loader
 from echo_train.losslog import LossLog
 from echo_train.optimiser import make_optimiser, set_rate
 from echo_train.results import Results
@@ -78,6 +78,10 @@ def train(
     with distributed.joined(ranks, device), devices.memory_explained(device, _advice(settings)):
         store = EchoStore(settings.store)
         choice = choose(store, settings)
+        source = distributed.done_by_first(
+            lambda: pick_loader(store, choice, settings, device), ranks
+        )
+        settings = dataclasses.replace(settings, loader=source)
         loader = make_loader(store, choice, settings, device)
         _check_splits(store, loader, settings, ranks)
         folder = distributed.done_by_first(lambda: run.open_folder(settings), ranks)

@@ -3,11 +3,13 @@
 A source gives the frames that it is asked for, in the order that it is asked
 for. `resident` reads the store once, in order, into uint8 tensors on the
 device; a batch is then an index into what is there already, and the network
-never waits for a disk.
+never waits for a disk. `stream`, for stores that do not fit, is in
+`echo_train.stream`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -17,8 +19,14 @@ from echo_common import schema
 from echo_common.store import EchoStore
 from torch import Tensor
 
+from echo_train import device as devices
 from echo_train.batches import Pixels, epoch_order
+from echo_train.config import TrainSettings
 from echo_train.frames import Choice, FrameSet
+from echo_train.stream import StreamSource
+
+RESIDENT_SHARE = 0.5
+"""Share of the free memory that frames may take; the network and its gradients need the rest."""
 
 
 class Source(Protocol):
@@ -95,8 +103,38 @@ def wanted_arrays(choice: Choice, heatmaps: str) -> dict[str, str]:
     return arrays
 
 
+def row_bytes(store: EchoStore, arrays: dict[str, str]) -> int:
+    """Bytes of a row in all of the arrays that a run reads pixels from."""
+    return sum(math.prod(store.shape(path)[1:]) for path in arrays.values())
+
+
+def pick_source(
+    settings: TrainSettings, store: EchoStore, arrays: dict[str, str], device: torch.device
+) -> str:
+    """Name of the source that the settings ask for; `auto` is resident where the frames fit."""
+    if settings.loader != "auto":
+        return settings.loader
+    size = store.rows * row_bytes(store, arrays)
+    return "resident" if size <= RESIDENT_SHARE * devices.free_memory(device) else "stream"
+
+
 def make_source(
-    store: EchoStore, frames: FrameSet, arrays: dict[str, str], device: torch.device
+    settings: TrainSettings,
+    store: EchoStore,
+    frames: FrameSet,
+    arrays: dict[str, str],
+    device: torch.device,
 ) -> Source:
-    """Make the source that the settings name."""
-    return ResidentSource(store, frames, arrays, device)
+    """Make the source that the settings ask for.
+
+    Raises
+    ------
+    StoreDamagedError
+        If a chunk is missing or altered.
+    SettingsError
+        If the buffer of a stream is too small.
+    """
+    if pick_source(settings, store, arrays, device) == "resident":
+        return ResidentSource(store, frames, arrays, device)
+    size = row_bytes(store, arrays)
+    return StreamSource(store, frames, arrays, device, size, settings.buffer_mb * 1_000_000)
