@@ -7,6 +7,8 @@ here is a change there, and of the schema's number.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 SCHEMA = "echo-store/1"
 
@@ -37,7 +39,50 @@ LONG_AXIS = "tracing/long_axis"
 CONTOUR = "tracing/contour"
 
 MANIFEST = "manifest.json"
-"""The file beside each array's metadata that makes the array count."""
+"""In a Zarr store, the file beside each array's metadata that makes the array count."""
+
+MANIFESTS = "manifests"
+"""In an HDF5 store, the group of the manifests, each at its array's path."""
+
+ROOT = "manifests/root"
+"""In an HDF5 store, the dataset that holds the root's attributes as JSON."""
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+"""A store whose name ends in one of these is an HDF5 file; any other is a Zarr folder."""
+
+
+def is_hdf5(store: Path) -> bool:
+    """Whether a store's name says that it is an HDF5 file."""
+    return store.suffix.lower() in HDF5_SUFFIXES
+
+
+def chunk_name(number: int, dimensions: int) -> str:
+    """Name of the chunk of rows `number` in an array of so many dimensions: ``c.3.0.0``."""
+    return ".".join(["c", str(number), *["0"] * (dimensions - 1)])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArraySpec:
+    """One array of a store, as it is declared in its metadata.
+
+    Attributes
+    ----------
+    path : str
+        Path inside the store.
+    shape : tuple of int
+    dtype : str
+        NumPy's name of the type, or ``str``.
+    dimensions : tuple of str
+        Name of each axis.
+    attributes : dict
+        For people and for other readers: units, codes, scale.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    dimensions: tuple[str, ...]
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def mask_path(method: str) -> str:

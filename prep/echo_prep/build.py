@@ -10,42 +10,31 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from echo_common import atomic, progress, schema
+from echo_common import progress, schema
 from echo_common.command import describe_os_error
-from echo_common.errors import DataError, DataNotFoundError, StoreDamagedError, StoreError
-from echo_common.store import Manifest, read_manifest
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from echo_common.errors import DataError, DataNotFoundError, EchoError, StoreError
+from echo_common.manifest import Manifest
+from echo_common.schema import ArraySpec
 
-from echo_prep.chunks import ChunkTask, make_chunk
+from echo_prep.chunks import ChunkTask
 from echo_prep.config import BuildSettings
 from echo_prep.dataset import VIDEOS, read_dataset
-from echo_prep.frames import file_size
 from echo_prep.lock import build_lock
+from echo_prep.mark import clear_mark
+from echo_prep.needs import Need, find_needs, wanted_stages
+from echo_prep.parallel import run_tasks
 from echo_prep.plan import Plan, make_plan
+from echo_prep.publish import Delivery, publish
 from echo_prep.rejects import Reject, write_rejects
-from echo_prep.stages import (
-    CHUNK_FRAMES,
-    Stage,
-    frames_stage,
-    heatmap_stage,
-    index_content,
-    index_stage,
-    mask_stage,
-    points_stage,
-    stage_again,
-)
-from echo_prep.work import WorkFolder, array_is_whole, make_groups, work_path
+from echo_prep.stages import CHUNK_FRAMES, Stage, index_content, index_stage
+from echo_prep.survey import Survey, survey
+from echo_prep.work import WorkFolder, work_path
 
 _PACKAGES = ("echo-lv-segmentation", "numpy", "opencv-python-headless", "scikit-image", "zarr")
-
-_KINDS = ("index", "frames", "mask", "points", "heatmap")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,32 +88,27 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
         If the store cannot be written; what is done is kept.
     """
     started = time.perf_counter()
+    store = settings.target()
     plan = make_plan(read_dataset(settings.data))
     if settings.strict:
         _refuse_rejects(plan.rejects)
-    store = settings.store
-    _check_target(store)
+    survey(store)
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         with build_lock(store):
             made, kept = _build_locked(settings, plan, show)
-            frames = _stage_manifest(store, schema.STATUS)
+            frames = survey(store).manifests[schema.STATUS]
             rejects = plan.rejects + _frame_rejects(plan, frames)
             write_rejects(store, rejects)
-    except TerminatedWorkerError as error:
-        raise StoreError(
-            "a worker process was killed, most often for want of memory; what is done is kept: "
-            "run the same command again, with fewer --jobs"
-        ) from error
     except OSError as error:
-        if isinstance(error, StoreError | DataNotFoundError) or error.errno is None:
+        if isinstance(error, EchoError) or error.errno is None:
             raise
         raise StoreError(f"{describe_os_error(error)} (what is done is kept)") from error
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
             "what is done is kept; run the same command again to go on from there"
         ) from stop
-    failed = {row for row, _, _ in frames.notes["failures"]}
+    failed = {row for row, _, _ in frames.notes.get("failures", ())}
     sound = [row for row in range(len(plan)) if row not in failed]
     return BuildReport(
         store=store,
@@ -134,7 +118,7 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
         videos=len({plan.video[row] for row in sound}),
         traced=plan.traced,
         rejects=rejects,
-        bytes=sum(file.stat().st_size for file in store.rglob("*") if file.is_file()),
+        bytes=store_bytes(store),
         seconds=time.perf_counter() - started,
     )
 
@@ -142,118 +126,74 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
 def _build_locked(
     settings: BuildSettings, plan: Plan, show: progress.Progress[int]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    store, work = settings.store, WorkFolder(work_path(settings.store))
-    stages = _all_stages(settings, plan)
-    videos = settings.data / VIDEOS
-    missing = [stage for stage in stages if not _is_current(store, stage, videos)]
-    if missing:
-        if any(stage.kind == "frames" for stage in missing) and not videos.is_dir():
-            raise DataNotFoundError(
-                f"no folder {videos}: the frames have to be read from the videos in it"
-            )
-        _begin(store, work, missing)
-        _make_index(work, plan, missing)
-        _make_chunks(settings, plan, work, missing, show)
-        _publish(settings, plan, work, missing)
-    _finish(store, stages, plan)
+    store = settings.target()
+    work = WorkFolder(work_path(store))
+    held = survey(store)
+    stages = wanted_stages(settings, index_stage(plan), held)
+    needs = find_needs(settings, stages, held)
+    missing = [need for need in needs if need.changes]
+    made = [need for need in missing if need.numbers]
+    if any(need.stage.kind == "frames" for need in made):
+        check_videos(settings)
+    for need in made:
+        for array in need.stage.arrays:
+            work.begin(array, need.stage.key)
+    _make_index(work, plan, made)
+    tasks = list(make_tasks(settings, plan, work, made))
+    if tasks:
+        for _ in show(run_tasks(tasks, work, settings), len(tasks), "building"):
+            pass
+    deliveries = _deliveries(work, needs, held)
+    _check_frames(settings, plan, deliveries)
+    kept = {array.path for stage in stages for array in stage.arrays}
+    dropped = [array for array in held.manifests if array not in kept]
+    attributes = {
+        "fingerprint": plan.fingerprint,
+        "traced": plan.traced,
+        "rejects": [dataclasses.asdict(reject) for reject in plan.rejects],
+    }
+    publish(store, work, held.container, deliveries, dropped, attributes)
+    clear_mark(store)
     work.remove()
-    names = {stage.name for stage in missing}
+    names = {need.stage.name for need in missing}
     return (
-        tuple(stage.name for stage in missing),
+        tuple(stage.name for stage in stages if stage.name in names),
         tuple(stage.name for stage in stages if stage.name not in names),
     )
 
 
-def _all_stages(settings: BuildSettings, plan: Plan) -> list[Stage]:
-    """What is asked for, and what the store already has: a store never goes stale in part."""
-    index = index_stage(plan)
-    stages = {stage.name: stage for stage in (index, frames_stage(index))}
-    for array in sorted(settings.store.rglob(schema.MANIFEST)):
-        manifest = _manifest_or_none(array.parent)
-        again = stage_again(index, manifest.parameters) if manifest else None
-        if again is not None:
-            stages[again.name] = again
-    for method in settings.method:
-        asked = [mask_stage(index, method)]
-        for identity in settings.identity:
-            for count in settings.landmarks:
-                one_set = schema.LandmarkSet(method=method, identity=identity, count=count)
-                asked.append(points_stage(index, one_set))
-                asked += [
-                    heatmap_stage(index, one_set, falloff, settings.heatmaps())
-                    for falloff in settings.falloff
-                ]
-        stages.update({stage.name: stage for stage in asked})
-    return sorted(stages.values(), key=lambda stage: (_KINDS.index(stage.kind), stage.name))
+def check_videos(settings: BuildSettings) -> None:
+    """See that there is a folder of videos, before anything is written."""
+    videos = settings.data / VIDEOS
+    if not videos.is_dir():
+        raise DataNotFoundError(
+            f"no folder {videos}: the frames have to be read from the videos in it"
+        )
 
 
-def _is_current(store: Path, stage: Stage, videos: Path) -> bool:
-    for array in stage.arrays:
-        manifest = _manifest_or_none(store / array.path)
-        if manifest is None or manifest.key != stage.key:
-            return False
-        if not array_is_whole(store / array.path, manifest):
-            return False
-        if not (store / array.path / "zarr.json").is_file():
-            return False
-        for name, size in manifest.notes.get("sizes", ()):
-            # A video that is gone is no reason to lose its frames; one that changed is.
-            now = file_size(videos, name)
-            if now is not None and now != size:
-                return False
-    return True
-
-
-def _begin(store: Path, work: WorkFolder, stages: Sequence[Stage]) -> None:
-    store.mkdir(exist_ok=True)
-    if not (store / "zarr.json").exists():
-        _write_root(store, {"schema": schema.SCHEMA, "stages": {}})
-    for stage in stages:
-        work.begin(stage)
-
-
-def _make_index(work: WorkFolder, plan: Plan, stages: Sequence[Stage]) -> None:
+def _make_index(work: WorkFolder, plan: Plan, needs: Sequence[Need]) -> None:
     content = index_content(plan)
-    for stage in stages:
+    for need in needs:
+        stage = need.stage
         if stage.kind != "index":
             continue
-        for number in work.missing(stage):
+        for number in work.lacking(stage.arrays, stage.key, sorted(need.numbers)):
             start = number * CHUNK_FRAMES
             stop = min(start + CHUNK_FRAMES, len(plan))
             for array in stage.arrays:
                 name = work.write_rows(array.path, start, stop, content[array.path][start:stop])
-                work.record(stage, array.path, number, name, {})
+                work.record(array.path, stage.key, number, name, {})
 
 
-def _make_chunks(
-    settings: BuildSettings,
-    plan: Plan,
-    work: WorkFolder,
-    stages: Sequence[Stage],
-    show: progress.Progress[int],
-) -> None:
-    tasks = list(_tasks(settings, plan, work, stages))
-    if not tasks:
-        return
-    workers = min(settings.workers(), len(tasks))
-    parallel = Parallel(
-        n_jobs=workers,
-        # One worker needs no second process.
-        backend=settings.backend if workers > 1 else "sequential",
-        return_as="generator_unordered",
-    )
-    done = parallel(delayed(make_chunk)(task) for task in tasks)
-    for _ in show(done, len(tasks), "building"):
-        pass
-
-
-def _tasks(
-    settings: BuildSettings, plan: Plan, work: WorkFolder, stages: Sequence[Stage]
+def make_tasks(
+    settings: BuildSettings, plan: Plan, work: WorkFolder, needs: Sequence[Need]
 ) -> Iterator[ChunkTask]:
+    """What workers have to do: a task for each chunk of rows that lacks anything."""
     lacking: dict[int, list[Stage]] = {}
-    for stage in stages:
+    for need in needs:
+        stage = need.stage
         if stage.kind != "index":
-            for number in work.missing(stage):
+            for number in work.lacking(stage.arrays, stage.key, sorted(need.numbers)):
                 lacking.setdefault(number, []).append(stage)
     for number, missing in sorted(lacking.items()):
         rows = slice(number * CHUNK_FRAMES, (number + 1) * CHUNK_FRAMES)
@@ -271,52 +211,54 @@ def _tasks(
         )
 
 
-def _publish(
-    settings: BuildSettings, plan: Plan, work: WorkFolder, stages: Sequence[Stage]
-) -> None:
+def _deliveries(work: WorkFolder, needs: Sequence[Need], held: Survey) -> list[Delivery]:
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    manifests = {
-        array.path: work.manifest(stage, array.path, versions)
-        for stage in stages
-        for array in stage.arrays
-    }
-    if schema.STATUS in manifests:
-        unread = _frame_rejects(plan, manifests[schema.STATUS])
-        if settings.strict:
-            _refuse_rejects(unread)
-        if len(unread) == len(plan):
-            raise DataError(
-                f"none of the {len(plan)} traced frames could be read; the first: "
-                f"{unread[0].video} frame {unread[0].frame}: {unread[0].message}"
-            )
-    for path, manifest in manifests.items():
-        work.publish(settings.store, path, manifest)
+    return [
+        _delivery(work, need, array, held.manifests.get(array.path), versions)
+        for need in needs
+        for array in need.stage.arrays
+    ]
 
 
-def _finish(store: Path, stages: Sequence[Stage], plan: Plan) -> None:
-    """Write the root's list of stages, where it is not what it should be."""
-    listed: dict[str, Any] = {}
-    for stage in stages:
-        manifest = _stage_manifest(store, stage.arrays[0].path)
-        listed[stage.name] = {
-            "key": stage.key,
-            "parameters": stage.parameters,
-            "inputs": stage.inputs,
-            "arrays": [array.path for array in stage.arrays],
-            "versions": manifest.versions,
-        }
-        for array in stage.arrays:
-            make_groups(store, array.path)
-    attributes = {"schema": schema.SCHEMA, "fingerprint": plan.fingerprint, "stages": listed}
-    _write_root(store, attributes)
+def _delivery(
+    work: WorkFolder,
+    need: Need,
+    array: ArraySpec,
+    before: Manifest | None,
+    versions: dict[str, str],
+) -> Delivery:
+    made = work.chunks(array.path, need.stage.key, sorted(need.numbers))
+    if need.fresh or before is None:
+        manifest = need.stage.manifest(array, made, versions)
+    else:
+        # What was mended to the same bytes leaves no trace of when it was.
+        same = all(before.chunks[name] == chunk for name, chunk in made.items())
+        chunks = {name: made.get(name, chunk) for name, chunk in before.chunks.items()}
+        manifest = need.stage.manifest(array, chunks, before.versions if same else versions)
+    return Delivery(
+        spec=array,
+        key=need.stage.key,
+        manifest=manifest,
+        made=need.numbers,
+        fresh=need.fresh,
+        metadata=array.path in need.metadata,
+        surplus=need.surplus.get(array.path, ()),
+    )
 
 
-def _write_root(store: Path, attributes: dict[str, Any]) -> None:
-    metadata = {"attributes": attributes, "node_type": "group", "zarr_format": 3}
-    text = json.dumps(metadata, indent=1, sort_keys=True) + "\n"
-    path = store / "zarr.json"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        atomic.write_text(path, text)
+def _check_frames(settings: BuildSettings, plan: Plan, deliveries: Sequence[Delivery]) -> None:
+    """Stop before a store is published that --strict, or reason, forbids."""
+    status = next(one for one in deliveries if one.spec.path == schema.STATUS)
+    if not status.made:
+        return
+    unread = _frame_rejects(plan, status.manifest)
+    if settings.strict:
+        _refuse_rejects(unread)
+    if len(unread) == len(plan):
+        raise DataError(
+            f"none of the {len(plan)} traced frames could be read; the first: "
+            f"{unread[0].video} frame {unread[0].frame}: {unread[0].message}"
+        )
 
 
 def _frame_rejects(plan: Plan, manifest: Manifest) -> tuple[Reject, ...]:
@@ -342,38 +284,7 @@ def _refuse_rejects(rejects: Sequence[Reject]) -> None:
         )
 
 
-def _check_target(store: Path) -> None:
-    if not store.exists():
-        return
-    if not store.is_dir() or (any(store.iterdir()) and not (store / "zarr.json").is_file()):
-        raise StoreError(
-            f"{store} is there and is not a store; give another --store, or move it away"
-        )
-    found = _root_schema(store)
-    if found not in (None, schema.SCHEMA):
-        raise StoreError(
-            f"{store} has the schema {found!r}, not {schema.SCHEMA!r}; give another --store"
-        )
-
-
-def _root_schema(store: Path) -> str | None:
-    try:
-        attributes = json.loads((store / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-        return str(attributes.get("schema", "none"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # An unreadable root is written again from the manifests.
-        return None
-
-
-def _manifest_or_none(array: Path) -> Manifest | None:
-    try:
-        return read_manifest(array)
-    except StoreDamagedError:
-        return None
-
-
-def _stage_manifest(store: Path, array: str) -> Manifest:
-    manifest = read_manifest(store / array)
-    if manifest is None:
-        raise StoreDamagedError(f"{store}: {array} vanished while the store was being built")
-    return manifest
+def store_bytes(store: Path) -> int:
+    """Size of a store on the disk."""
+    files = [store] if store.is_file() else store.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())

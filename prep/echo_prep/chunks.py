@@ -66,11 +66,12 @@ def make_chunk(task: ChunkTask) -> int:
 
     Returns
     -------
-    rows : int
-        Number of rows done.
+    number : int
+        The task's own, which says who is done where tasks end out of order.
     """
     prepare_process()
     work = WorkFolder(task.work)
+    started = work.start(task.number)
     maker = _Maker(task)
     for stage in task.stages:
         contents, notes = maker.make(stage)
@@ -78,10 +79,10 @@ def make_chunk(task: ChunkTask) -> int:
             stop = task.start + len(task.frame)
             name = work.write_rows(array.path, task.start, stop, contents[array.path])
             # What was found on the way stands once, with the stage's first array.
-            work.record(
-                stage, array.path, task.number, name, notes if array is stage.arrays[0] else {}
-            )
-    return len(task.frame)
+            found = notes if array is stage.arrays[0] else {}
+            work.record(array.path, stage.key, task.number, name, found)
+    started.unlink(missing_ok=True)
+    return task.number
 
 
 class _Maker:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from echo_common import schema
+from echo_common.manifest import Manifest, spec_digest
+from echo_common.schema import ArraySpec
 
 from echo_prep.heatmaps import HeatmapSettings
 from echo_prep.plan import Plan
@@ -25,30 +27,6 @@ INDEX = "index"
 _CODE = {"index": 1, "frames": 1, "mask": 1, "points": 1, "heatmap": 1}
 
 _FRAME_AXES = ("frame", "y", "x")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ArraySpec:
-    """One array of the store, as it is declared in its metadata.
-
-    Attributes
-    ----------
-    path : str
-        Path inside the store.
-    shape : tuple of int
-    dtype : str
-        NumPy's name of the type, or ``str``.
-    dimensions : tuple of str
-        Name of each axis.
-    attributes : dict
-        For people and for other readers: units, codes, scale.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-    dimensions: tuple[str, ...]
-    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,11 +64,40 @@ class Stage:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def chunk_count(self) -> int:
+        """Number of chunks of each of its arrays."""
+        return -(-self.arrays[0].shape[0] // CHUNK_FRAMES)
+
+    def manifest(
+        self, array: ArraySpec, chunks: dict[str, dict[str, Any]], versions: dict[str, str]
+    ) -> Manifest:
+        """Manifest of one of its arrays."""
+        return Manifest(
+            stage=self.name,
+            key=self.key,
+            parameters=self.parameters,
+            inputs=self.inputs,
+            chunks=chunks,
+            versions=versions,
+            metadata=spec_digest(array, CHUNK_FRAMES),
+        )
+
 
 def index_stage(plan: Plan) -> Stage:
     """Make the stage of the rows: `index/*` and `tracing/*`."""
-    rows = len(plan)
-    points = plan.contour.shape[1]
+    parameters = {
+        "rows": len(plan),
+        "shape": list(plan.shape),
+        "points": plan.contour.shape[1],
+        "plan": plan.digest(),
+    }
+    return index_stage_again(parameters)
+
+
+def index_stage_again(parameters: dict[str, Any]) -> Stage:
+    """Make the stage of the rows that a store already has, from its manifest's parameters."""
+    rows, points = parameters["rows"], parameters["points"]
 
     def column(name: str, dtype: str, **attributes: Any) -> ArraySpec:
         return ArraySpec(
@@ -125,7 +132,6 @@ def index_stage(plan: Plan) -> Stage:
             attributes={"units": "pixel", "description": "ordered contour, NaN-padded"},
         ),
     )
-    parameters = {"rows": rows, "shape": list(plan.shape), "plan": plan.digest()}
     return Stage(name=INDEX, kind="index", parameters=parameters, inputs={}, arrays=arrays)
 
 

@@ -1,7 +1,8 @@
-"""The work folder of a build: arrays on their way into the store.
+"""The work folder of a build: chunks on their way into the store.
 
-It stands beside the store, on the same file system, so that an array that is
-complete moves into the store by one rename. Until then no reader sees it.
+It stands beside the store, on the same file system, so that what is complete
+moves into the store by a rename. Until then no reader sees it. Its arrays are
+Zarr, whatever the store's own format, so that workers can write side by side.
 """
 
 from __future__ import annotations
@@ -9,20 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from echo_common import atomic
-from echo_common.schema import MANIFEST
-from echo_common.store import Manifest
+from echo_common.schema import ArraySpec, chunk_name
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from echo_prep.stages import CHUNK_FRAMES, ArraySpec, Stage
-
-GROUP = json.dumps({"attributes": {}, "node_type": "group", "zarr_format": 3}) + "\n"
-"""Metadata of a group without attributes."""
+from echo_prep.stages import CHUNK_FRAMES
 
 
 def work_path(store: Path) -> Path:
@@ -42,103 +40,87 @@ class WorkFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def begin(self, stage: Stage) -> None:
-        """Declare a stage's arrays; what is left of a build with another key is removed."""
-        for array in stage.arrays:
-            folder = self._array(array.path)
-            if self._key(folder) == stage.key:
-                continue
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.rmtree(self._records(array.path), ignore_errors=True)
-            self._records(array.path).mkdir(parents=True)
-            _create_array(folder, array, stage.key)
+    def begin(self, array: ArraySpec, key: str) -> None:
+        """Declare an array; what is left of a build with another key is removed."""
+        folder = self.folder(array.path)
+        if self._key(folder) == key:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._records(array.path), ignore_errors=True)
+        self._records(array.path).mkdir(parents=True)
+        create_array(folder, array, key)
 
-    def missing(self, stage: Stage) -> list[int]:
-        """Numbers of the chunks that the stage still lacks."""
+    def lacking(self, arrays: Iterable[ArraySpec], key: str, numbers: Iterable[int]) -> list[int]:
+        """Which of these chunks have no record yet, in any of the arrays."""
+        paths = [array.path for array in arrays]
         return [
             number
-            for number in range(_chunk_count(stage.arrays[0]))
-            if any(self._read_record(stage, array.path, number) is None for array in stage.arrays)
+            for number in numbers
+            if any(self._read_record(path, key, number) is None for path in paths)
         ]
 
     def write_rows(self, path: str, start: int, stop: int, content: np.ndarray) -> str:
         """Write one chunk of an array, down to the disk; returns the chunk's file name."""
-        node = zarr.open_array(self._array(path), mode="r+")
+        node = zarr.open_array(self.folder(path), mode="r+")
         # Opening forgets what creating asked for: a chunk of zeros is a file too.
         node = node.with_config({"write_empty_chunks": True})
         node[start:stop] = content
-        name = ".".join(["c", str(start // CHUNK_FRAMES), *("0" for _ in node.shape[1:])])
-        atomic.fsync_path(self._array(path) / name)
+        name = chunk_name(start // CHUNK_FRAMES, len(node.shape))
+        atomic.fsync_path(self.folder(path) / name)
         return name
 
     def record(
-        self, stage: Stage, path: str, number: int, name: str, notes: dict[str, list[Any]]
+        self, path: str, key: str, number: int, name: str, notes: dict[str, list[Any]]
     ) -> None:
         """Note that a chunk is complete, with its digest and what was found on the way."""
-        record = {"key": stage.key, "name": name, "notes": notes} | _digest(
-            self._array(path) / name
-        )
-        text = json.dumps(record, sort_keys=True)
+        chunk: dict[str, Any] = digest((self.folder(path) / name).read_bytes())
+        if notes:
+            chunk["notes"] = notes
+        text = json.dumps({"key": key, "name": name, "chunk": chunk}, sort_keys=True)
         atomic.write_text(self._records(path) / f"{number}.json", text)
 
-    def manifest(self, stage: Stage, path: str, versions: dict[str, str]) -> Manifest:
-        """Put the records of an array together.
+    def start(self, number: int) -> Path:
+        """Leave a mark that a chunk is being made; it outlives a worker that is killed."""
+        mark = self.root / "started" / str(number)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        return mark
+
+    def started(self) -> list[int]:
+        """Chunks whose mark is there, which is then taken away."""
+        folder = self.root / "started"
+        marks = [int(mark.name) for mark in folder.iterdir()] if folder.is_dir() else []
+        shutil.rmtree(folder, ignore_errors=True)
+        return sorted(marks)
+
+    def chunks(self, path: str, key: str, numbers: Iterable[int]) -> dict[str, dict[str, Any]]:
+        """Manifest entries of these chunks, by name.
 
         Raises
         ------
         RuntimeError
             If a chunk has no record: a defect of the caller.
         """
-        chunks: dict[str, dict[str, Any]] = {}
-        notes: dict[str, list[Any]] = {}
-        for number in range(_chunk_count(stage.arrays[0])):
-            record = self._read_record(stage, path, number)
+        found: dict[str, dict[str, Any]] = {}
+        for number in numbers:
+            record = self._read_record(path, key, number)
             if record is None:
                 raise RuntimeError(f"chunk {number} of {path} has no record")
-            chunks[record["name"]] = {"bytes": record["bytes"], "sha256": record["sha256"]}
-            for name, note in record["notes"].items():
-                notes[name] = notes[name] + note if name in notes else note
-        return Manifest(
-            stage=stage.name,
-            key=stage.key,
-            parameters=stage.parameters,
-            inputs=stage.inputs,
-            chunks=chunks,
-            notes=notes,
-            versions=versions,
-        )
+            found[record["name"]] = record["chunk"]
+        return found
 
-    def publish(self, store: Path, path: str, manifest: Manifest) -> None:
-        """Move a complete array into the store.
+    def read_rows(self, path: str, start: int, stop: int) -> np.ndarray:
+        """Content of rows that have been written."""
+        node = zarr.open_array(self.folder(path), mode="r")
+        return np.asarray(node[start:stop])
 
-        The manifest goes in last, then one rename makes the array count. A
-        kill between two steps leaves either the work folder's array whole or
-        the store's.
-        """
-        folder = self._array(path)
-        expected = {"zarr.json", *manifest.chunks}
-        for file in folder.iterdir():
-            # Half-written files of a killed worker do not belong to the array.
-            if file.name not in expected:
-                file.unlink()
-        atomic.fsync_path(folder / "zarr.json")
-        atomic.write_text(folder / MANIFEST, manifest.to_json())
-        target = store / path
-        make_groups(store, path)
-        if target.exists():
-            discarded = self.root / "discarded"
-            shutil.rmtree(discarded, ignore_errors=True)
-            target.rename(discarded)
-            shutil.rmtree(discarded)
-        folder.rename(target)
-        atomic.fsync_path(target.parent)
+    def folder(self, path: str) -> Path:
+        """Folder of an array."""
+        return self.root / "arrays" / path
 
     def remove(self) -> None:
         """Remove the work folder with all that is in it."""
         shutil.rmtree(self.root, ignore_errors=True)
-
-    def _array(self, path: str) -> Path:
-        return self.root / "arrays" / path
 
     def _records(self, path: str) -> Path:
         return self.root / "records" / path
@@ -149,42 +131,25 @@ class WorkFolder:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _read_record(self, stage: Stage, path: str, number: int) -> dict[str, Any] | None:
+    def _read_record(self, path: str, key: str, number: int) -> dict[str, Any] | None:
         try:
             record = json.loads((self._records(path) / f"{number}.json").read_text())
-        except (OSError, ValueError):
+            if record["key"] != key:
+                return None
+            # A chunk that has moved into the store, or that a power cut took, is not there.
+            size = (self.folder(path) / record["name"]).stat().st_size
+            return dict(record) if size == record["chunk"]["bytes"] else None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return record if record["key"] == stage.key else None
 
 
-def make_groups(store: Path, path: str) -> None:
-    """Make the groups above an array, where they are not there yet."""
-    parent = store
-    for part in path.split("/")[:-1]:
-        parent = parent / part
-        parent.mkdir(exist_ok=True)
-        if not (parent / "zarr.json").exists():
-            atomic.write_text(parent / "zarr.json", GROUP)
-
-
-def array_is_whole(array: Path, manifest: Manifest) -> bool:
-    """Whether every chunk that a manifest lists is there with the digest that it lists."""
-    try:
-        return all(_digest(array / name) == chunk for name, chunk in manifest.chunks.items())
-    except OSError:
-        return False
-
-
-def _digest(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
+def digest(content: bytes) -> dict[str, Any]:
+    """What a manifest says of a chunk with these bytes."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _chunk_count(array: ArraySpec) -> int:
-    return -(-array.shape[0] // CHUNK_FRAMES)
-
-
-def _create_array(folder: Path, array: ArraySpec, key: str) -> None:
+def create_array(folder: Path, array: ArraySpec, key: str) -> None:
+    """Write the metadata of an array, and no chunk."""
     dtype: Any = np.dtypes.StringDType() if array.dtype == "str" else np.dtype(array.dtype)
     zarr.create_array(
         folder,

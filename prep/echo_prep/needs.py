@@ -1,0 +1,149 @@
+"""What a build has to make: the stages that are asked for, and what the store lacks of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from echo_common import schema
+
+from echo_prep.config import BuildSettings
+from echo_prep.dataset import VIDEOS
+from echo_prep.frames import file_size
+from echo_prep.mark import read_mark
+from echo_prep.names import SUFFIX
+from echo_prep.stages import (
+    Stage,
+    frames_stage,
+    heatmap_stage,
+    mask_stage,
+    points_stage,
+    stage_again,
+)
+from echo_prep.survey import Fault, Survey, array_faults
+
+_KINDS = ("index", "frames", "mask", "points", "heatmap")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Need:
+    """What a store lacks of one stage.
+
+    Attributes
+    ----------
+    stage : Stage
+    numbers : frozenset of int
+        Chunks that have to be made.
+    fresh : bool
+        Whether the store has nothing of the stage that counts.
+    metadata : frozenset of str
+        Arrays whose declaration has to be written anew.
+    surplus : dict of str to tuple of str
+        By array, chunks that do not belong to it.
+    """
+
+    stage: Stage
+    numbers: frozenset[int]
+    fresh: bool = False
+    metadata: frozenset[str] = frozenset()
+    surplus: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.numbers or self.fresh or self.metadata or self.surplus)
+
+
+def wanted_stages(settings: BuildSettings, index: Stage, held: Survey) -> list[Stage]:
+    """What is asked for and, unless pruned, what the store has: it never goes stale in part."""
+    stages = {stage.name: stage for stage in (index, frames_stage(index))}
+    for manifest in () if settings.prune else held.manifests.values():
+        again = stage_again(index, manifest.parameters)
+        if again is not None:
+            stages[again.name] = again
+    for method in settings.method:
+        asked = [mask_stage(index, method)]
+        for identity in settings.identity:
+            for count in settings.landmarks:
+                one_set = schema.LandmarkSet(method=method, identity=identity, count=count)
+                asked.append(points_stage(index, one_set))
+                asked += [
+                    heatmap_stage(index, one_set, falloff, settings.heatmaps())
+                    for falloff in settings.falloff
+                ]
+        stages.update({stage.name: stage for stage in asked})
+    return sorted(stages.values(), key=lambda stage: (_KINDS.index(stage.kind), stage.name))
+
+
+def find_needs(settings: BuildSettings, stages: list[Stage], held: Survey) -> list[Need]:
+    """See what the store lacks of each stage; in the stages' order."""
+    suspects = read_mark(settings.target())
+    return [_need(settings, stage, held, suspects) for stage in stages]
+
+
+def _need(
+    settings: BuildSettings, stage: Stage, held: Survey, suspects: dict[str, set[str]]
+) -> Need:
+    manifests = [held.manifests.get(array.path) for array in stage.arrays]
+    if held.container is None or not all(
+        manifest is not None
+        and manifest.key == stage.key
+        and len(manifest.chunks) == stage.chunk_count
+        for manifest in manifests
+    ):
+        return Need(stage=stage, numbers=frozenset(range(stage.chunk_count)), fresh=True)
+    faults: list[Fault] = []
+    numbers: set[int] = set()
+    for array, manifest in zip(stage.arrays, manifests, strict=True):
+        assert manifest is not None
+        # The manifest's own metadata may be what was altered: it is compared with the stage's.
+        sound = dataclasses.replace(manifest, metadata=stage.manifest(array, {}, {}).metadata)
+        faults += array_faults(
+            held.container, array.path, sound, settings.check, suspects.get(array.path, ())
+        )
+        numbers |= _changed_videos(sound.chunks, settings.data / VIDEOS)
+    wrong = [fault for fault in faults if fault.chunk and fault.state != "surplus"]
+    numbers |= {int(str(fault.chunk).split(".")[1]) for fault in wrong}
+    surplus: dict[str, tuple[str, ...]] = {}
+    for fault in faults:
+        if fault.state == "surplus":
+            surplus[fault.where] = (*surplus.get(fault.where, ()), str(fault.chunk))
+    return Need(
+        stage=stage,
+        numbers=frozenset(numbers),
+        metadata=frozenset(fault.where for fault in faults if fault.chunk is None),
+        surplus=surplus,
+    )
+
+
+def _changed_videos(chunks: dict[str, dict[str, object]], videos: Path) -> set[int]:
+    """Chunks whose videos have another size now. One that is gone is no reason to lose its rows."""
+    noted = {
+        number: chunk["notes"]["sizes"]  # type: ignore[index]
+        for number, chunk in enumerate(chunks.values())
+        if "sizes" in chunk.get("notes", {})  # type: ignore[operator]
+    }
+    if not noted:
+        return set()
+    now = _plain_sizes(videos)
+    changed = set()
+    for number, sizes in noted.items():
+        for name, size in sizes:
+            found = now[name + SUFFIX] if name + SUFFIX in now else file_size(videos, name)
+            if found is not None and found != size:
+                changed.add(number)
+    return changed
+
+
+def _plain_sizes(folder: Path) -> dict[str, int]:
+    """Sizes of a folder's regular files, in one pass: ten thousand look-ups take a second."""
+    try:
+        with os.scandir(folder) as entries:
+            return {
+                entry.name: entry.stat().st_size
+                for entry in entries
+                if entry.is_file(follow_symlinks=False)
+            }
+    except OSError:
+        return {}

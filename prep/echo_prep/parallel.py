@@ -1,0 +1,190 @@
+"""Running a build's tasks on many workers, and finishing without one that is killed.
+
+One worker that is killed takes joblib's whole call with it and does not say
+what it was doing. So each task leaves a mark while it runs; after an abort
+the others go on together, and those with a mark run again, each alone. A task
+that is killed even then is named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from echo_common.errors import SettingsError, StoreError
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from echo_prep.chunks import ChunkTask, make_chunk
+from echo_prep.config import BuildSettings
+from echo_prep.work import WorkFolder
+
+Run = Callable[[Sequence[ChunkTask], int], Iterator[int]]
+"""Runs tasks on so many workers, and yields the number of each as it ends."""
+
+
+def run_tasks(
+    tasks: Sequence[ChunkTask], work: WorkFolder, settings: BuildSettings
+) -> Iterator[int]:
+    """Run all tasks, and yield the number of each one as it ends.
+
+    Raises
+    ------
+    StoreError
+        After all others have ended, if a task's worker was killed twice; the
+        message names the task.
+    SettingsError
+        If the backend's package is not installed, or the cluster not there.
+    """
+    workers = min(settings.workers(), len(tasks))
+    waiting = {task.number: task for task in tasks}
+    alone: dict[int, ChunkTask] = {}
+    lost: list[ChunkTask] = []
+    with _backend(settings, workers) as (run, killed):
+        while waiting:
+            work.started()
+            try:
+                for number in run(list(waiting.values()), workers):
+                    del waiting[number]
+                    yield number
+            except killed:
+                for number in [number for number, task in waiting.items() if _done(task, work)]:
+                    del waiting[number]
+                    yield number
+                # Without a mark nobody knows who it was, so everyone goes on alone.
+                suspects = [number for number in work.started() if number in waiting]
+                alone.update({number: waiting.pop(number) for number in suspects or list(waiting)})
+        for number, task in alone.items():
+            try:
+                yield from run([task], 1)
+            except killed:
+                if _done(task, work):
+                    yield number
+                else:
+                    lost.append(task)
+    if lost:
+        raise StoreError(
+            f"the worker was killed twice, the second time with nothing beside it, at "
+            f"{'; '.join(_describe(task) for task in lost)}; all other chunks are done and kept. "
+            "Most often memory was short: run the same command again with more of it"
+        )
+
+
+def _done(task: ChunkTask, work: WorkFolder) -> bool:
+    return not any(work.lacking(stage.arrays, stage.key, [task.number]) for stage in task.stages)
+
+
+def _describe(task: ChunkTask) -> str:
+    last = task.start + len(task.frame) - 1
+    return (
+        f"chunk {task.number} (rows {task.start} to {last}, videos {task.video[0]} to "
+        f"{task.video[-1]}) of {', '.join(stage.name for stage in task.stages)}"
+    )
+
+
+@contextlib.contextmanager
+def _backend(
+    settings: BuildSettings, workers: int
+) -> Iterator[tuple[Run, tuple[type[BaseException], ...]]]:
+    """Give a `Run`, and the exceptions by which a killed worker shows."""
+    if settings.scheduler is not None and settings.backend not in ("dask", "ray"):
+        raise SettingsError(
+            f"--scheduler is for --backend dask or ray, and this is --backend {settings.backend}"
+        )
+    if settings.backend == "dask":
+        with _dask(settings, workers) as killed:
+            yield _run_dask, killed
+    elif settings.backend == "ray":
+        with _ray(settings, workers) as killed:
+            yield _run_ray, killed
+    elif settings.backend == "threading" or workers == 1:
+        # One worker needs no second process.
+        backend = "threading" if workers > 1 else "sequential"
+        yield lambda tasks, count: _run(tasks, count, backend=backend), ()
+    else:
+        yield _run_loky, (TerminatedWorkerError,)
+
+
+def _run(tasks: Sequence[ChunkTask], workers: int, **config: Any) -> Iterator[int]:
+    with parallel_config(n_jobs=workers, **config):
+        # One task a batch: a mark then stands for what was lost with its worker, and no more.
+        parallel = Parallel(return_as="generator_unordered", batch_size=1)
+        yield from parallel(delayed(make_chunk)(task) for task in tasks)
+
+
+def _run_loky(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
+    # joblib takes one job to mean this very process, which a killed task would end.
+    yield from _run(tasks, max(workers, 2), backend="loky", inner_max_num_threads=1)
+
+
+def _run_dask(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
+    yield from _run(tasks, workers, backend="dask")
+
+
+def _run_ray(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
+    # ray gives results only all together, so a few at a time.
+    for some in _batches(tasks, 4 * workers):
+        with parallel_config(backend="ray", n_jobs=workers):
+            yield from Parallel(batch_size=1)(delayed(make_chunk)(task) for task in some)
+
+
+def _batches(tasks: Sequence[ChunkTask], size: int) -> Iterator[Sequence[ChunkTask]]:
+    for start in range(0, len(tasks), size):
+        yield tasks[start : start + size]
+
+
+@contextlib.contextmanager
+def _dask(settings: BuildSettings, workers: int) -> Iterator[tuple[type[BaseException], ...]]:
+    try:
+        distributed: Any = importlib.import_module("distributed")
+    except ImportError as error:
+        raise _not_installed("dask", error) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            cluster: Any = settings.scheduler or stack.enter_context(
+                distributed.LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None
+                )
+            )
+            stack.enter_context(distributed.Client(cluster))
+        except (OSError, ValueError) as error:
+            raise _no_scheduler(settings, error) from error
+        yield (distributed.scheduler.KilledWorker,)
+
+
+@contextlib.contextmanager
+def _ray(settings: BuildSettings, workers: int) -> Iterator[tuple[type[BaseException], ...]]:
+    try:
+        ray: Any = importlib.import_module("ray")
+        register_ray: Any = importlib.import_module("ray.util.joblib").register_ray
+    except ImportError as error:
+        raise _not_installed("ray", error) from error
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if settings.scheduler is None:
+        options |= {"num_cpus": workers, "include_dashboard": False}
+    try:
+        ray.init(address=settings.scheduler or "local", **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_scheduler(settings, error) from error
+    try:
+        register_ray()
+        faults = ray.exceptions
+        yield (faults.WorkerCrashedError, faults.RayActorError, faults.OutOfMemoryError)
+    finally:
+        ray.shutdown()
+
+
+def _not_installed(backend: str, error: ImportError) -> SettingsError:
+    return SettingsError(
+        f"--backend {backend} needs packages that are not installed ({error}); install them with: "
+        f"pip install 'echo-lv-segmentation[{backend}]'"
+    )
+
+
+def _no_scheduler(settings: BuildSettings, error: Exception) -> SettingsError:
+    return SettingsError(
+        f"no {settings.backend} cluster at {settings.scheduler} ({error}); check --scheduler, or "
+        "leave it out to start one on this machine"
+    )

@@ -1,0 +1,247 @@
+"""What a store holds, and where it is not what it should be: for `build`, `verify` and `info`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from echo_common import schema
+from echo_common.containers import Container, ZarrContainer, open_container
+from echo_common.errors import EchoError, StoreDamagedError, StoreError, StoreNotFoundError
+from echo_common.manifest import Manifest, spec_digest, table_digest
+
+GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
+"""Metadata of a Zarr group without attributes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing in a store that is not what it should be.
+
+    Attributes
+    ----------
+    where : str
+        The array or group; empty for the root.
+    chunk : str or None
+        The chunk's name; None where the array's own metadata is meant.
+    state : str
+        ``missing``, ``damaged`` or ``surplus``.
+    message : str
+        What was found.
+    """
+
+    where: str
+    chunk: str | None = None
+    state: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What stands at a store's path.
+
+    Attributes
+    ----------
+    container : Container or None
+        None where there is no store yet, or one that does not open.
+    attributes : dict
+        The root's; empty where they cannot be read.
+    manifests : dict of str to Manifest
+        Of each array that has a readable one.
+    """
+
+    container: Container | None
+    attributes: dict[str, Any]
+    manifests: dict[str, Manifest]
+
+
+def survey(store: Path) -> Survey:
+    """See what is at a store's path, whatever its state.
+
+    Raises
+    ------
+    StoreError
+        If something is there that is no store, or has another schema.
+    """
+    try:
+        container = open_container(store)
+        attributes = container.attributes()
+    except StoreNotFoundError:
+        return Survey(container=None, attributes={}, manifests={})
+    except StoreDamagedError:
+        if schema.is_hdf5(store):
+            return Survey(container=None, attributes={}, manifests={})
+        container, attributes = open_container(store), {}
+    except StoreError as error:
+        if store.is_dir() and not any(store.iterdir()):
+            return Survey(container=None, attributes={}, manifests={})
+        raise StoreError(
+            f"{store} is there and is not a store; give another --store, or move it away"
+        ) from error
+    if attributes and attributes.get("schema") != schema.SCHEMA:
+        raise StoreError(
+            f"{store} has the schema {attributes.get('schema')!r}, not {schema.SCHEMA!r}; give "
+            "another --store"
+        )
+    manifests = {}
+    for array in container.arrays():
+        try:
+            manifest = container.manifest(array)
+        except StoreDamagedError:
+            continue
+        if manifest is not None:
+            manifests[array] = manifest
+    return Survey(container=container, attributes=attributes, manifests=manifests)
+
+
+def array_faults(
+    container: Container,
+    array: str,
+    manifest: Manifest,
+    full: bool,
+    suspects: Collection[str] = (),
+) -> list[Fault]:
+    """Compare an array with its manifest.
+
+    Parameters
+    ----------
+    container : Container
+    array : str
+    manifest : Manifest
+    full : bool
+        Whether every chunk is read and its digest compared. Where not, its
+        size is, and its digest only where it was written after the manifest.
+    suspects : collection of str
+        Chunks whose digest is compared in any case.
+    """
+    faults = []
+    try:
+        spec, chunk_rows = container.spec(array)
+        sound = spec_digest(spec, chunk_rows) == manifest.metadata
+        reason = "its declaration is not the one that the manifest was made for"
+    except StoreDamagedError as error:
+        sound, reason = False, str(error)
+    if not sound:
+        faults.append(Fault(where=array, state="damaged", message=reason))
+    try:
+        sizes = container.sizes(array)
+    except StoreDamagedError as error:
+        return [Fault(where=array, chunk=name, state="damaged", message=str(error))
+                for name in manifest.chunks]  # fmt: skip
+    later = _written_later(container, array, manifest)
+    for name, listed in manifest.chunks.items():
+        if name not in sizes:
+            faults.append(Fault(where=array, chunk=name, state="missing", message="is not there"))
+        elif sizes[name] != listed["bytes"]:
+            message = f"has {sizes[name]} bytes, not {listed['bytes']}"
+            faults.append(Fault(where=array, chunk=name, state="damaged", message=message))
+        elif (full or name in suspects or name in later) and _altered(
+            container, array, name, listed
+        ):
+            message = "was altered: its checksum is not the manifest's"
+            faults.append(Fault(where=array, chunk=name, state="damaged", message=message))
+    faults += [
+        Fault(where=array, chunk=name, state="surplus", message="is not in the manifest")
+        for name in sorted(set(sizes) - set(manifest.chunks))
+    ]
+    return faults
+
+
+def store_faults(store: Path) -> list[Fault]:
+    """Check all of a store: every byte that counts.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreError
+        If there is no store at all.
+    """
+    try:
+        container = open_container(store)
+        attributes = container.attributes()
+    except StoreDamagedError as error:
+        return [Fault(where="", state="damaged", message=str(error))]
+    if attributes.get("schema") != schema.SCHEMA:
+        raise StoreError(
+            f"{store} has the schema {attributes.get('schema')!r}, and this version checks "
+            f"{schema.SCHEMA!r}"
+        )
+    faults: list[Fault] = []
+    if attributes != root_attributes(attributes):
+        faults.append(
+            Fault(where="", state="damaged", message="the root's attributes were altered")
+        )
+    stages = attributes.get("stages") or {}
+    if not stages:
+        faults.append(Fault(where="", state="missing", message="the build did not finish"))
+    listed = {array: digest for one in stages.values() for array, digest in one["arrays"].items()}
+    for array, digest in listed.items():
+        try:
+            manifest = container.manifest(array)
+        except EchoError as error:
+            faults.append(Fault(where=array, state="damaged", message=str(error)))
+            continue
+        if manifest is None:
+            faults.append(Fault(where=array, state="missing", message="has no manifest"))
+            continue
+        if manifest.digest() != digest:
+            message = "its manifest is not the one that the root lists"
+            faults.append(Fault(where=array, state="damaged", message=message))
+        faults += array_faults(container, array, manifest, full=True)
+    for array in container.arrays():
+        if array not in listed:
+            faults.append(
+                Fault(where=array, state="surplus", message="the root does not list this array")
+            )
+    if isinstance(container, ZarrContainer):
+        faults += _group_faults(store, listed)
+    container.close()
+    return faults
+
+
+def root_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Give the root's attributes their own digest."""
+    content = {name: value for name, value in attributes.items() if name != "digest"}
+    return {**content, "digest": table_digest(content)}
+
+
+def _altered(container: Container, array: str, chunk: str, listed: dict[str, Any]) -> bool:
+    try:
+        return hashlib.sha256(container.raw(array, chunk)).hexdigest() != listed["sha256"]
+    except (LookupError, OSError):
+        return True
+
+
+def _written_later(container: Container, array: str, manifest: Manifest) -> set[str]:
+    # Whoever writes to a chunk leaves its time behind; what decays in silence is for --check.
+    if not isinstance(container, ZarrContainer):
+        return set()
+    folder = container.path / array
+    made = (folder / schema.MANIFEST).stat().st_mtime_ns
+    later = set()
+    for name in manifest.chunks:
+        try:
+            if (folder / name).stat().st_mtime_ns > made:
+                later.add(name)
+        except OSError:
+            continue
+    return later
+
+
+def _group_faults(store: Path, arrays: Collection[str]) -> list[Fault]:
+    groups = {str(parent) for array in arrays for parent in Path(array).parents} - {"."}
+    return [
+        Fault(where=group, state="damaged", message="its zarr.json is not that of a plain group")
+        for group in sorted(groups)
+        if not group_is_whole(store / group)
+    ]
+
+
+def group_is_whole(folder: Path) -> bool:
+    """Whether a group's zarr.json is there, and is as `build` writes it."""
+    try:
+        return (folder / "zarr.json").read_text(encoding="utf-8") == GROUP
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,69 @@
+"""Stores of small data sets, and ways to damage them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from echo_common.store import EchoStore
+from echo_prep.build import build
+from echo_prep.config import BuildSettings
+
+HEATMAPS = "landmarks/chords/anatomical-7/gaussian"
+
+
+def build_store(data: Path, store: Path, **options: Any) -> Path:
+    """Build a store with one worker."""
+    build(BuildSettings(data=data, store=store, **{"jobs": 1, **options}))
+    return store
+
+
+def read_all(store: Path) -> dict[str, np.ndarray]:
+    """Every array of a store, by path."""
+    opened = EchoStore(store)
+    content = {array: opened.read(array) for array in sorted(opened.manifests)}
+    opened.container.close()
+    return content
+
+
+def assert_same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
+    """Check that two stores hold the same arrays of the same types and values."""
+    assert first.keys() == second.keys()
+    for array, values in first.items():
+        assert values.dtype == second[array].dtype, array
+        np.testing.assert_array_equal(values, second[array], err_msg=array)
+
+
+def file_bytes(store: Path) -> dict[str, bytes]:
+    """Content of each file of a store, by its path inside."""
+    if store.is_file():
+        return {"": store.read_bytes()}
+    return {
+        str(file.relative_to(store)): file.read_bytes()
+        for file in sorted(store.rglob("*"))
+        if file.is_file()
+    }
+
+
+def flip_chunk(store: Path, array: str, chunk: str) -> None:
+    """Change one bit in the middle of a chunk, as a bad disk does: size and times stay."""
+    if store.is_dir():
+        _flip(store / array / chunk, None)
+        return
+    with h5py.File(store) as file:
+        node = file[array]
+        first = int(chunk.split(".")[1]) * node.chunks[0]
+        info = node.id.get_chunk_info_by_coord((first, *[0] * (node.ndim - 1)))
+        at = info.byte_offset + info.size // 2
+    _flip(store, at)
+
+
+def _flip(path: Path, at: int | None) -> None:
+    times = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if at is None else at] ^= 16
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
