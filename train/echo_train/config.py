@@ -13,7 +13,9 @@ from echo_train.augment import AugmentSettings
 from echo_train.batches import NORMALISATIONS
 from echo_train.decode import DECODERS
 from echo_train.landmark_losses import LANDMARK_LOSSES
-from echo_train.mask_losses import MASK_LOSSES
+from echo_train.mask_losses import MASK_LOSSES, MaskLossSettings
+from echo_train.networks import NETWORKS
+from echo_train.prior import PriorSettings
 from echo_train.schedule import SCHEDULES
 
 TARGETS = ("mask", "landmarks")
@@ -26,7 +28,7 @@ HEATMAPS = ("cached", "rendered")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainSettings(AugmentSettings):
+class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
     """What to train, on what, and how.
 
     Attributes
@@ -54,6 +56,8 @@ class TrainSettings(AugmentSettings):
         One of `HEATMAPS`.
     normalise : str
         One of `echo_train.batches.NORMALISATIONS`.
+    network : str
+        A name of `echo_train.networks.NETWORKS`.
     width : int
         Channels of the U-Net at full resolution.
     epochs, batch_size : int
@@ -117,6 +121,7 @@ class TrainSettings(AugmentSettings):
     shape_prior: bool = setting(
         False, "Pull landmarks back that do not fit the others, as the training split has them."
     )
+    network: str = setting(next(iter(NETWORKS)), "Which network learns.", choices=tuple(NETWORKS))
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
     loader: str = setting(
         LOADERS[0],
@@ -194,6 +199,12 @@ class TrainSettings(AugmentSettings):
             raise SettingsError(
                 f"--loss {self.loss} is no loss for --target {self.target}; choose one of "
                 f"{', '.join(known)}"
+            )
+        self.check_prior()
+        if self.target == "landmarks" and self.prior != "none" and self.prior_use == "weight":
+            raise SettingsError(
+                "--prior-use weight weighs the pixels of masks; for --target landmarks give "
+                "--prior-use channel"
             )
         if self.resume and self.run is None:
             raise SettingsError("--resume needs --run, the folder of the run to go on with")

@@ -27,12 +27,13 @@ from echo_train.frames import Choice, choose
 from echo_train.live import Live
 from echo_train.loader import Loader, make_loader, pick_loader
 from echo_train.losslog import LossLog
+from echo_train.networks import Architecture
 from echo_train.optimiser import make_optimiser, set_rate
+from echo_train.prior import make_prior
 from echo_train.results import Results
 from echo_train.resume import resumable, save, take_up
 from echo_train.schedule import rate_factor
 from echo_train.targets import Prediction, Target, make_target
-from echo_train.unet import UNet
 
 Say = Callable[[str], None]
 
@@ -94,8 +95,9 @@ def train(
         if ranks.first:
             say(
                 f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
-                f"U-Net of width {settings.width}, {trainer.parameters() / 1e6:.2f} million "
-                f"parameters; {devices.describe_use(device, settings.compile, settings.bf16)}"
+                f"{settings.network} of width {settings.width}, "
+                f"{trainer.parameters() / 1e6:.2f} million parameters; "
+                f"{devices.describe_use(device, settings.compile, settings.bf16)}"
             )
             say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
         with resumable(folder):
@@ -133,9 +135,17 @@ class Trainer:
         self.frames = loader.frames
         self.device = device
         self.ranks = ranks
-        self.target: Target = make_target(settings, choice, loader.frames)
+        prior = make_prior(settings, loader)
+        self.target: Target = make_target(settings, choice, loader, prior)
+        seen = prior is not None and settings.prior_use == "channel"
+        self.architecture = Architecture(
+            network=settings.network,
+            out_channels=self.target.channels,
+            width=settings.width,
+            prior_shape=loader.frames.shape if seen else None,
+        )
         torch.manual_seed(settings.seed)
-        network: nn.Module = UNet(out_channels=self.target.channels, width=settings.width)
+        network = self.architecture.make(prior)
         network = distributed.synchronise_normalisation(network, ranks, device)
         # Convolutions are faster with the channels last, on the CPU as on a GPU.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -65,6 +65,7 @@ def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None
         "best": dataclasses.asdict(trainer.best) if trainer.best else None,
         "store": store_keys(store, trainer.choice),
         "target": trainer.target.state(),
+        "architecture": dataclasses.asdict(trainer.architecture),
     }
     if better:
         run.save_checkpoint(folder / run.BEST, {"network": trainer.judged.state_dict(), **told})

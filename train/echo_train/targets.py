@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from echo_common.curves import contour_from_landmarks
+from echo_common.errors import SettingsError
 from echo_common.raster import rasterise
 from torch import Tensor
 
@@ -24,8 +25,10 @@ from echo_train.decode import DECODERS, confidence
 from echo_train.distance import distance_loss
 from echo_train.frames import Choice, FrameSet
 from echo_train.landmark_losses import LANDMARK_LOSSES
-from echo_train.mask_losses import MASK_LOSSES
+from echo_train.loader import Loader
+from echo_train.mask_losses import MASK_LOSSES, MaskLossSettings
 from echo_train.metrics import Landmarks, MaskCounts
+from echo_train.prior import mean_mask, pixel_weights
 from echo_train.results import Results
 from echo_train.shape_prior import ShapePrior, fit_shape_prior
 
@@ -84,15 +87,25 @@ class Target(Protocol):
 
 
 class MaskTarget:
-    """One channel: the logit of each pixel's being inside the ventricle."""
+    """One channel: the logit of each pixel's being inside the ventricle.
 
-    def __init__(self, loss: str) -> None:
+    Parameters
+    ----------
+    settings : TrainSettings
+        The loss and its numbers, all of them given.
+    weights : Tensor, (y, x) float, or None
+        How much each pixel counts; of mean 1.
+    """
+
+    def __init__(self, settings: TrainSettings, weights: Tensor | None) -> None:
         self.channels = 1
-        self._loss = MASK_LOSSES[loss]
+        self._loss = MASK_LOSSES[settings.loss_name()]
+        self._by: MaskLossSettings = settings
+        self._weights = weights
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
-        return self._loss(logits[:, 0], batch.masks)
+        return self._loss(logits[:, 0], batch.masks, self._weights, self._by)
 
     def collector(self, frames: FrameSet, device: torch.device) -> Collector:
         """Make an empty collector of predicted masks."""
@@ -103,11 +116,21 @@ class MaskTarget:
         return Prediction(masks=(logits[:, 0] > 0).cpu().numpy().astype(np.uint8))
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing: the weights are all that a mask model learns."""
-        return {}
+        """What the loss took from the training split: weights of pixels and of the ventricle."""
+        state = {} if self._weights is None else {"pixel_weights": self._weights}
+        if self._by.positive_weight is not None:
+            # In double precision, so that a run goes on with the very number.
+            number = torch.tensor(self._by.positive_weight, dtype=torch.float64)
+            state["positive_weight"] = number
+        return state
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Nothing to take up."""
+        """Take up what the run's loss had."""
+        self._weights = state.get("pixel_weights")
+        if "positive_weight" in state:
+            self._by = dataclasses.replace(
+                self._by, positive_weight=float(state["positive_weight"])
+            )
 
 
 class LandmarkTarget:
@@ -259,17 +282,43 @@ def _pack(masks: Tensor) -> Tensor:
     return (flat.reshape(len(flat), -1, 8) * weights).sum(2).to(torch.uint8)
 
 
-def make_target(settings: TrainSettings, choice: Choice, frames: FrameSet) -> Target:
+def make_target(
+    settings: TrainSettings, choice: Choice, loader: Loader, prior: Tensor | None
+) -> Target:
     """Make the target that the settings name.
 
     Parameters
     ----------
     settings : TrainSettings
     choice : Choice
-    frames : FrameSet
+    loader : Loader
         The frames that the run trains on.
+    prior : Tensor, (y, x) float, or None
+        From `echo_train.prior.make_prior`.
+
+    Raises
+    ------
+    SettingsError
+        If the ventricle's weight is to be counted where there is none.
     """
     if settings.target == "mask":
-        return MaskTarget(settings.loss_name())
-    assert frames.points is not None
-    return LandmarkTarget(settings, choice, frames.points[frames.indices("TRAIN")])
+        if settings.loss_name() == "weighted-bce" and settings.positive_weight is None:
+            settings = dataclasses.replace(settings, positive_weight=_count_weight(loader))
+        weights = None
+        if prior is not None and settings.prior_use == "weight":
+            weights = pixel_weights(prior, settings.prior_weight)
+        return MaskTarget(settings, weights)
+    points = loader.frames.points
+    assert points is not None
+    return LandmarkTarget(settings, choice, points[loader.frames.indices("TRAIN")])
+
+
+def _count_weight(loader: Loader) -> float:
+    """Background over ventricle, in pixels of the training split."""
+    share = float(mean_mask(loader).double().mean())
+    if share == 0:
+        raise SettingsError(
+            "no mask of the training split holds a pixel, so --loss weighted-bce has nothing to "
+            "count; give --positive-weight, or another --method"
+        )
+    return (1 - share) / share

@@ -1,4 +1,7 @@
-"""The paper's U-Net (section 3.8), its width a setting; made by the command line."""
+"""The paper's U-Net (section 3.4), its width a setting, with and without skip connections.
+
+`echo_train.networks` makes it by name.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,9 @@ class UNet(nn.Module):
     Ronneberger, Fischer, Brox: U-Net, MICCAI 2015.
     """
 
+    skips = True
+    """Whether each level of the way up has the features of the same level of the way down."""
+
     def __init__(self, *, in_channels: int = 1, out_channels: int, width: int = 64) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -63,7 +69,9 @@ class UNet(nn.Module):
         self.rise = nn.ModuleList(
             nn.ConvTranspose2d(2 * here, here, 2, stride=2) for here in widths[:LEVELS]
         )
-        self.up = nn.ModuleList(ConvBlock(2 * here, here) for here in widths[:LEVELS])
+        self.up = nn.ModuleList(
+            ConvBlock(2 * here if self.skips else here, here) for here in widths[:LEVELS]
+        )
         self.head = nn.Conv2d(width, out_channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -90,7 +98,49 @@ class UNet(nn.Module):
             features = self.pool(features)
         features = self.down[LEVELS](features)
         for level in reversed(range(LEVELS)):
-            features = self.rise[level](features)
-            features = self.up[level](torch.cat([skips[level], features], dim=1))
+            risen = self.rise[level](features)
+            features = self.up[level](self.join(level, skips[level], risen, features))
         logits: Tensor = self.head(features)
         return logits[..., :height, :width]
+
+    def join(self, level: int, skip: Tensor, risen: Tensor, below: Tensor) -> Tensor:
+        """Join what comes from the left of the U and from below.
+
+        Parameters
+        ----------
+        level : int
+            From 0, at full resolution.
+        skip, risen : Tensor, (batch, channel, y, x) float
+            Features of the way down, and those from below, risen to the level.
+        below : Tensor, (batch, channel, y / 2, x / 2) float
+            Features from below before they are risen.
+        """
+        return torch.cat([skip, risen], dim=1)
+
+    def attention(self, images: Tensor) -> list[Tensor]:
+        """Compute the maps of where the network looks; a network without gates has none.
+
+        Parameters
+        ----------
+        images : Tensor, (batch, in_channels, y, x) float
+
+        Returns
+        -------
+        maps : list of Tensor, (batch, y, x) float
+            In [0, 1] and of the images' size, the finest level first.
+        """
+        return []
+
+
+class UNetNoSkip(UNet):
+    """The U-Net of the paper's experiment 4: nothing leads from the way down to the way up.
+
+    The way up convolves what rises from below alone, with half the channels
+    into each level's first convolution.
+    """
+
+    skips = False
+
+    def join(self, level: int, skip: Tensor, risen: Tensor, below: Tensor) -> Tensor:
+        """Give what comes from below; see `UNet.join`."""
+        return risen
