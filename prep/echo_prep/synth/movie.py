@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 
 from echo_prep.synth.anatomy import Shape, diastole, follow_back, systole
+from echo_prep.synth.chambers import Heart, build_heart
 from echo_prep.synth.motion import Motion, move
 from echo_prep.synth.scan import BEAMS, DEPTHS, PolarGrid, Scanner
-from echo_prep.synth.study import Look, Study
-from echo_prep.synth.tissue import Heart, build_heart, paint, to_canvas
+from echo_prep.synth.study import SIZE, Look, Study
+from echo_prep.synth.tissue import paint, to_canvas
 
 _FARTHEST = 24.0
 """Samples that tissue may move; beyond, only at the probe's very tip, where beams crowd."""
@@ -53,7 +54,7 @@ def make_film(study: Study, rng: np.random.Generator) -> Film:
     valves = Valves(grid, heart, full, empty, study.look, rng)
     scanner = Scanner(grid, study.look, rng)
     speckle = _speckle_phase(motion, study.look)
-    frames = np.empty((study.rhythm.frames, 112, 112), np.uint8)
+    frames = np.empty((study.rhythm.frames, SIZE, SIZE), np.uint8)
     for number, contraction in enumerate(motion.contraction):
         field = tissue.at(contraction, sway[number], speckle[number])
         valves.draw(field, contraction, motion.opening[number], sway[number])

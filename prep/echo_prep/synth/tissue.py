@@ -1,18 +1,16 @@
 """What the beams meet: the heart at end-diastole, painted as amplitudes of echo.
 
-The ventricle's cavity is the traced one; the chambers around it are placed
-against it as anatomy places them: the right ventricle beyond the septum, the
-atria beyond the two valve planes, the pericardium around all.
+Muscle is 1, blood a few hundredths, and the pericardium and the borders that
+face the beam are brighter than muscle.
 """
 
 from __future__ import annotations
 
-import dataclasses
-
 import cv2
 import numpy as np
 
-from echo_prep.synth.anatomy import WALL_POINTS, Shape
+from echo_prep.synth.anatomy import WALL_POINTS
+from echo_prep.synth.chambers import Heart
 from echo_prep.synth.study import SIZE, Look, Probe, Ventricle
 
 MARGIN = 24
@@ -26,99 +24,6 @@ _SHIFT = 4
 """Bits below the pixel that OpenCV's drawing takes."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Heart:
-    """Outlines at end-diastole, each (point, 2) float64 in pixels of the frame.
-
-    Attributes
-    ----------
-    cavity, muscle : ndarray
-        Of the left ventricle: within the endocardium, and within the epicardium.
-    right_ventricle, left_atrium, right_atrium : ndarray
-        The cavities of the other chambers.
-    mitral, tricuspid : ndarray, (2, 2)
-        Where the leaflets hang, the image's left first.
-    """
-
-    cavity: np.ndarray
-    muscle: np.ndarray
-    right_ventricle: np.ndarray
-    left_atrium: np.ndarray
-    right_atrium: np.ndarray
-    mitral: np.ndarray
-    tricuspid: np.ndarray
-
-
-def build_heart(ventricle: Ventricle, shape: Shape, rng: np.random.Generator) -> Heart:
-    """Put the other chambers around a left ventricle."""
-    cavity = shape.contour()
-    mitral = cavity[WALL_POINTS - 1 : WALL_POINTS + 1]
-    base_left, base_right = float(shape.left[-1]), float(shape.right[-1])
-    length, septum = shape.length, ventricle.septum
-    # The right ventricle is a crescent on the septum, its own apex short of the left's.
-    top = rng.uniform(0.12, 0.40)
-    share = np.linspace(top, rng.uniform(0.94, 1.06), 24)
-    rise = (share - share[0]) / (share[-1] - share[0])
-    breadth = ventricle.width * np.clip(rng.normal(0.72, 0.2), 0.35, 1.5)
-    bulge = rng.uniform(0.5, 0.9)
-    near = -(shape.half_width(share, np.array(-1)) + septum)
-    far = near - breadth * rise**bulge * (1 - 0.18 * rise**4) - 0.5
-    right_ventricle = np.concatenate([shape.place(share, near), shape.place(share, far)[::-1]])
-    tricuspid = shape.place(share[[-1, -1]], np.array([far[-1], near[-1]]))
-    middle = 0.5 * (base_right - base_left)
-    left_atrium = _atrium(
-        shape,
-        top=1.0,
-        middle=middle + rng.normal(0, 0.06) * length,
-        reach=0.5 * (base_left + base_right) * rng.uniform(0.95, 1.35),
-        depth=rng.uniform(0.42, 0.85),
-    )
-    half = 0.5 * (near[-1] - far[-1])
-    wall = rng.uniform(1.5, 3.5)
-    right_atrium = _atrium(
-        shape,
-        top=float(share[-1]),
-        middle=-base_left - wall - half - rng.uniform(0, 0.06) * length,
-        reach=half * rng.uniform(0.95, 1.3),
-        depth=rng.uniform(0.40, 0.75),
-    )
-    return Heart(
-        cavity=cavity,
-        muscle=_muscle(cavity, ventricle),
-        right_ventricle=right_ventricle,
-        left_atrium=left_atrium,
-        right_atrium=right_atrium,
-        mitral=mitral,
-        tricuspid=tricuspid,
-    )
-
-
-def _atrium(shape: Shape, top: float, middle: float, reach: float, depth: float) -> np.ndarray:
-    along = np.concatenate([1 - np.cos(np.linspace(0, np.pi / 2, 20))])
-    half = reach * np.sqrt(np.clip(1 - ((along - 0.36) / 0.64) ** 2, 0, 1))
-    share = top + along[::1] * depth
-    # Beyond the plane the ventricle's own bow has ended; place() takes offsets as they are.
-    left, right = shape.place(share, middle - half), shape.place(share, middle + half)
-    return np.concatenate([left, right[::-1]])
-
-
-def _muscle(cavity: np.ndarray, ventricle: Ventricle) -> np.ndarray:
-    """The outline at the walls' thickness outside the cavity: septum, apex, lateral wall."""
-    along = np.concatenate([np.linspace(0, 1, WALL_POINTS) ** 1.6] * 2)
-    along[WALL_POINTS:] = along[WALL_POINTS:][::-1]
-    wall = np.where(np.arange(len(cavity)) < WALL_POINTS, ventricle.septum, ventricle.lateral)
-    blend = np.clip(along / 0.3, 0, 1)
-    thickness = ventricle.apical + (wall - ventricle.apical) * blend
-    # The apex is the first point and the last: the doubled one has no direction of its own.
-    steps = np.roll(cavity, -1, axis=0) - np.roll(cavity, 1, axis=0)
-    steps[0] = steps[-1] = cavity[1] - cavity[-2]
-    steps[WALL_POINTS - 1] = cavity[WALL_POINTS - 1] - cavity[WALL_POINTS - 2]
-    steps[WALL_POINTS] = cavity[WALL_POINTS + 1] - cavity[WALL_POINTS]
-    normal = np.stack([-steps[:, 1], steps[:, 0]], axis=1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    return cavity + normal * thickness[:, None]
-
-
 def paint(
     heart: Heart, ventricle: Ventricle, probe: Probe, look: Look, rng: np.random.Generator
 ) -> np.ndarray:
@@ -129,37 +34,64 @@ def paint(
     amplitude : ndarray, (_CANVAS, _CANVAS) float32
         1 in myocardium; `to_canvas` says which pixel is where.
     """
-    canvas = np.full((_CANVAS, _CANVAS), look.outside, dtype=np.float32)
-    canvas *= _patches(rng, 0.5, (5, 5))
-    all_around = cv2.convexHull(
+    hull = cv2.convexHull(
         np.concatenate(
             [heart.muscle, heart.right_ventricle, heart.right_atrium, heart.left_atrium]
         ).astype(np.float32)
     )[:, 0]
-    thin = float(rng.uniform(1.2, 2.6))
-    _fill(canvas, all_around, look.outside * rng.uniform(0.7, 1.5))
-    _stroke(canvas, heart.right_ventricle, 0.8, 2 * rng.uniform(1.2, 3.0))
+    canvas = _surroundings(hull, look, rng)
+    _stroke(canvas, hull, look.pericardium * rng.uniform(0.2, 0.7), rng.uniform(1.0, 3.5))
+    thin = float(rng.uniform(1.0, 2.4))
+    free_wall = rng.uniform(0.3, 0.9)
+    _stroke(canvas, heart.right_ventricle, free_wall, 2 * rng.uniform(1.2, 3.0))
     for atrium in (heart.right_atrium, heart.left_atrium):
-        _stroke(canvas, atrium, 0.75, 2 * thin)
+        _stroke(canvas, atrium, rng.uniform(0.35, 0.9), 2 * thin)
     lateral = heart.muscle[WALL_POINTS:]
     _stroke(canvas, lateral, look.pericardium * 0.6, rng.uniform(1.5, 4.0), closed=False)
     _fill(canvas, heart.muscle, 1.0)
     blood = look.blood
-    _fill(canvas, heart.right_ventricle, blood * rng.uniform(1.0, 1.8))
-    _fill(canvas, heart.right_atrium, blood * rng.uniform(0.8, 1.4))
-    _fill(canvas, heart.left_atrium, blood * rng.uniform(0.7, 1.3))
+    _fill(canvas, heart.right_ventricle, blood * rng.uniform(1.0, 3.5))
+    _fill(canvas, heart.right_atrium, blood * rng.uniform(0.8, 2.0))
+    _fill(canvas, heart.left_atrium, blood * rng.uniform(0.7, 1.5))
     _moderator_band(canvas, heart, rng)
     _aorta(canvas, heart, blood, rng)
     # The hinges and the fibrous body between the two valves are among the brightest.
     for hinge in (*heart.mitral, heart.tricuspid[0]):
-        _dot(canvas, hinge, rng.uniform(1.2, 2.2), rng.uniform(1.0, 2.2))
-    canvas *= _patches(rng, look.patchiness, (9, 9))
-    canvas *= _patches(rng, 0.6 * look.patchiness, (28, 28))
+        _dot(canvas, hinge, rng.uniform(0.9, 1.8), rng.uniform(0.8, 2.2))
     canvas *= _direction_loss(heart, probe, look)
     canvas *= _lateral_loss(heart, look, rng)
     _glints(canvas, heart, probe, look, rng)
+    for cells, share in ((6, 0.8), (16, 1.0), (40, 0.6)):
+        canvas *= _patches(rng, share * look.patchiness, cells)
     _cavity(canvas, heart, ventricle, look, rng)
-    return cv2.GaussianBlur(canvas, (0, 0), 0.55 * SCALE)
+    return cv2.GaussianBlur(_roughen(canvas, look, rng), (0, 0), 0.5 * SCALE)
+
+
+def _surroundings(hull: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """What lies around the heart: fat and lung, whose echoes die away behind the pericardium."""
+    outside = np.full((_CANVAS // 2, _CANVAS // 2), 255, np.uint8)
+    cv2.fillPoly(outside, [_fixed(hull, 0.5)], (0,), shift=_SHIFT)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3) * np.float32(2 / SCALE)
+    floor, reach = rng.uniform(0.05, 0.65), rng.uniform(3, 30)
+    level = look.outside * (floor + (1 - floor) * np.exp(distance / np.float32(-reach)))
+    large = cv2.resize(level, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large) * _patches(rng, 0.5, 5)
+
+
+def _roughen(canvas: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """Shift tissue by a little here and there: no border in a body is a smooth curve."""
+    rows = np.arange(_CANVAS, dtype=np.float32)
+    shifts = [
+        _waves(rng, 0.9 * SCALE, 16) + _waves(rng, (0.3 + look.trabeculae) * SCALE, 48)
+        for _ in range(2)
+    ]
+    return cv2.remap(
+        canvas,
+        shifts[0] + rows,
+        shifts[1] + rows[:, None],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 def to_canvas(points: np.ndarray) -> np.ndarray:
@@ -176,7 +108,7 @@ def _cavity(
         for _ in range(int(14 * look.trabeculae)):
             place = heart.cavity[int(rng.integers(4, 2 * WALL_POINTS - 4))]
             inward = place + (inner - place) * rng.uniform(0.0, 0.12)
-            _dot(canvas, inward, rng.uniform(0.2, 0.8), rng.uniform(0.5, 1.4))
+            _dot(canvas, inward, rng.uniform(0.1, 0.6), rng.uniform(0.5, 1.2))
     if look.papillary:
         for wall in rng.choice([-1, 1], 1 + int(rng.random() < 0.3), replace=False):
             at = int(WALL_POINTS * rng.uniform(0.45, 0.72))
@@ -277,9 +209,13 @@ def _lateral_loss(heart: Heart, look: Look, rng: np.random.Generator) -> np.ndar
     return cv2.resize(loss, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
 
 
-def _patches(rng: np.random.Generator, sigma: float, grid: tuple[int, int]) -> np.ndarray:
-    coarse = rng.standard_normal(grid, dtype=np.float32) * np.float32(sigma)
-    return cv2.exp(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC))
+def _waves(rng: np.random.Generator, sigma: float, cells: int) -> np.ndarray:
+    coarse = rng.standard_normal((cells, cells), dtype=np.float32) * np.float32(sigma)
+    return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC))
+
+
+def _patches(rng: np.random.Generator, sigma: float, cells: int) -> np.ndarray:
+    return np.asarray(cv2.exp(_waves(rng, sigma, cells)))
 
 
 def _fixed(points: np.ndarray, scale: float = 1.0) -> np.ndarray:
