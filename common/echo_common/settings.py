@@ -59,12 +59,21 @@ def setting(
 
 
 class CommaList(click.ParamType[Any]):
-    """Several values in one option, such as ``--landmarks 3,7,11``; order kept, no doubles."""
+    """Several values in one option, such as ``--landmarks 3,7,11``; order kept, no doubles.
+
+    Parameters
+    ----------
+    item : ParamType
+        What each value is.
+    length : int, optional
+        How many values there must be; doubles are then kept, as each has its own meaning.
+    """
 
     name = "list"
 
-    def __init__(self, item: click.ParamType[Any]) -> None:
+    def __init__(self, item: click.ParamType[Any], length: int | None = None) -> None:
         self.item = item
+        self.length = length
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Show the items' own form, repeated."""
@@ -79,7 +88,12 @@ class CommaList(click.ParamType[Any]):
         parts = [part.strip() if isinstance(part, str) else part for part in parts]
         if not parts or "" in parts:
             self.fail(f"{value!r} has an empty item", param, ctx)
-        return tuple(dict.fromkeys(self.item.convert(part, param, ctx) for part in parts))
+        values = [self.item.convert(part, param, ctx) for part in parts]
+        if self.length is None:
+            return tuple(dict.fromkeys(values))
+        if len(values) != self.length:
+            self.fail(f"{value!r} is {len(values)} values; {self.length} are needed", param, ctx)
+        return tuple(values)
 
 
 def click_options(cls: type, only: Sequence[str] | None = None) -> Callable[[Command], Command]:
@@ -197,14 +211,26 @@ def _key(field: dataclasses.Field[Any]) -> str:
 
 def _from_plain(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     kind = click.BOOL if hint is bool else _param_type(field, hint)
-    return kind.convert(value, None, None)
+    return kind.convert(_as_text(kind, value), None, None)
+
+
+def _as_text(kind: click.ParamType[Any], value: Any) -> str | list[str]:
+    """A value of a TOML file as its option would be written, for the option's own checks."""
+    # Click would take 1.5 for the whole number 1, and stop at a date with a traceback.
+    if isinstance(value, list) and isinstance(kind, CommaList):
+        if all(isinstance(item, str | int | float) for item in value):
+            return [str(item) for item in value]
+    elif isinstance(value, str | int | float):
+        return str(value)
+    raise click.BadParameter(f"{value!r} is no value for this setting")
 
 
 def _param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
     if typing.get_origin(hint) is tuple:
-        return CommaList(_param_type(field, typing.get_args(hint)[0]))
+        items = typing.get_args(hint)
+        return CommaList(_param_type(field, items[0]), None if ... in items else len(items))
     meta = field.metadata
     if meta["choices"] is not None:
         return click.Choice(list(meta["choices"]))
@@ -225,7 +251,7 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{value} is not TOML: {error}") from error
     by_key = {
-        option.lstrip("-").replace("-", "_"): parameter.name
+        option.lstrip("-").replace("-", "_"): parameter
         for parameter in ctx.command.params
         for option in parameter.opts
     }
@@ -236,7 +262,14 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
             f"{value} has settings that {ctx.info_name} does not know: "
             f"{', '.join(unknown)}; it knows {known}"
         )
-    ctx.default_map = {by_key[key.replace("-", "_")]: item for key, item in table.items()}
+    settings: dict[str, Any] = {}
+    for key, item in table.items():
+        parameter = by_key[key.replace("-", "_")]
+        try:
+            settings[parameter.name or key] = _as_text(parameter.type, item)
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{value}: {key}: {error.message}") from error
+    ctx.default_map = settings
 
 
 def _plain(value: Any) -> Any:

@@ -37,7 +37,7 @@ def check_same(before: dict[str, Any], settings: TrainSettings, folder: Path) ->
         # Any other schedule has its whole course laid out by the number of epochs.
         free.add("epochs")
     now = {
-        name: str(value) if isinstance(value, Path) else value
+        name: _as_in_toml(value)
         for name, value in dataclasses.asdict(settings).items()
         if name not in free and value is not None
     }
@@ -52,6 +52,12 @@ def check_same(before: dict[str, Any], settings: TrainSettings, folder: Path) ->
             f"{folder} was begun with other settings: {told}; leave "
             f"these options out to go on with it, or give a new --run"
         )
+
+
+def _as_in_toml(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None:
