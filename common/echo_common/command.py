@@ -17,12 +17,18 @@ from echo_common.errors import EchoError
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it: 128 + SIGINT."""
 
+_OF_THE_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO, errno.EMFILE}
+    | {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+)
+"""Errors of the operating system that say something of the disk or of a path given."""
+
 
 def run_command(command: click.Command, **context: Any) -> None:
     """Run a click command as a console script does, and exit.
 
-    Errors that are the user's to mend (`EchoError`, a full disk, a missing
-    permission) become one line on stderr. Anything else is a defect of this
+    Errors that are the user's to mend (`EchoError`, a full disk, a path
+    that cannot be used) become one line on stderr. Anything else is a defect of this
     software and keeps its traceback.
     """
     try:
@@ -37,7 +43,7 @@ def run_command(command: click.Command, **context: Any) -> None:
     except EchoError as error:
         _end(f"error: {error}", 1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in _OF_THE_MACHINE:
             raise
         _end(f"error: {describe_os_error(error)}", 1)
     sys.exit(outcome if isinstance(outcome, int) else 0)

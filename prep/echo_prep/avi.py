@@ -17,6 +17,9 @@ MOTION_JPEG = frozenset({b"MJPG", b"mjpg", b"AVRn", b"dmb1"})
 MAX_HEADERS = 4096
 """Chunks looked at beside the frames; a real file has about ten."""
 
+_NO_FRAME_HEADER = frozenset({0xC4, 0xC8, 0xCC})
+"""JPEG markers among the frame headers' that are tables or extensions."""
+
 _INDEX_ENTRY = struct.Struct("<4sIII")
 
 
@@ -118,6 +121,26 @@ def read_frame_bytes(handle: int, index: AviIndex, number: int) -> bytes:
     if content[:2] != b"\xff\xd8" or content.rstrip(b"\0")[-2:] != b"\xff\xd9":
         raise AviError(f"frame {number} is damaged: it is not a whole JPEG image")
     return content
+
+
+def jpeg_shape(content: bytes) -> tuple[int, int] | None:
+    """Read (height, width) from a JPEG file's header; None where it has no readable one.
+
+    A file of a kilobyte may claim to be an image of a gigabyte, so this is
+    asked before a decoder gives it the memory.
+    """
+    at = 2
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker, size = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker == 0xFF:
+            # Any number of these may stand before a marker.
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADER:
+            height, width = struct.unpack_from(">HH", content, at + 5)
+            return height, width
+        at += 2 + size
+    return None
 
 
 def _chunks(handle: int, start: int, end: int) -> list[_Chunk]:

@@ -27,6 +27,9 @@ FILE_LIST = "FileList.csv"
 TRACINGS = "VolumeTracings.csv"
 VIDEOS = "Videos"
 
+LARGEST_SIDE = 4096
+"""Pixels; a height or width listed as larger than this is a slip, and is taken as not given."""
+
 _NUMBERS = ("EF", "EDV", "ESV", "FPS", "FrameHeight", "FrameWidth")
 
 
@@ -183,7 +186,8 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
 
 def _listed_shape(height: float, width: float) -> tuple[int, int] | None:
     whole = height.is_integer() and width.is_integer() if np.isfinite(height + width) else False
-    return (int(height), int(width)) if whole and min(height, width) > 0 else None
+    plausible = whole and min(height, width) > 0 and max(height, width) <= LARGEST_SIDE
+    return (int(height), int(width)) if plausible else None
 
 
 def _unlisted(traces: dict[str, tuple[Trace, ...]], known: dict[str, object]) -> Sequence[Reject]:

@@ -8,6 +8,7 @@ inter-coded video is not exact.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -17,7 +18,14 @@ import cv2
 import numpy as np
 from echo_common.schema import STATUSES
 
-from echo_prep.avi import MOTION_JPEG, AviError, AviIndex, read_frame_bytes, read_index
+from echo_prep.avi import (
+    MOTION_JPEG,
+    AviError,
+    AviIndex,
+    jpeg_shape,
+    read_frame_bytes,
+    read_index,
+)
 from echo_prep.names import RefusedError, locate_video
 
 OK = STATUSES.index("ok")
@@ -115,14 +123,18 @@ def _read_jpeg(handle: int, index: AviIndex, number: int, shape: tuple[int, int]
     if number >= len(index.frames):
         return _past_end(number, len(index.frames), index.cut)
     try:
-        content = np.frombuffer(read_frame_bytes(handle, index, number), dtype=np.uint8)
+        content = read_frame_bytes(handle, index, number)
     except AviError as error:
         return FrameRead(pixels=None, status=UNREADABLE, message=str(error))
-    try:
+    claimed = jpeg_shape(content)
+    if claimed is not None and claimed != shape:
+        return _wrong_size(claimed, shape)
+    pixels = None
+    if claimed is not None:
         # The gray image is the JPEG's own luma: no conversion to colour and back.
-        pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        pixels = None
+        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+        with contextlib.suppress(cv2.error):
+            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
     if pixels is None:
         message = f"frame {number} is damaged: its JPEG image cannot be decoded"
         return FrameRead(pixels=None, status=UNREADABLE, message=message)
@@ -160,7 +172,11 @@ def _gray(pixels: np.ndarray) -> np.ndarray:
 def _sized(pixels: np.ndarray, shape: tuple[int, int]) -> FrameRead:
     if pixels.shape == shape:
         return FrameRead(pixels=pixels)
-    height, width = pixels.shape
+    return _wrong_size(pixels.shape, shape)
+
+
+def _wrong_size(found: tuple[int, ...], shape: tuple[int, int]) -> FrameRead:
+    height, width = found
     message = f"the frames are {width}x{height}, and the data set's {shape[1]}x{shape[0]}"
     return FrameRead(pixels=None, status=WRONG_SIZE, message=message)
 

@@ -105,8 +105,12 @@ def draw_heatmaps(
             continue
         if falloff == "gaussian":
             # The Gaussian of a sum is the product of two Gaussians: two short rows of exp.
+            # Measured from the nearest pixel, as the scaling takes any factor out again, and a
+            # landmark far outside the image would have a Gaussian of nothing but zeros.
             scale = -0.5 / settings.sigma**2
-            values = np.exp(scale * down)[:, None] * np.exp(scale * across)
+            values = np.exp(scale * (down - down.min()))[:, None] * np.exp(
+                scale * (across - across.min())
+            )
         else:
             distance = np.sqrt(squared)
             values = 1.0 - distance / max(float(distance[near].max()), 1e-12)

@@ -68,7 +68,7 @@ def choose_landmarks(
     middle = len(ordered) // 2
     bases = ordered[middle - 1], ordered[middle]
     left, right = bases if _is_left(bases[0], bases[1], axis) else bases[::-1]
-    walk = _Walk(border, start=axis[0], towards=left)
+    walk = _Walk(border, start=axis[0], first=left, then=right)
     if identity == "uniform":
         return walk.at(walk.length * np.arange(count) / count)
     left_at, right_at = walk.position(left), walk.position(right)
@@ -97,14 +97,16 @@ def _smallest_angles(points: np.ndarray, count: int) -> np.ndarray:
 
 
 class _Walk:
-    """A walk once around a closed polygon, from one point of it in a given direction."""
+    """A walk once around a closed polygon, from one point of it, passing two others in order."""
 
-    def __init__(self, border: np.ndarray, start: np.ndarray, towards: np.ndarray) -> None:
+    def __init__(
+        self, border: np.ndarray, start: np.ndarray, first: np.ndarray, then: np.ndarray
+    ) -> None:
         closed = _distinct(border)
         begin, edge = _nearest(closed, start)
         vertices = np.concatenate([[begin], np.roll(closed, -(edge + 1), axis=0), [begin]])
         self._use(vertices)
-        if self.position(towards) > self.length / 2:
+        if self.position(first) > self.position(then):
             self._use(vertices[::-1])
 
     def _use(self, vertices: np.ndarray) -> None:

@@ -137,8 +137,9 @@ def to_float32(values: np.ndarray) -> np.ndarray:
     """Round to float32 so that no value moves to another pixel.
 
     A coordinate just below a half, 50.49999999, would become 50.5 and be drawn
-    one pixel further; it becomes the float32 below instead. So masks made from
-    the store are those made from the CSV file, pixel for pixel.
+    one pixel further; it becomes the float32 below instead. So does one just
+    below a whole number, which the paper's code would cut to another one. So
+    masks made from the store are those made from the CSV file, pixel for pixel.
 
     Parameters
     ----------
@@ -149,8 +150,9 @@ def to_float32(values: np.ndarray) -> np.ndarray:
     rounded : ndarray, float32
     """
     rounded = values.astype(np.float32)
-    moved = np.rint(rounded) != np.rint(values)
-    rounded[moved] = np.nextafter(rounded[moved], np.rint(values[moved]).astype(np.float32))
+    moved = (np.rint(rounded) != np.rint(values)) | (np.trunc(rounded) != np.trunc(values))
+    back = np.where(values[moved] > rounded[moved], np.inf, -np.inf).astype(np.float32)
+    rounded[moved] = np.nextafter(rounded[moved], back)
     return rounded
 
 

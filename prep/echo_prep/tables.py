@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import csv
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +18,9 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
 
     Columns are found by name, so their order is free and others are ignored.
     A byte-order mark, CRLF line ends, quotes and blank lines are understood. A
-    row with too many fields cannot be trusted and is passed over: what it
-    belonged to is then found incomplete.
+    line is a row: a quote that is not closed spoils its own row and swallows
+    no other. A row that is spoilt, or has too many fields, cannot be trusted
+    and is passed over: what it belonged to is then found incomplete.
 
     Parameters
     ----------
@@ -40,7 +43,8 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     DataError
         If it is no CSV, lacks a column, or has one twice.
     """
-    columns = _header(path)
+    content = _content(path)
+    columns = [name.strip() for name in _cells(_lines(content, limit=1)[0]) or ()]
     missing = [name for name in required if name not in columns]
     if missing:
         raise DataError(
@@ -51,44 +55,72 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     doubled = [name for name, times in collections.Counter(wanted).items() if times > 1]
     if doubled:
         raise DataError(f"{path} has the column {', '.join(doubled)} twice; remove one of them")
-    table = _read(path, columns)[wanted].fillna("")
+    table = _clean_table(content, columns)
+    if table is None:
+        rows = [_row(line, len(columns)) for line in _lines(content)[1:]]
+        table = pd.DataFrame(rows, columns=range(len(columns)), dtype=str)
+    table = table[[columns.index(name) for name in wanted]]
+    table.columns = pd.Index(wanted)
     table.index = pd.RangeIndex(2, len(table) + 2)
     return table[(table != "").any(axis=1)]
 
 
-def _header(path: Path) -> list[str]:
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a file; it should be a CSV file")
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            first = next(csv.reader(file), [])
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise DataNotFoundError(
             f"no {path.name} in {path.parent}: it should stand beside the Videos folder"
         ) from error
-    except (csv.Error, IsADirectoryError) as error:
-        raise DataError(f"{path} is not a CSV file: {error}") from error
-    return [name.strip() for name in first]
 
 
-def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    options = {
-        "header": None,
-        "skiprows": 1,
-        "names": range(len(columns)),
-        "dtype": str,
-        "keep_default_na": False,
-        "na_filter": True,
-        "skip_blank_lines": False,
-        "index_col": False,
-        "encoding": "utf-8-sig",
-        "encoding_errors": "surrogateescape",
-    }
+def _lines(content: bytes, limit: int = 0) -> list[str]:
+    # A byte that is no UTF-8 spoils the cell that it stands in, not the file.
+    text = content.decode("utf-8-sig", "surrogateescape")
+    # Not str.splitlines: it would also break lines at a form feed or a Unicode separator.
+    return re.split("\r\n|\r|\n", text, maxsplit=limit)
+
+
+def _clean_table(content: bytes, columns: Sequence[str]) -> pd.DataFrame | None:
+    """Read a file without quotes and without too long rows, four times faster; else None."""
+    if b'"' in content or b"\0" in content:
+        return None
     try:
-        try:
-            table = pd.read_csv(path, engine="c", on_bad_lines="error", **options)  # type: ignore[call-overload]
-        except pd.errors.ParserError:
-            # Slower, and able to pass over the rows that the fast one stops at.
-            table = pd.read_csv(path, engine="python", on_bad_lines="skip", **options)  # type: ignore[call-overload]
-    except (pd.errors.ParserError, csv.Error, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a CSV file: {error}") from error
-    table.columns = pd.Index(columns)
-    return table
+        table = pd.read_csv(
+            io.BytesIO(content),
+            header=None,
+            skiprows=1,
+            # One column more, which shows where a row is too long.
+            names=range(len(columns) + 1),
+            dtype=str,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            index_col=False,
+            quoting=csv.QUOTE_NONE,
+            encoding="utf-8-sig",
+            encoding_errors="surrogateescape",
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError):
+        return None
+    table = table.fillna("")
+    return None if (table[len(columns)] != "").any() else table
+
+
+def _cells(line: str) -> list[str] | None:
+    """Split a line; None where its quotes do not match."""
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:
+        return None
+
+
+def _row(line: str, width: int) -> list[str]:
+    cells = _cells(line)
+    # Commas at a line's end are empty cells of no column; anything else there is one too many.
+    if cells is None or any(cells[width:]):
+        return [""] * width
+    return cells[:width] + [""] * (width - len(cells))

@@ -16,6 +16,9 @@ import numpy as np
 
 SHAPE = (112, 112)
 
+FILE_LIST_HEADER = "FileName,EF,ESV,EDV,FrameHeight,FrameWidth,FPS,NumberOfFrames,Split\n"
+TRACINGS_HEADER = "FileName,X1,Y1,X2,Y2,Frame\n"
+
 
 @dataclasses.dataclass
 class SmallVideo:
@@ -69,19 +72,19 @@ def write_video(
     writer.release()
 
 
-def write_small_dataset(root: Path, videos: Sequence[SmallVideo], write_videos: bool = True) -> Path:
+def write_small_dataset(
+    root: Path, videos: Sequence[SmallVideo], write_videos: bool = True
+) -> Path:
     """Write a data set in EchoNet-Dynamic's format."""
     (root / "Videos").mkdir(parents=True, exist_ok=True)
     with (root / "FileList.csv").open("w", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(
-            "FileName,EF,ESV,EDV,FrameHeight,FrameWidth,FPS,NumberOfFrames,Split".split(",")
-        )
+        file.write(FILE_LIST_HEADER)
         for video in videos:
             out.writerow([video.name, 55.5, 40.25, 90.5, 112, 112, 50, video.frames, video.split])
     with (root / "VolumeTracings.csv").open("w", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow("FileName,X1,Y1,X2,Y2,Frame".split(","))
+        file.write(TRACINGS_HEADER)
         for video in videos:
             for frame, rows in video.traces.items():
                 for row in rows:

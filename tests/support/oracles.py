@@ -1,0 +1,124 @@
+"""The procedures of the data set's loader and of the paper, written for their plain meaning.
+
+Nothing here is fast, and nothing of the packages under test is used: whole
+images, one point at a time, SciPy and scikit-image where those use OpenCV.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import skimage.draw
+import skimage.filters
+from scipy import ndimage
+
+Point = tuple[int, int]
+
+RADIUS, SIGMA, ITERATIONS = 10, 5, 2
+"""The paper's pixel expansion, Gaussian and border band."""
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """Foreground Dice of two masks."""
+    return 2 * float((one & other).sum()) / float(one.sum() + other.sum())
+
+
+def reference_mask(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The mask as EchoNet-Dynamic's own loader draws it from the rows of a trace, (21, 4)."""
+    x1, y1, x2, y2 = rows.T
+    x = np.concatenate((x1[1:], np.flip(x2[1:])))
+    y = np.concatenate((y1[1:], np.flip(y2[1:])))
+    inside = skimage.draw.polygon(np.rint(y).astype(int), np.rint(x).astype(int), shape)
+    mask = np.zeros(shape, np.uint8)
+    mask[inside] = 1
+    return mask
+
+
+def all_points(rows: np.ndarray) -> np.ndarray:
+    """All 42 points of a trace, the long axis first, in the contour's order after it."""
+    return np.array([*rows[0].reshape(2, 2), *rows[1:, :2], *rows[:0:-1, 2:]])
+
+
+def paper_points(rows: np.ndarray) -> list[Point]:
+    """The paper's coordinates: cut to whole numbers, the long axis among them."""
+    return [(int(x), int(y)) for x, y in all_points(rows)]
+
+
+def centroid_order(points: Sequence[Point]) -> list[Point]:
+    """Points by their angle about their mean (section 3.5)."""
+    cx = sum(x for x, _ in points) / len(points)
+    cy = sum(y for _, y in points) / len(points)
+    return sorted(points, key=lambda point: math.atan2(point[1] - cy, point[0] - cx))
+
+
+def paper_mask(rows: np.ndarray, method: str, shape: tuple[int, int]) -> np.ndarray:
+    """The paper's mask by one of its three methods (section 3.5)."""
+    points = paper_points(rows)
+    ordered = {
+        "simplesort": lambda: sorted(points),
+        "centroid": lambda: centroid_order(points),
+        "convexhull": lambda: cv2.convexHull(np.array(points, np.int32))[:, 0],
+    }[method]()
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.array(ordered, np.int32)], (1,))
+    return mask
+
+
+def angles(points: Sequence[Point]) -> list[float]:
+    """Angle at each point of a closed polygon between its two neighbours, in degrees."""
+    found = []
+    for before, here, after in zip(
+        points[-1:] + list(points[:-1]), points, list(points[1:]) + points[:1], strict=True
+    ):
+        if before == here or after == here:
+            found.append(180.0)
+            continue
+        turn = math.degrees(
+            math.atan2(before[1] - here[1], before[0] - here[0])
+            - math.atan2(after[1] - here[1], after[0] - here[0])
+        )
+        turn = abs(turn) % 360
+        found.append(min(turn, 360 - turn))
+    return found
+
+
+def paper_band(mask: np.ndarray) -> np.ndarray:
+    """The paper's border limits: 3x3, two iterations, dilated XOR eroded (section 3.6)."""
+    square = np.ones((3, 3), bool)
+    wide = ndimage.binary_dilation(mask, square, iterations=ITERATIONS)
+    # OpenCV's erosion takes nothing away at the image's edge.
+    narrow = ndimage.binary_erosion(mask, square, iterations=ITERATIONS, border_value=1)
+    return wide ^ narrow
+
+
+def paper_heatmap(
+    point: tuple[int, int], band: np.ndarray, falloff: str, radius: float = RADIUS
+) -> np.ndarray:
+    """The paper's heatmap of one landmark on whole images, float64 in [0, 1] (section 3.6)."""
+    pixel = np.zeros(band.shape)
+    pixel[point[1], point[0]] = 1
+    distance = ndimage.distance_transform_edt(pixel == 0)
+    expanded = distance <= radius
+    if falloff == "gaussian":
+        values = skimage.filters.gaussian(pixel, sigma=radius / 2) * expanded
+    else:
+        values = (1 - distance / distance[expanded].max()) * expanded
+    reached = values[expanded]
+    scaled = (values - reached.min()) / (reached.max() - reached.min())
+    return np.where(expanded, scaled, 0) * band
+
+
+def along(contour: np.ndarray, share: float) -> np.ndarray:
+    """The point at a share of a closed polygon's length from its first vertex, step by step."""
+    ring = np.concatenate([contour, contour[:1]])
+    left = share * sum(math.dist(a, b) for a, b in itertools.pairwise(ring))
+    for start, stop in itertools.pairwise(ring):
+        step = math.dist(start, stop)
+        if left <= step:
+            return start + (stop - start) * (left / step if step else 0)
+        left -= step
+    return ring[-1]
