@@ -6,6 +6,7 @@ import collections
 import csv
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,23 +88,24 @@ def _clean_table(content: bytes, columns: Sequence[str]) -> pd.DataFrame | None:
     """Read a file without quotes and without too long rows, four times faster; else None."""
     if b'"' in content or b"\0" in content:
         return None
-    try:
-        table = pd.read_csv(
-            io.BytesIO(content),
-            header=None,
-            skiprows=1,
-            # One column more, which shows where a row is too long.
-            names=range(len(columns) + 1),
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            index_col=False,
-            quoting=csv.QUOTE_NONE,
-            encoding="utf-8-sig",
-            encoding_errors="surrogateescape",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError):
-        return None
+    with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        try:
+            table = pd.read_csv(
+                io.BytesIO(content),
+                header=None,
+                skiprows=1,
+                # One column more, which shows where a row is too long.
+                names=range(len(columns) + 1),
+                dtype=str,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                index_col=False,
+                quoting=csv.QUOTE_NONE,
+                encoding="utf-8-sig",
+                encoding_errors="surrogateescape",
+            )
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning):
+            return None
     table = table.fillna("")
     return None if (table[len(columns)] != "").any() else table
 
