@@ -65,7 +65,7 @@ def _draw_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
     # A failing heart is a large one.
     volume = _log_normal(rng, 120 if poor else 82, 0.38, 16, 480)
     slimness = _clipped(rng, 1.72 - 0.15 * poor, 0.20, 1.15, 2.5)
-    depth = _log_normal(rng, 146 * (volume / 88) ** 0.13, 0.11, 85, 260)
+    depth = _log_normal(rng, 147 * (volume / 88) ** 0.11, 0.14, 75, 260)
     mm_per_px = depth / probe.radius
     # The volume of a bullet of this length and width is close to 0.6 of its box's cylinder.
     width_mm = (1000 * volume / (0.585 * slimness)) ** (1 / 3)

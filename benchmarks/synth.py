@@ -1,0 +1,46 @@
+"""How fast synthetic videos are made; prints a table.
+
+    python benchmarks/synth.py --videos 200 --frames 64 --jobs 1,2
+
+Measures the code that `echo-prep synth` runs, the writing of the files
+included, into a temporary folder. A first small set starts the workers and is
+not counted.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from echo_prep.synth.archive import synthesize
+from echo_prep.synth.settings import SynthSettings
+
+
+@click.command()
+@click.option("--videos", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--frames", type=click.IntRange(min=8), default=64, show_default=True)
+@click.option("--jobs", default="1,2", help="Numbers of workers, with commas.", show_default=True)
+def main(videos: int, frames: int, jobs: str) -> None:
+    """Print the rate for each number of workers."""
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
+    print(f"{'jobs':>4} {'videos':>6} {'frames':>6} {'seconds':>8} {'videos/s':>9} {'frames/s':>9}")
+    for count in [int(one) for one in jobs.split(",")]:
+        with tempfile.TemporaryDirectory() as folder:
+            warm = SynthSettings(videos=count, frames=8, jobs=count)
+            synthesize(Path(folder) / "warm", warm)
+            settings = SynthSettings(videos=videos, frames=frames, jobs=count)
+            started = time.perf_counter()
+            synthesize(Path(folder) / "set", settings)
+            seconds = time.perf_counter() - started
+        rate = videos / seconds
+        print(
+            f"{count:4} {videos:6} {frames:6} {seconds:8.2f} {rate:9.1f} {rate * frames:9.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

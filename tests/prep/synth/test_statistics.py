@@ -1,0 +1,159 @@
+"""The synthetic data set against what was measured on EchoNet-Dynamic itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from echo_common.curves import shoelace_area
+from echo_common.raster import rasterise
+from echo_prep.synth.draw import draw_study
+from echo_prep.synth.motion import Motion, move
+from echo_prep.synth.study import Rhythm
+from echo_prep.traces import split_rows
+from skimage.draw import polygon
+
+
+@pytest.fixture(scope="module")
+def tracings(many_short: Path) -> list[tuple[str, int, np.ndarray]]:
+    table = pd.read_csv(many_short / "VolumeTracings.csv")
+    return [
+        (name, int(frame), group[["X1", "Y1", "X2", "Y2"]].to_numpy())
+        for (name, frame), group in table.groupby(["FileName", "Frame"], sort=False)
+    ]
+
+
+@pytest.fixture(scope="module")
+def rhythms() -> list[tuple[Rhythm, Motion]]:
+    drawn = []
+    for number in range(1000):
+        rng = np.random.default_rng([0, number])
+        study = draw_study(rng, None)
+        drawn.append((study.rhythm, move(study.rhythm, rng)))
+    return drawn
+
+
+def read_video(path: Path) -> np.ndarray:
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while True:
+        done, frame = capture.read()
+        if not done:
+            return np.array(frames)
+        frames.append(frame)
+
+
+def test_gray_values(many_short: Path) -> None:
+    frames = np.concatenate(
+        [read_video(path)[::4] for path in sorted((many_short / "Videos").iterdir())]
+    )
+    assert frames.shape[1:] == (112, 112, 3)
+    # FACTS: mean about 32.6, standard deviation about 50.
+    assert frames.mean() == pytest.approx(32.6, abs=3)
+    assert frames.std() == pytest.approx(50, abs=4)
+    channels = frames.astype(int)
+    assert np.abs(channels[..., 0] - channels[..., 2]).max() <= 3
+    # Outside the fan there is nothing but what JPEG smears over its edge.
+    y, x = np.mgrid[:112, :112]
+    outside = (x + y < 60) | (x - y > 74)
+    assert frames[:, outside].mean() < 1
+
+
+def test_area_of_the_ventricle(tracings: list[tuple[str, int, np.ndarray]]) -> None:
+    shares = []
+    for _, _, rows in tracings:
+        mask = rasterise(split_rows(rows)[1], (112, 112), "chords")
+        shares.append(100 * mask.mean())
+    assert np.mean(shares) == pytest.approx(9.8, abs=0.8)
+    assert 1.5 < min(shares) < 4
+    assert 17 < max(shares) < 50
+    low, high = np.percentile(shares, [5, 95])
+    assert high / low > 3
+
+
+def test_place_of_the_ventricle(tracings: list[tuple[str, int, np.ndarray]]) -> None:
+    axes = np.array([rows[0] for _, _, rows in tracings])
+    apex_x, apex_y, base_x, base_y = np.median(axes, axis=0)
+    assert 49 < apex_x < 57
+    assert 13 < apex_y < 22
+    assert 60 < base_x < 70
+    assert 58 < base_y < 75
+    assert (axes.std(axis=0) > 3).all()
+
+
+def test_tracings_have_the_data_set_s_form(
+    many_short: Path, tracings: list[tuple[str, int, np.ndarray]]
+) -> None:
+    listed = pd.read_csv(many_short / "FileList.csv").set_index("FileName")
+    assert len(listed) == 120
+    assert len(tracings) == 240
+    areas: dict[str, list[float]] = {}
+    for name, frame, rows in tracings:
+        assert rows.shape == (21, 4)
+        assert 0 <= frame < listed.loc[name.removesuffix(".avi"), "NumberOfFrames"]
+        areas.setdefault(name, []).append(shoelace_area(split_rows(rows)[1]))
+    first_larger = np.mean([first > second for first, second in areas.values()])
+    assert 0.95 < first_larger <= 1
+
+
+def test_reference_mask_of_every_trace(tracings: list[tuple[str, int, np.ndarray]]) -> None:
+    # EchoNet-Dynamic's own procedure, written out: x1[1:], then x2[1:] backwards, rounded to
+    # the nearest integer, filled by skimage and clipped to the image.
+    for _, _, rows in tracings:
+        x1, y1, x2, y2 = rows.T
+        x = np.concatenate((x1[1:], np.flip(x2[1:])))
+        y = np.concatenate((y1[1:], np.flip(y2[1:])))
+        r, c = polygon(np.rint(y).astype(int), np.rint(x).astype(int), (112, 112))
+        expected = np.zeros((112, 112), np.uint8)
+        expected[r, c] = 1
+        np.testing.assert_array_equal(
+            rasterise(split_rows(rows)[1], (112, 112), "chords"), expected
+        )
+
+
+def test_volumes_agree_with_tracings(
+    many_short: Path, tracings: list[tuple[str, int, np.ndarray]]
+) -> None:
+    listed = pd.read_csv(many_short / "FileList.csv").set_index("FileName")
+    assert ((listed["EDV"] - listed["ESV"]) / listed["EDV"] * 100).to_numpy() == pytest.approx(
+        listed["EF"].to_numpy(), abs=1e-3
+    )
+    volumes: dict[str, list[float]] = {}
+    for name, _, rows in tracings:
+        length = np.linalg.norm(rows[0, :2] - rows[0, 2:])
+        widths = np.linalg.norm(rows[1:, :2] - rows[1:, 2:], axis=1)
+        volumes.setdefault(name.removesuffix(".avi"), []).append((widths**2).sum() * length)
+    differences = [
+        100 * (1 - min(pair) / max(pair)) - listed.loc[name, "EF"] for name, pair in volumes.items()
+    ]
+    # A human hand moves an ejection fraction by a few points, to either side.
+    assert np.abs(differences).max() < 20
+    assert np.std(differences) < 6
+    assert abs(np.mean(differences)) < 2
+    assert listed["EF"].mean() == pytest.approx(55.7, abs=4)
+    assert listed["EDV"].mean() == pytest.approx(91, abs=12)
+
+
+def test_frame_counts_and_rates(rhythms: list[tuple[Rhythm, Motion]]) -> None:
+    counts = np.array([rhythm.frames for rhythm, _ in rhythms])
+    rates = np.array([rhythm.fps for rhythm, _ in rhythms])
+    assert counts.mean() == pytest.approx(176, abs=8)
+    assert counts.min() >= 28
+    assert 500 < counts.max() <= 1002
+    assert (rates == 50).mean() == pytest.approx(0.79, abs=0.03)
+    assert rates.min() >= 18
+    assert 100 < rates.max() <= 138
+
+
+def test_gap_between_traced_frames(rhythms: list[tuple[Rhythm, Motion]]) -> None:
+    gaps = np.array([motion.end_systole - motion.end_diastole for _, motion in rhythms])
+    assert np.median(np.abs(gaps)) == pytest.approx(16, abs=1)
+    assert np.abs(gaps).min() >= 1
+    assert 100 < np.abs(gaps).max() <= 220
+    # In about one video of a hundred the emptiest frame comes first, and some start at frame 0.
+    assert 0.003 < (gaps < 0).mean() < 0.03
+    first = np.array([min(motion.end_diastole, motion.end_systole) for _, motion in rhythms])
+    assert 0.01 < (first == 0).mean() < 0.06
