@@ -1,4 +1,7 @@
-"""``python -m echo_train``: what ``torchrun -m echo_train`` starts in each process."""
+"""``python -m echo_train``: what ``torchrun -m -- echo_train`` starts in each process.
+
+Without the two dashes torchrun takes ``--run`` for an option of its own.
+"""
 
 from echo_train.cli import main
 

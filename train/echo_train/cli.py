@@ -28,7 +28,7 @@ def cli(ctx: click.Context, /, **values: Any) -> None:
     """Train a left-ventricle segmentation from a store, and measure it.
 
     With --seeds or --folds, train several and say how far they lie apart. On several devices:
-    torchrun --nproc-per-node N -m echo_train, with the same options.
+    torchrun --nproc-per-node N -m -- echo_train, with the same options.
     """
     settings = SweepSettings(**values)
     if settings.resume and settings.run is not None:

@@ -19,7 +19,6 @@ import torch
 import torch.distributed as dist
 from echo_common.errors import SettingsError
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 Value = TypeVar("Value")
@@ -182,16 +181,37 @@ def in_parallel(network: nn.Module, ranks: Ranks, device: torch.device) -> nn.Mo
     """Average gradients over all processes as they are computed."""
     if ranks.count == 1:
         return network
-    own = [device.index] if device.type == "cuda" else None
-    # The statistics are the same everywhere already, so there are no buffers to broadcast.
-    return DistributedDataParallel(network, device_ids=own, broadcast_buffers=False)
+    return DistributedDataParallel(
+        network, device_ids=[device.index] if device.type == "cuda" else None
+    )
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over all processes; each one's share has the gradients of all, summed as well."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):
     """Batch normalisation over all processes' batches; torch's own works on GPUs alone."""
 
     def __init__(self, other: nn.BatchNorm2d) -> None:
-        super().__init__(other.num_features, other.eps, other.momentum)
+        super().__init__(other.num_features, other.eps, other.momentum, dtype=other.weight.dtype)
         self.load_state_dict(other.state_dict())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -199,11 +219,11 @@ class _SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(images)
         own = images.new_tensor(images.numel() / self.num_features).reshape(1)
         sums = torch.cat([own, images.sum((0, 2, 3))])
-        count, sums = all_reduce(sums).tensor_split([1])  # type: ignore[no-untyped-call]
+        count, sums = _sum_over_processes(sums).tensor_split([1])
         mean = sums / count
         offsets = images - mean[:, None, None]
         squares = offsets.square().sum((0, 2, 3))
-        variance = all_reduce(squares) / count  # type: ignore[no-untyped-call]
+        variance = _sum_over_processes(squares) / count
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             assert self.num_batches_tracked is not None and self.momentum is not None

@@ -104,6 +104,7 @@ def train(
             trainer.fit(folder, store, quiet or not ranks.first)
             distributed.leave()
             if ranks.first:
+                trainer.ranks = ALONE
                 finish(trainer, folder)
     return folder
 
@@ -226,8 +227,9 @@ class Trainer:
             logits = self._forward(network, batch.images)
             loss = self.target.loss(logits, batch)
             self._move(loss * self.ranks.weight(size), (epoch - 1) * steps + step, steps)
-            recent = losses.add(loss, batch.index)
-            if self.ranks.counts(size):
+            counts = self.ranks.counts(size)
+            recent = losses.add(loss, batch.index, counts)
+            if counts:
                 collector.update(logits.detach(), batch)
             live.images(size, recent)
         devices.synchronise(self.device)

@@ -33,9 +33,10 @@ class LossLog:
         self._epoch = epoch
         self._losses: list[Tensor] = []
         self._batches: list[Tensor] = []
+        self._counts: list[int] = []
         self._looked = 0
 
-    def add(self, loss: Tensor, index: Tensor) -> float | None:
+    def add(self, loss: Tensor, index: Tensor, counts: bool = True) -> float | None:
         """Keep the mean loss of a batch.
 
         Parameters
@@ -43,6 +44,8 @@ class LossLog:
         loss : Tensor, scalar
         index : Tensor, (frame,) int64
             The frames of the batch.
+        counts : bool
+            Whether they are in the total; not where another process has them as well.
 
         Returns
         -------
@@ -58,6 +61,7 @@ class LossLog:
         """
         self._losses.append(loss.detach())
         self._batches.append(index)
+        self._counts.append(len(index) if counts else 0)
         if len(self._losses) - self._looked < LOOK_EVERY:
             return None
         return float(self._look().mean())
@@ -71,8 +75,8 @@ class LossLog:
             As `add` does.
         """
         self._look()
-        counts = torch.tensor([len(batch) for batch in self._batches], device=self._device())
-        return float((torch.stack(self._losses) * counts).sum())
+        losses = torch.stack(self._losses)
+        return float((losses * torch.tensor(self._counts, device=losses.device)).sum())
 
     def _look(self) -> np.ndarray:
         recent = np.empty(0)
@@ -96,6 +100,3 @@ class LossLog:
             f"{named}{more}; look at these frames with echo-prep preview, lower --learning-rate, "
             "or set --clip-norm. The run folder keeps the last epoch before"
         )
-
-    def _device(self) -> torch.device:
-        return self._losses[0].device
