@@ -11,7 +11,7 @@ from echo_common.errors import RunError
 
 from echo_train import device as devices
 from echo_train import run
-from echo_train.pictures import draw_curves, draw_overlay
+from echo_train.pictures import draw_attention, draw_curves, draw_overlay
 from echo_train.results import Results
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Frames on the overlay sheet."""
+
+ATTENDED = 6
+"""Frames of them on the sheet of attention maps."""
 
 
 def finish(trainer: Trainer, folder: Path) -> None:
@@ -84,6 +87,15 @@ def _draw_sheet(
         scores[picked],
         title=f"{trainer.choice}: {len(picked)} of {len(scores)} frames of {split}, worst to best",
     )
+    few = results.index[picked[:: max(1, len(picked) // ATTENDED)][:ATTENDED]]
+    maps = trainer.attention(few)
+    if maps:
+        draw_attention(
+            folder / "attention.png",
+            trainer.loader.pixels(few),
+            maps,
+            title=f"{trainer.choice}: where the gates look in {len(few)} frames of {split}",
+        )
 
 
 def _harmonic_mean(rates: list[float]) -> float:

@@ -27,7 +27,7 @@ from echo_train.frames import Choice, choose
 from echo_train.live import Live
 from echo_train.loader import Loader, make_loader, pick_loader
 from echo_train.losslog import LossLog
-from echo_train.networks import Architecture
+from echo_train.networks import Architecture, attention_maps
 from echo_train.optimiser import make_optimiser, set_rate
 from echo_train.prior import make_prior
 from echo_train.results import Results
@@ -209,6 +209,19 @@ class Trainer:
         with torch.inference_mode():
             (batch,) = self.loader.batches(order, len(order))
             return self.target.predict(self._forward(network, batch.images))
+
+    def attention(self, order: np.ndarray) -> list[np.ndarray]:
+        """Compute where the network looks in a few frames.
+
+        Returns
+        -------
+        maps : list of ndarray, (frame, y, x) float32
+            In [0, 1], the finest level first; none of a network without gates.
+        """
+        network = self.judged.eval()
+        with torch.inference_mode():
+            (batch,) = self.loader.batches(order, len(order))
+            return [values.cpu().numpy() for values in attention_maps(network, batch.images)]
 
     def _epoch(self, epoch: int, live: Live) -> run.EpochRow:
         started = time.perf_counter()

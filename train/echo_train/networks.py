@@ -57,6 +57,12 @@ class Architecture:
         return PriorChannel(network, torch.zeros(self.prior_shape) if prior is None else prior)
 
 
+def attention_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
+    """Compute where a network looks; see `echo_train.unet.UNet.attention`."""
+    assert isinstance(network, UNet | PriorChannel)
+    return network.attention(images)
+
+
 def rebuild(checkpoint: Mapping[str, Any]) -> nn.Module:
     """Make the network of a checkpoint, with its weights, for evaluation.
 

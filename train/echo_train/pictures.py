@@ -93,6 +93,36 @@ def draw_overlay(
     _save(figure, path)
 
 
+def draw_attention(path: Path, pixels: Pixels, maps: Sequence[np.ndarray], title: str) -> None:
+    """Draw attention maps over frames, a row a level, as a PNG.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : Pixels
+        The frames and their true masks, on the host.
+    maps : sequence of ndarray, (frame, y, x) float
+        In [0, 1]; the first at half of the full resolution, each next at half
+        of the one before.
+    title : str
+    """
+    images, masks = pixels.images.numpy(), pixels.masks.numpy()
+    count = len(images)
+    size = (2.0 * count + 0.8, 2.0 * len(maps) + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    grid = figure.subplots(len(maps), count, squeeze=False)
+    for level, (row, values) in enumerate(zip(grid, maps, strict=True), 1):
+        for place, axes in enumerate(row):
+            axes.set(xticks=[], yticks=[])
+            axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
+            shown = axes.imshow(values[place], cmap="inferno", vmin=0, vmax=1, alpha=0.55)
+            _outline(axes, masks[place], TRUE)
+        row[0].set_ylabel(f"1/{1 << level} of the resolution", fontsize=9)
+    figure.colorbar(shown, ax=grid, label="weight of a pixel", shrink=0.8)
+    _save(figure, path)
+
+
 def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
     if mask.any() and not mask.all():
         axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.1)
