@@ -65,9 +65,9 @@ class _Chunk:
 def read_index(handle: int) -> AviIndex:
     """Find the frames of an open AVI file.
 
-    The file's own index is used where each entry agrees with the chunk that
-    it points to (first and last are looked at here, the one that is wanted by
-    `read_frame_bytes`); else the chunks are walked one by one.
+    The file's own index is used where it has no gap, and its first and last
+    entries agree with the chunks that they point to (the one that is wanted is
+    looked at by `read_frame_bytes`); else the chunks are walked one by one.
 
     Parameters
     ----------
@@ -95,6 +95,9 @@ def read_index(handle: int) -> AviIndex:
                 movie = chunk
         elif chunk.tag == b"idx1":
             table = os.pread(handle, min(chunk.size, end - chunk.start), chunk.start)
+        elif chunk.tag == b"RIFF":
+            # The movie goes on in a second part, of which this index knows nothing.
+            table = b""
     if stream is None:
         raise AviError("the file has no video stream: its header is damaged or cut short")
     number, codec, shape = stream
@@ -178,19 +181,30 @@ def _frames_from_table(
 ) -> tuple[tuple[int, int], ...] | None:
     whole = len(table) - len(table) % _INDEX_ENTRY.size
     entries = [
-        (tag, offset, size)
-        for tag, _, offset, size in _INDEX_ENTRY.iter_unpack(table[:whole])
-        if tag in tags
+        (tag, offset, size) for tag, _, offset, size in _INDEX_ENTRY.iter_unpack(table[:whole])
     ]
+    if not entries or not _is_seamless(entries, tags):
+        return None
     # Offsets count from the word "movi", or, from some writers, from the file's beginning.
     for base in (movie.start, 0):
-        if entries and all(
-            _agrees(handle, base, entry, end) for entry in (entries[0], entries[-1])
-        ):
+        if base + entries[0][1] not in (movie.start + 4, movie.start + 16):
+            continue
+        if all(_agrees(handle, base, entry, end) for entry in (entries[0], entries[-1])):
             frames = tuple((base + offset + 8, size) for _, offset, size in entries)
-            inside = all(start + size <= end for start, size in frames)
-            return frames if inside else None
+            last = frames[-1][0] + entries[-1][2] + entries[-1][2] % 2
+            return frames if last == movie.start + movie.size <= end else None
     return None
+
+
+def _is_seamless(entries: list[tuple[bytes, int, int]], tags: frozenset[bytes]) -> bool:
+    # An index that left a frame out, or named it wrongly, would shift all that follow. One
+    # without a gap, whose ends are the movie's, has them all; others are not relied on.
+    following = entries[0][1]
+    for tag, offset, size in entries:
+        if tag not in tags or offset not in (following, following + 12):
+            return False
+        following = offset + 8 + size + size % 2
+    return True
 
 
 def _agrees(handle: int, base: int, entry: tuple[bytes, int, int], end: int) -> bool:
@@ -204,17 +218,19 @@ def _frames_by_walking(
     handle: int, movie: _Chunk, tags: frozenset[bytes], end: int
 ) -> tuple[tuple[int, int], ...]:
     frames = []
-    start, stop = movie.start + 4, min(end, movie.start + movie.size)
-    while start + 8 <= stop:
+    start = movie.start + 4
+    # Not to where the movie says that it ends: a recording that was cut off says nothing there.
+    while start + 8 <= end:
         header = os.pread(handle, 8, start)
-        size = int.from_bytes(header[4:], "little")
-        if header[:4] == b"LIST":
-            # Frames may be grouped in lists named "rec "; step into them.
+        tag, size = header[:4], int.from_bytes(header[4:], "little")
+        if tag in (b"LIST", b"RIFF"):
+            # Frames may be grouped in lists named "rec "; a movie above 1 GB goes on in a second
+            # part. Step into them.
             start += 12
             continue
-        if start + 8 + size > end:
+        if not tag.isalnum() or start + 8 + size > end:
             break
-        if header[:4] in tags:
+        if tag in tags:
             frames.append((start + 8, size))
         start += 8 + size + size % 2
     return tuple(frames)
