@@ -136,7 +136,7 @@ def _draw_look(rng: np.random.Generator, weakness: float) -> Look:
         gamma=_clipped(rng, 1.15, 0.2, 0.75, 1.8),
         persistence=float(rng.choice([0.0, rng.uniform(0.1, 0.45)])),
         decorrelation=_clipped(rng, 1.0, 0.4, 0.2, 2.2),
-        native=int(rng.integers(190, 281)),
+        native=int(rng.integers(170, 257)),
         smoothing=float(rng.choice([0.0, rng.uniform(0.5, 1.5)])),
         papillary=float(rng.uniform(0.4, 1.1) if rng.random() < 0.45 else 0.0),
         trabeculae=float(rng.uniform(0, 1)),

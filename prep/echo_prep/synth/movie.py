@@ -21,6 +21,9 @@ _ALONG = np.linspace(0, 1, 6)[:, None]
 _BOW, _TIP = 2 * _ALONG * (1 - _ALONG), _ALONG**2
 """Weights of a quadratic curve's middle and end, along a leaflet."""
 
+_SHIFT = 4
+"""Bits below the sample that OpenCV's drawing takes."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Film:
@@ -52,12 +55,13 @@ def make_film(study: Study, rng: np.random.Generator) -> Film:
     canvas = paint(heart, study.ventricle, study.probe, study.look, rng)
     tissue = Tissue(grid, canvas, full, empty, study.look, rng)
     valves = Valves(grid, heart, full, empty, study.look, rng)
+    leaflets = valves.paths(motion, sway)
     scanner = Scanner(grid, study.look, rng)
     speckle = _speckle_phase(motion, study.look)
     frames = np.empty((study.rhythm.frames, SIZE, SIZE), np.uint8)
     for number, contraction in enumerate(motion.contraction):
         field = tissue.at(contraction, sway[number], speckle[number])
-        valves.draw(field, contraction, motion.opening[number], sway[number])
+        valves.draw(field, leaflets[number])
         frames[number] = scanner.form(field)
     ends = [
         grid.place(grid.locate(shape.contour()) + sway[frame])
@@ -103,7 +107,7 @@ class Tissue:
         """The field at a state of the heart, (DEPTHS, BEAMS, 2) float32."""
         field = cv2.addWeighted(self._fields[0], np.cos(phase), self._fields[1], np.sin(phase), 0)
         beam, depth = (
-            here + (shift * np.float32(contraction) - np.float32(away))
+            cv2.addWeighted(shift, float(contraction), here, 1.0, -float(away))
             for here, shift, away in zip(self._here, self._shift, sway, strict=True)
         )
         moved = cv2.remap(field, beam, depth, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
@@ -137,26 +141,34 @@ class Valves:
         self._tent = float(rng.uniform(0.08, 0.25))
         self._width = 1 if rng.random() < 0.6 else 2
 
-    def draw(self, field: np.ndarray, contraction: float, opening: float, sway: np.ndarray) -> None:
-        """Add the leaflets to a field, in place."""
+    def draw(self, field: np.ndarray, leaflets: np.ndarray) -> None:
+        """Add the leaflets of one frame, as `paths` gives them, to a field in place."""
         stencil = np.zeros((DEPTHS, BEAMS), np.float32)
-        leaflets = self._leaflets(contraction, opening)
-        samples = self._grid.locate(leaflets) + sway
-        pixels = list(np.rint(samples * 16).astype(np.int32))
-        cv2.polylines(stencil, pixels, False, (self._level,), self._width, shift=4)
-        left, top, width, height = cv2.boundingRect((stencil > 0).astype(np.uint8))
-        part = (slice(top, top + height), slice(left, left + width))
+        cv2.polylines(stencil, list(leaflets), False, (self._level,), self._width, shift=_SHIFT)
+        low = np.clip((leaflets.min(axis=(0, 1)) >> _SHIFT) - 2, 0, None)
+        high = (leaflets.max(axis=(0, 1)) >> _SHIFT) + 3
+        part = (slice(low[1], max(high[1], 0)), slice(low[0], max(high[0], 0)))
         field[part] += self._noise[part] * stencil[part][..., None]
 
-    def _leaflets(self, contraction: float, opening: float) -> np.ndarray:
-        """The four leaflets, (leaflet, point, 2) in pixels: curves from hinge to tip."""
+    def paths(self, motion: Motion, sway: np.ndarray) -> np.ndarray:
+        """The four leaflets of each frame, curves from hinge to tip.
+
+        Returns
+        -------
+        paths : ndarray, (frame, leaflet, point, 2) int32
+            (beam, depth) in samples, with `_SHIFT` bits below the sample.
+        """
+        contraction = motion.contraction[:, None, None]
+        opening = motion.opening[:, None, None]
         hinge = self._full + contraction * (self._empty - self._full)
-        across = np.repeat(hinge[1::2] - hinge[::2], 2, axis=0)
-        span = np.linalg.norm(across, axis=1, keepdims=True)
+        across = np.repeat(hinge[:, 1::2] - hinge[:, ::2], 2, axis=1)
+        span = np.linalg.norm(across, axis=-1, keepdims=True)
         closed = self._reach * across + self._tent * span * self._toward_apex
-        reach = np.linalg.norm(closed, axis=1, keepdims=True)
+        reach = np.linalg.norm(closed, axis=-1, keepdims=True)
         # Open, a leaflet hangs into the ventricle along its own wall.
         hanging = 0.92 * reach * self._toward_apex + 0.12 * closed
         tip = closed + opening * (hanging - closed)
         bow = 0.5 * tip + (0.18 - 0.11 * opening) * reach * self._toward_apex
-        return hinge[:, None] + _BOW * bow[:, None] + _TIP * tip[:, None]
+        curves = hinge[..., None, :] + _BOW * bow[..., None, :] + _TIP * tip[..., None, :]
+        samples = self._grid.locate(curves) + sway[:, None, None]
+        return np.rint(samples * (1 << _SHIFT)).astype(np.int32)

@@ -20,6 +20,9 @@ DEPTHS, BEAMS = 200, 128
 _NEAR = DEPTHS // 3
 """Samples before the focus, where beams are wider than their spacing."""
 
+_FAINTEST = np.float32(1e-4)
+"""Magnitude that stands for none: far below black, and it has a logarithm."""
+
 _TILE = 64
 """By how much the noise field is larger than the image, so that each frame cuts another part."""
 
@@ -92,9 +95,12 @@ class Scanner:
         loudness = look.noise * (0.12 + depth**2) + 0.5 * haze
         self._loudness = _pair(np.broadcast_to(loudness, (DEPTHS, BEAMS)))
         self._clutter = self._noise[_TILE:, _TILE:] * _pair(0.85 * haze)
-        self._slope = np.float32(255 / look.range_db * 20 / np.log(10))
+        self._slope = float(255 / look.range_db * 20 / np.log(10))
         self._gain = _gain(look, depth, side)
         self._curve = np.rint(255 * (np.arange(256) / 255) ** look.gamma).astype(np.uint8)
+        fade = np.linspace(1, 0, _NEAR, dtype=np.float32)[:, None]
+        self._wide_share = _pair(np.broadcast_to(fade, (_NEAR, BEAMS)))
+        self._narrow_share = 1 - self._wide_share
         self._maps = _conversion_maps(grid, look.native)
         self._fan = fan_mask()
         self._before: np.ndarray | None = None
@@ -105,8 +111,9 @@ class Scanner:
         # Before the focus the beam is as wide as the probe, not as its angle.
         near = smeared[:_NEAR]
         wide = cv2.sepFilter2D(near, cv2.CV_32F, self._wide, np.ones((1, 1), np.float32))
-        fade = np.linspace(1, 0, _NEAR, dtype=np.float32)[:, None, None]
-        smeared[:_NEAR] = near + fade * (wide - near)
+        smeared[:_NEAR] = cv2.add(
+            cv2.multiply(near, self._narrow_share), cv2.multiply(wide, self._wide_share)
+        )
         return smeared
 
     def form(self, field: np.ndarray) -> np.ndarray:
@@ -121,16 +128,16 @@ class Scanner:
         -------
         frame : ndarray, (SIZE, SIZE) uint8
         """
-        answer = cv2.multiply(self.spread(field), self._shadow)
         row, column = self._rng.integers(_TILE, size=2)
         noise = self._noise[row : row + DEPTHS, column : column + BEAMS]
-        answer += self._clutter
-        answer += noise * self._loudness
-        strength = cv2.magnitude(answer[..., 0], answer[..., 1])
-        level = (
-            np.asarray(cv2.log(np.maximum(strength, np.float32(1e-4)))) * self._slope + self._gain
+        answer = cv2.multiply(self.spread(field), self._shadow)
+        answer = cv2.add(answer, cv2.multiply(noise, self._loudness))
+        real, imaginary = cv2.split(cv2.add(answer, self._clutter))
+        strength = np.maximum(cv2.magnitude(real, imaginary), _FAINTEST)
+        # To decibels, to gray, and held within a byte, all in one.
+        gray = cv2.addWeighted(
+            cv2.log(strength), self._slope, self._gain, 1.0, 0.0, dtype=cv2.CV_8U
         )
-        gray = np.clip(level, 0, 255).astype(np.uint8)
         if self.look.persistence and self._before is not None:
             keep = self.look.persistence
             gray = cv2.addWeighted(gray, 1 - keep, self._before, keep, 0)
