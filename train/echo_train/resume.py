@@ -100,11 +100,21 @@ def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     if not (folder / run.LAST).exists():
         return
     state = run.load_checkpoint(folder / run.LAST, trainer.device)
-    if state["store"] != store_keys(store, trainer.choice):
+    if state.get("store") != store_keys(store, trainer.choice):
         raise RunError(
             f"{store.path} was built anew since {folder} was begun; give a new --run, or the "
             "store that it was begun with"
         )
+    try:
+        _load(trainer, state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[-1].strip()
+        raise RunError(
+            f"{folder / run.LAST} does not fit its run ({reason}); start again with a new --run"
+        ) from error
+
+
+def _load(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.network.load_state_dict(state["network"])
     trainer.optimiser.load_state_dict(state["optimiser"])
     if trainer.average:

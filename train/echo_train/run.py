@@ -107,6 +107,9 @@ def claim_run_folder(folder: Path) -> None:
     RunError
         If something is in it already: a run is never overwritten.
     """
+    if folder.is_dir():
+        # Of a run that was killed while its first file was written, there is nothing to keep.
+        remove_unfinished(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(
             f"{folder} holds something already; give another --run, or --resume to go on with it"
