@@ -13,6 +13,7 @@ from pathlib import Path
 from echo_common import atomic, progress
 from echo_common.errors import DataError
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from echo_prep.dataset import FILE_LIST, VIDEOS
 from echo_prep.synth import quirks
@@ -48,7 +49,7 @@ def synthesize(
     Raises
     ------
     DataError
-        If the folder holds something else.
+        If the folder holds something else, or the files cannot be written.
     """
     if _is_complete(root, settings):
         return False
@@ -56,12 +57,22 @@ def synthesize(
     videos.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, **settings.content()}
     atomic.write_text(root / MARK, json.dumps(content, indent=1) + "\n")
-    records = _make_all(videos, settings, show)
-    if settings.quirks:
-        odd = quirks.make_quirks(videos, settings.seed, settings.frames)
-        quirks.write_list(root, odd)
-        records += [record for one in odd for record in one.records]
-    write_tables(root, records)
+    try:
+        records = _make_all(videos, settings, show)
+        if settings.quirks:
+            odd = quirks.make_quirks(videos, settings.seed, settings.frames)
+            quirks.write_list(root, odd)
+            records += [record for one in odd for record in one.records]
+        write_tables(root, records)
+    except TerminatedWorkerError as error:
+        raise DataError(
+            "a worker process was killed, most often for want of memory; run the same command "
+            "again, with fewer --jobs"
+        ) from error
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(
+            f"{root} is not complete; run the same command again, or remove it"
+        ) from stop
     return True
 
 

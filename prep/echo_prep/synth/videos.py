@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from echo_common.errors import DataError
 
+from echo_prep.avi import AviError, read_index
 from echo_prep.names import SUFFIX
 from echo_prep.synth.draw import draw_study
 from echo_prep.synth.movie import make_film
@@ -116,7 +118,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, codec: str
     Raises
     ------
     DataError
-        If OpenCV has no encoder of the codec, or cannot write there.
+        If OpenCV has no encoder of the codec, or the file could not be written to its end.
     """
     frames = list(frames)
     height, width = frames[0].shape
@@ -136,4 +138,22 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, codec: str
     for frame in frames:
         writer.write(cv2.merge([frame, frame, frame]))
     writer.release()
+    if _count_frames(partial) != len(frames):
+        # OpenCV says nothing when the disk is full.
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"{path} could not be written to its end; free some space on the disk and run the "
+            "same command again"
+        )
     partial.replace(path)
+
+
+def _count_frames(path: Path) -> int:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            return len(read_index(handle).frames)
+        finally:
+            os.close(handle)
+    except (OSError, AviError):
+        return 0

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from echo_common.errors import DataError
 from echo_prep.build import build
 from echo_prep.cli import cli
 from echo_prep.config import BuildSettings
+from echo_prep.frames import read_frames
 from echo_prep.synth.archive import MARK, synthesize
 from echo_prep.synth.settings import SynthSettings
-from echo_prep.synth.videos import split_of
+from echo_prep.synth.videos import split_of, write_video
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -103,6 +106,29 @@ def test_somebody_else_s_folder_is_refused(tmp_path: Path) -> None:
     plain.write_text("mine")
     with pytest.raises(DataError, match="is a file"):
         synthesize(plain, SynthSettings(videos=1))
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    frames = list(np.random.default_rng(0).integers(0, 255, (20, 112, 112), dtype=np.uint8))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        with pytest.raises(DataError, match="could not be written to its end"):
+            write_video(tmp_path / "video.avi", frames, 50.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("codec", ["MJPG", "FFV1"])
+def test_video_is_read_as_it_was_written(tmp_path: Path, codec: str) -> None:
+    y, x = np.mgrid[:112, :112]
+    frames = [(127 + 100 * np.sin(x / 9 + k) * np.cos(y / 7)).astype(np.uint8) for k in range(5)]
+    write_video(tmp_path / "video.avi", frames, 25.0, codec)
+    reads = read_frames(tmp_path, "video", [3, 0], (112, 112))
+    for read, frame in zip(reads, (frames[3], frames[0]), strict=True):
+        assert read.pixels is not None
+        assert np.abs(read.pixels.astype(int) - frame).mean() < 2
 
 
 def test_command_says_what_it_made(tmp_path: Path) -> None:
