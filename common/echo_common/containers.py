@@ -8,6 +8,7 @@ threads share the work.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -28,6 +29,9 @@ AGAIN = "run the same echo-prep build again with --check to make it anew"
 """What to do about a damaged array or chunk."""
 
 
+_ANY_MANIFEST = f"{schema.STATUS}/{schema.MANIFEST}"
+
+
 class Container(Protocol):
     """A store's arrays and manifests, as they are: whether they are whole is for the caller."""
 
@@ -44,6 +48,9 @@ class Container(Protocol):
 
     def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
         """Declare an array, and say how many rows a chunk of it holds."""
+
+    def metadata(self, array: str) -> str:
+        """Digest of an array's declaration, as its manifest has it."""
 
     def sizes(self, array: str) -> dict[str, int]:
         """Size on the disk, in bytes, of each chunk that is there, by name."""
@@ -92,7 +99,8 @@ class ZarrContainer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not (path / "zarr.json").is_file():
+        # A store that lost its root is a damaged store, and no foreign folder.
+        if not any((path / file).is_file() for file in ("zarr.json", _ANY_MANIFEST)):
             raise StoreError(
                 f"{path} is not a store: it has no zarr.json; give the path of a store that "
                 "echo-prep build made"
@@ -140,6 +148,13 @@ class ZarrContainer:
         if codecs != ["vlen-utf8" if dtype == "str" else "bytes", "blosc", "crc32c"] or not sound:
             raise self._bad_metadata(array, f"codecs {codecs}, chunks {chunk}")
         return spec, rows
+
+    def metadata(self, array: str) -> str:
+        """See `Container`."""
+        try:
+            return hashlib.sha256((self.path / array / "zarr.json").read_bytes()).hexdigest()
+        except OSError as error:
+            raise self._bad_metadata(array, error) from error
 
     def sizes(self, array: str) -> dict[str, int]:
         """See `Container`."""

@@ -13,7 +13,7 @@ import numpy as np
 from echo_common import schema
 from echo_common.containers import AGAIN, CHECKSUM_BYTES
 from echo_common.errors import StoreDamagedError, StoreError
-from echo_common.manifest import Manifest, parse_manifest
+from echo_common.manifest import Manifest, parse_manifest, spec_digest
 
 _FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 """What h5py raises on a damaged file, depending on where the damage is."""
@@ -70,12 +70,12 @@ class Hdf5Container:
             text = h5py.check_string_dtype(node.dtype) is not None
             attributes = {name: _plain(value) for name, value in node.attrs.items()}
             dimensions = tuple(attributes.pop("dimension_names"))
-            attributes.pop("DIMENSION_LABELS", None)
+            sound = list(attributes.pop("DIMENSION_LABELS")) == list(dimensions)
             attributes.pop("stage_key", None)
             filters = node.id.get_create_plist()
             order = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
-            sound = order == [h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32]
-            sound = sound and node.chunks[1:] == node.shape[1:]
+            sound &= order == [h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32]
+            sound &= node.chunks[1:] == node.shape[1:]
             spec = schema.ArraySpec(
                 path=array,
                 shape=node.shape,
@@ -90,6 +90,10 @@ class Hdf5Container:
             raise self._damaged(f"{array} has the filters {order} and chunks {node.chunks}", None)
         return spec, rows
 
+    def metadata(self, array: str) -> str:
+        """See `Container`."""
+        return spec_digest(*self.spec(array))
+
     def sizes(self, array: str) -> dict[str, int]:
         """See `Container`."""
         found: dict[str, int] = {}
@@ -102,8 +106,6 @@ class Hdf5Container:
 
             node.id.chunk_iter(note)
         except _FAULTS as error:
-            if isinstance(error, StoreDamagedError) and array not in self.file:
-                return {}
             raise self._damaged(f"the chunks of {array} cannot be listed", error) from error
         return found
 
@@ -158,4 +160,6 @@ class Hdf5Container:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode()
     return value.item() if isinstance(value, np.generic) else value

@@ -31,7 +31,8 @@ class Manifest:
     versions : dict
         Version of each package that had a hand in the pixels, by name.
     metadata : str
-        Digest of the array's declaration; see `spec_digest`.
+        Digest of the array's declaration: in a Zarr store of its zarr.json, in an
+        HDF5 one `spec_digest`.
     """
 
     stage: str
@@ -53,7 +54,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Write the manifest; the same manifest always gives the same bytes."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        table = with_digest(dataclasses.asdict(self))
+        return json.dumps(table, indent=1, sort_keys=True) + "\n"
 
     def digest(self) -> str:
         """SHA-256 of the manifest as written: what the store's root lists it under."""
@@ -61,7 +63,7 @@ class Manifest:
 
 
 def spec_digest(spec: ArraySpec, chunk_rows: int) -> str:
-    """SHA-256 of an array's declaration, the same in a Zarr store and in an HDF5 one."""
+    """SHA-256 of what an array is declared as, whatever bytes say so."""
     content = {**dataclasses.asdict(spec), "chunk_rows": chunk_rows}
     return table_digest(content)
 
@@ -70,6 +72,12 @@ def table_digest(table: dict[str, Any]) -> str:
     """SHA-256 of a table's JSON with sorted keys and no spaces."""
     text = json.dumps(table, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_digest(table: dict[str, Any]) -> dict[str, Any]:
+    """Add to a table the digest of all else in it, so that it shows when it was altered."""
+    content = {name: value for name, value in table.items() if name != "digest"}
+    return {**content, "digest": table_digest(content)}
 
 
 def parse_manifest(text: str | bytes, where: object) -> Manifest:
@@ -81,9 +89,13 @@ def parse_manifest(text: str | bytes, where: object) -> Manifest:
         If the text is not one; `where` says in the message whose it is.
     """
     try:
-        manifest = Manifest(**json.loads(text))
+        table = json.loads(text)
+        if table != with_digest(table):
+            raise ValueError("it was altered: its digest is not its own")
+        del table["digest"]
+        manifest = Manifest(**table)
         chunks = {name: _chunk(entry) for name, entry in manifest.chunks.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise StoreDamagedError(
             f"{where} is not a manifest ({error}); run the same echo-prep build again to make "
             "the array anew"

@@ -19,7 +19,7 @@ import numpy as np
 from echo_common import schema
 from echo_common.containers import AGAIN, Container, open_container
 from echo_common.errors import NotInStoreError, StoreDamagedError, StoreError
-from echo_common.manifest import Manifest, spec_digest
+from echo_common.manifest import Manifest
 
 
 class EchoStore:
@@ -244,13 +244,12 @@ class EchoStore:
         return manifest
 
     def _sound_spec(self, array: str) -> tuple[schema.ArraySpec, int]:
-        spec, chunk_rows = self.container.spec(array)
-        if spec_digest(spec, chunk_rows) != self.manifests[array].metadata:
+        if self.container.metadata(array) != self.manifests[array].metadata:
             raise StoreDamagedError(
                 f"{self.path}: the declaration of {array} is not the one that its manifest was "
                 f"made for; {AGAIN}"
             )
-        return spec, chunk_rows
+        return self.container.spec(array)
 
     def _sound_bytes(self, array: str, name: str) -> bytes:
         listed = self.manifests[array].chunks.get(name)

@@ -23,6 +23,7 @@ from echo_common.schema import ArraySpec
 from echo_prep.chunks import ChunkTask
 from echo_prep.config import BuildSettings
 from echo_prep.dataset import VIDEOS, read_dataset
+from echo_prep.info import store_bytes
 from echo_prep.lock import build_lock
 from echo_prep.mark import clear_mark
 from echo_prep.needs import Need, find_needs, wanted_stages
@@ -146,7 +147,7 @@ def _build_locked(
     deliveries = _deliveries(work, needs, held)
     _check_frames(settings, plan, deliveries)
     kept = {array.path for stage in stages for array in stage.arrays}
-    dropped = [array for array in held.manifests if array not in kept]
+    dropped = [array for array in held.arrays if array not in kept]
     attributes = {
         "fingerprint": plan.fingerprint,
         "traced": plan.traced,
@@ -229,12 +230,14 @@ def _delivery(
 ) -> Delivery:
     made = work.chunks(array.path, need.stage.key, sorted(need.numbers))
     if need.fresh or before is None:
-        manifest = need.stage.manifest(array, made, versions)
+        manifest = need.stage.manifest(made, versions)
     else:
         # What was mended to the same bytes leaves no trace of when it was.
         same = all(before.chunks[name] == chunk for name, chunk in made.items())
         chunks = {name: made.get(name, chunk) for name, chunk in before.chunks.items()}
-        manifest = need.stage.manifest(array, chunks, before.versions if same else versions)
+        manifest = need.stage.manifest(
+            chunks, before.versions if same else versions, before.metadata
+        )
     return Delivery(
         spec=array,
         key=need.stage.key,
@@ -282,9 +285,3 @@ def _refuse_rejects(rejects: Sequence[Reject]) -> None:
             f"{len(rejects)} videos or traces are not sound, and --strict was given; the first: "
             f"{first.video}{frame} ({first.where}): {first.message}"
         )
-
-
-def store_bytes(store: Path) -> int:
-    """Size of a store on the disk."""
-    files = [store] if store.is_file() else store.rglob("*")
-    return sum(file.stat().st_size for file in files if file.is_file())

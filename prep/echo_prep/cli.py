@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ from echo_common.settings import click_options
 
 from echo_prep.build import BuildReport, build
 from echo_prep.config import BuildSettings
+from echo_prep.convert import convert
+from echo_prep.info import describe_info, store_info
 from echo_prep.rejects import count_reasons, rejects_path
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
+from echo_prep.verify import describe_fault, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -34,6 +39,47 @@ def build_command(**values: Any) -> None:
     report = build(BuildSettings(**values), progress.show)
     for line in describe(report):
         click.echo(line)
+
+
+@cli.command("info")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+def info_command(store: Path, as_json: bool) -> None:
+    """Say what STORE holds, from what and when it was made, and how large it is."""
+    info = store_info(store)
+    click.echo(json.dumps(info, indent=1) if as_json else "\n".join(describe_info(info)))
+
+
+@cli.command("verify")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the faults as a JSON list.")
+def verify_command(store: Path, as_json: bool) -> int:
+    """Read all of STORE, and name each damaged, missing or surplus chunk.
+
+    Ends with exit code 1 if there is one; the next build mends it.
+    """
+    faults = verify(store)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(fault) for fault in faults], indent=1))
+        return 1 if faults else 0
+    for fault in faults:
+        click.echo(describe_fault(fault))
+    if faults:
+        click.echo(
+            f"{store}: {len(faults)} faults; run the same echo-prep build again to mend them"
+        )
+        return 1
+    click.echo(f"{store}: whole")
+    return 0
+
+
+@cli.command("convert")
+@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+def convert_command(source: Path, target: Path) -> None:
+    """Write the store SRC anew as DST: HDF5 where DST ends in .h5 or .hdf5, else Zarr."""
+    convert(source, target, progress.show)
+    click.echo(f"{target}: the same store as {source}")
 
 
 @cli.command("synth")

@@ -18,12 +18,11 @@ import numpy as np
 from echo_common import atomic, schema
 from echo_common.containers import Container
 from echo_common.hdf5 import Hdf5Container
-from echo_common.manifest import Manifest
+from echo_common.manifest import Manifest, spec_digest, with_digest
 from echo_common.schema import chunk_name
 
 from echo_prep.publish import Delivery, list_stages
 from echo_prep.stages import CHUNK_FRAMES
-from echo_prep.survey import root_attributes
 from echo_prep.work import WorkFolder, digest
 
 GZIP_LEVEL = 1
@@ -39,9 +38,10 @@ def publish_hdf5(
     attributes: dict[str, Any],
 ) -> None:
     """Make an HDF5 store hold exactly these arrays; see `echo_prep.publish.publish`."""
-    if held is not None and not drops and not any(one.changes for one in deliveries):
+    here = held is not None and held.path == store
+    if held is not None and here and not drops and not any(one.changes for one in deliveries):
         stages = list_stages({one.spec.path: one.manifest for one in deliveries})
-        root = root_attributes({"schema": schema.SCHEMA, "stages": stages, **attributes})
+        root = with_digest({"schema": schema.SCHEMA, "stages": stages, **attributes})
         if held.attributes() == root:
             return
     work.root.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def publish_hdf5(
             manifests[one.spec.path] = _write_array(file, work, held, one)
         for path, manifest in manifests.items():
             _write_document(file, f"{schema.MANIFESTS}/{path}", manifest.to_json())
-        root = root_attributes(
+        root = with_digest(
             {"schema": schema.SCHEMA, "stages": list_stages(manifests), **attributes}
         )
         _write_document(file, schema.ROOT, json.dumps(root, indent=1, sort_keys=True) + "\n")
@@ -87,7 +87,8 @@ def _write_array(
         chunks[name] = digest(bytes(node.id.read_direct_chunk(offset)[1]))
         if notes := one.manifest.chunks[name].get("notes"):
             chunks[name]["notes"] = notes
-    return dataclasses.replace(one.manifest, chunks=chunks)
+    metadata = spec_digest(spec, CHUNK_FRAMES)
+    return dataclasses.replace(one.manifest, chunks=chunks, metadata=metadata)
 
 
 def _create_dataset(file: h5py.File, one: Delivery, text_width: int) -> h5py.Dataset:
@@ -110,12 +111,22 @@ def _create_dataset(file: h5py.File, one: Delivery, text_width: int) -> h5py.Dat
         fletcher32=True,
         fillvalue=np.nan if spec.dtype == "float32" else None,
     )
-    for name, value in {**spec.attributes, "stage_key": one.key}.items():
-        node.attrs[name] = value
-    node.attrs["dimension_names"] = list(spec.dimensions)
+    for name, value in sorted({**spec.attributes, "stage_key": one.key}.items()):
+        node.attrs[name] = _fixed(value)
+    node.attrs["dimension_names"] = _fixed(list(spec.dimensions))
     for axis, name in enumerate(spec.dimensions):
         node.dims[axis].label = name
     return node
+
+
+def _fixed(value: Any) -> Any:
+    """Text of a fixed width, which lies under the metadata's checksum; other values as they are."""
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        return value
+    encoded = [text.encode() for text in texts]
+    dtype = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
+    return np.array(encoded if isinstance(value, list) else encoded[0], dtype=dtype)
 
 
 def _rows(work: WorkFolder, held: Container | None, one: Delivery, number: int) -> np.ndarray:

@@ -58,8 +58,8 @@ class Need:
 def wanted_stages(settings: BuildSettings, index: Stage, held: Survey) -> list[Stage]:
     """What is asked for and, unless pruned, what the store has: it never goes stale in part."""
     stages = {stage.name: stage for stage in (index, frames_stage(index))}
-    for manifest in () if settings.prune else held.manifests.values():
-        again = stage_again(index, manifest.parameters)
+    for parameters in () if settings.prune else held.parameters():
+        again = stage_again(index, parameters)
         if again is not None:
             stages[again.name] = again
     for method in settings.method:
@@ -97,12 +97,10 @@ def _need(
     numbers: set[int] = set()
     for array, manifest in zip(stage.arrays, manifests, strict=True):
         assert manifest is not None
-        # The manifest's own metadata may be what was altered: it is compared with the stage's.
-        sound = dataclasses.replace(manifest, metadata=stage.manifest(array, {}, {}).metadata)
         faults += array_faults(
-            held.container, array.path, sound, settings.check, suspects.get(array.path, ())
+            held.container, array.path, manifest, settings.check, suspects.get(array.path, ())
         )
-        numbers |= _changed_videos(sound.chunks, settings.data / VIDEOS)
+        numbers |= _changed_videos(manifest.chunks, settings.data / VIDEOS)
     wrong = [fault for fault in faults if fault.chunk and fault.state != "surplus"]
     numbers |= {int(str(fault.chunk).split(".")[1]) for fault in wrong}
     surplus: dict[str, tuple[str, ...]] = {}

@@ -8,6 +8,7 @@ of the work folder, and takes the old one's place by one rename.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -16,10 +17,10 @@ from typing import Any
 
 from echo_common import atomic, schema
 from echo_common.containers import Container
-from echo_common.manifest import Manifest
+from echo_common.manifest import Manifest, with_digest
 from echo_common.schema import ArraySpec, chunk_name
 
-from echo_prep.survey import GROUP, group_is_whole, root_attributes
+from echo_prep.survey import GROUP, group_is_whole
 from echo_prep.work import WorkFolder, create_array
 
 
@@ -118,20 +119,19 @@ def _publish_zarr(
     store.mkdir(exist_ok=True)
     if not (store / "zarr.json").exists():
         write_root(store, {"schema": schema.SCHEMA, "stages": {}})
+    manifests = {}
     for one in deliveries:
         _make_groups(store, one.spec.path)
-        if one.fresh:
-            _move_array(store, work, one)
-        else:
-            _mend_array(store, work, one)
+        put = _move_array if one.fresh else _mend_array
+        manifests[one.spec.path] = put(store, work, one)
     for path in dropped:
         _discard(work, store / path)
         _remove_empty_groups(store, Path(path))
-    stages = list_stages({one.spec.path: one.manifest for one in deliveries})
+    stages = list_stages(manifests)
     write_root(store, {"schema": schema.SCHEMA, "stages": stages, **attributes})
 
 
-def _move_array(store: Path, work: WorkFolder, one: Delivery) -> None:
+def _move_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
     # The manifest goes in last, then one rename makes the array count. A kill between two steps
     # leaves either the work folder's array whole or the store's.
     folder, target = work.folder(one.spec.path), store / one.spec.path
@@ -141,13 +141,15 @@ def _move_array(store: Path, work: WorkFolder, one: Delivery) -> None:
         if file.name not in expected:
             file.unlink()
     atomic.fsync_path(folder / "zarr.json")
-    atomic.write_text(folder / schema.MANIFEST, one.manifest.to_json())
+    manifest = _declared(one.manifest, folder)
+    atomic.write_text(folder / schema.MANIFEST, manifest.to_json())
     _discard(work, target)
     folder.rename(target)
     atomic.fsync_path(target.parent)
+    return manifest
 
 
-def _mend_array(store: Path, work: WorkFolder, one: Delivery) -> None:
+def _mend_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
     # The array is damaged already: a kill between two of these steps leaves it damaged still,
     # and the next build goes on.
     target = store / one.spec.path
@@ -163,16 +165,22 @@ def _mend_array(store: Path, work: WorkFolder, one: Delivery) -> None:
         (target / name).unlink(missing_ok=True)
     if one.changes:
         atomic.fsync_path(target)
-    manifest = target / schema.MANIFEST
+    manifest = _declared(one.manifest, target) if one.metadata else one.manifest
     # Written anew after a chunk is, so that no chunk is younger than its manifest.
-    if one.made or not _holds(manifest, one.manifest.to_json()):
-        atomic.write_text(manifest, one.manifest.to_json())
+    if one.made or not _holds(target / schema.MANIFEST, manifest.to_json()):
+        atomic.write_text(target / schema.MANIFEST, manifest.to_json())
+    return manifest
+
+
+def _declared(manifest: Manifest, folder: Path) -> Manifest:
+    metadata = hashlib.sha256((folder / "zarr.json").read_bytes()).hexdigest()
+    return dataclasses.replace(manifest, metadata=metadata)
 
 
 def write_root(store: Path, attributes: dict[str, Any]) -> None:
     """Write a Zarr store's root, where it is not what it should be."""
     metadata = {
-        "attributes": root_attributes(attributes),
+        "attributes": with_digest(attributes),
         "node_type": "group",
         "zarr_format": 3,
     }

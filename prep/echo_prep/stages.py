@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from echo_common import schema
-from echo_common.manifest import Manifest, spec_digest
+from echo_common.manifest import Manifest
 from echo_common.schema import ArraySpec
 
 from echo_prep.heatmaps import HeatmapSettings
@@ -70,9 +70,9 @@ class Stage:
         return -(-self.arrays[0].shape[0] // CHUNK_FRAMES)
 
     def manifest(
-        self, array: ArraySpec, chunks: dict[str, dict[str, Any]], versions: dict[str, str]
+        self, chunks: dict[str, dict[str, Any]], versions: dict[str, str], metadata: str = ""
     ) -> Manifest:
-        """Manifest of one of its arrays."""
+        """Manifest of one of its arrays; `publish` fills in a digest that is not known yet."""
         return Manifest(
             stage=self.name,
             key=self.key,
@@ -80,7 +80,7 @@ class Stage:
             inputs=self.inputs,
             chunks=chunks,
             versions=versions,
-            metadata=spec_digest(array, CHUNK_FRAMES),
+            metadata=metadata,
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from echo_common import schema
 from echo_common.containers import Container, ZarrContainer, open_container
 from echo_common.errors import EchoError, StoreDamagedError, StoreError, StoreNotFoundError
-from echo_common.manifest import Manifest, spec_digest, table_digest
+from echo_common.manifest import Manifest, with_digest
 
 GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
 """Metadata of a Zarr group without attributes."""
@@ -49,13 +49,23 @@ class Survey:
         None where there is no store yet, or one that does not open.
     attributes : dict
         The root's; empty where they cannot be read.
+    arrays : tuple of str
+        Whatever has a manifest, readable or not.
     manifests : dict of str to Manifest
         Of each array that has a readable one.
     """
 
     container: Container | None
     attributes: dict[str, Any]
+    arrays: tuple[str, ...]
     manifests: dict[str, Manifest]
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """Parameters of every stage that the root lists or a manifest is of."""
+        listed = self.attributes.get("stages") or {}
+        found = {name: stage["parameters"] for name, stage in listed.items()}
+        found.update({one.stage: one.parameters for one in self.manifests.values()})
+        return list(found.values())
 
 
 def survey(store: Path) -> Survey:
@@ -66,35 +76,47 @@ def survey(store: Path) -> Survey:
     StoreError
         If something is there that is no store, or has another schema.
     """
+    nothing = Survey(container=None, attributes={}, arrays=(), manifests={})
     try:
         container = open_container(store)
-        attributes = container.attributes()
+        attributes = _attributes_or_none(container)
+        arrays = tuple(container.arrays())
     except StoreNotFoundError:
-        return Survey(container=None, attributes={}, manifests={})
+        return nothing
     except StoreDamagedError:
-        if schema.is_hdf5(store):
-            return Survey(container=None, attributes={}, manifests={})
-        container, attributes = open_container(store), {}
+        # An HDF5 file that does not even list its arrays.
+        return nothing
     except StoreError as error:
         if store.is_dir() and not any(store.iterdir()):
-            return Survey(container=None, attributes={}, manifests={})
+            return nothing
         raise StoreError(
             f"{store} is there and is not a store; give another --store, or move it away"
         ) from error
+    if "digest" in attributes and attributes != with_digest(attributes):
+        # A root that was altered is written again from the manifests.
+        attributes = {}
     if attributes and attributes.get("schema") != schema.SCHEMA:
         raise StoreError(
             f"{store} has the schema {attributes.get('schema')!r}, not {schema.SCHEMA!r}; give "
             "another --store"
         )
     manifests = {}
-    for array in container.arrays():
+    for array in arrays:
         try:
             manifest = container.manifest(array)
         except StoreDamagedError:
             continue
         if manifest is not None:
             manifests[array] = manifest
-    return Survey(container=container, attributes=attributes, manifests=manifests)
+    return Survey(container=container, attributes=attributes, arrays=arrays, manifests=manifests)
+
+
+def _attributes_or_none(container: Container) -> dict[str, Any]:
+    try:
+        return container.attributes()
+    except StoreDamagedError:
+        # Written again from the manifests.
+        return {}
 
 
 def array_faults(
@@ -119,8 +141,8 @@ def array_faults(
     """
     faults = []
     try:
-        spec, chunk_rows = container.spec(array)
-        sound = spec_digest(spec, chunk_rows) == manifest.metadata
+        container.spec(array)
+        sound = container.metadata(array) == manifest.metadata
         reason = "its declaration is not the one that the manifest was made for"
     except StoreDamagedError as error:
         sound, reason = False, str(error)
@@ -169,7 +191,7 @@ def store_faults(store: Path) -> list[Fault]:
             f"{schema.SCHEMA!r}"
         )
     faults: list[Fault] = []
-    if attributes != root_attributes(attributes):
+    if attributes != with_digest(attributes):
         faults.append(
             Fault(where="", state="damaged", message="the root's attributes were altered")
         )
@@ -199,12 +221,6 @@ def store_faults(store: Path) -> list[Fault]:
         faults += _group_faults(store, listed)
     container.close()
     return faults
-
-
-def root_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Give the root's attributes their own digest."""
-    content = {name: value for name, value in attributes.items() if name != "digest"}
-    return {**content, "digest": table_digest(content)}
 
 
 def _altered(container: Container, array: str, chunk: str, listed: dict[str, Any]) -> bool:

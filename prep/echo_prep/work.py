@@ -160,7 +160,8 @@ def create_array(folder: Path, array: ArraySpec, key: str) -> None:
         compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle"), Crc32cCodec()],
         fill_value=np.nan if array.dtype == "float32" else "" if array.dtype == "str" else 0,
         dimension_names=array.dimensions,
-        attributes={**array.attributes, "stage_key": key},
+        # Sorted, so that a store converted there and back has the same bytes.
+        attributes=dict(sorted({**array.attributes, "stage_key": key}.items())),
         # One flat folder an array, and every chunk a file: what is not there is missing.
         chunk_key_encoding={"name": "default", "separator": "."},
         config={"write_empty_chunks": True},

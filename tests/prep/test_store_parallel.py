@@ -1,0 +1,123 @@
+"""Every backend makes the same store; a killed worker costs its own task at most."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from echo_common.errors import SettingsError, StoreError
+from echo_prep import chunks
+from echo_prep.build import build
+from echo_prep.config import BuildSettings
+from echo_prep.verify import verify
+from support.datasets import small_videos, write_small_dataset
+from support.stores import build_store, file_bytes
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 videos: 400 rows, four chunks."""
+    root = tmp_path_factory.mktemp("parallel")
+    return write_small_dataset(root / "data", small_videos(200))
+
+
+@pytest.fixture(scope="module")
+def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return file_bytes(build_store(data, tmp_path_factory.mktemp("wanted") / "store.zarr"))
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "dask", "ray"])
+def test_the_same_store_whoever_made_it(
+    data: Path, wanted: dict[str, bytes], tmp_path: Path, backend: str
+) -> None:
+    if backend == "dask":
+        pytest.importorskip("distributed", reason="the extra dask is not installed")
+    if backend == "ray":
+        pytest.importorskip("ray", reason="the extra ray is not installed")
+    store = build_store(data, tmp_path / "store.zarr", jobs=2, backend=backend)
+    assert file_bytes(store) == wanted
+
+
+def test_a_dask_cluster_that_is_there_already(
+    data: Path, wanted: dict[str, bytes], tmp_path: Path
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        store = build_store(
+            data,
+            tmp_path / "store.zarr",
+            jobs=2,
+            backend="dask",
+            scheduler=cluster.scheduler_address,
+        )
+    assert file_bytes(store) == wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "loky", "scheduler": "tcp://localhost:1"}, r"--scheduler is for"),
+        ({"backend": "dask", "scheduler": "nonsense://here"}, r"no dask cluster at nonsense"),
+    ],
+)
+def test_a_scheduler_that_cannot_be(
+    data: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        build_store(data, tmp_path / "store.zarr", jobs=2, **options)
+
+
+def _kill_at(number: int, mark: Path, always: bool) -> Any:
+    """A `make_chunk` that ends its own process at one chunk, the first time or every time."""
+    make_chunk = chunks.make_chunk
+    here = os.getpid()
+
+    def deadly(task: chunks.ChunkTask) -> int:
+        if task.number == number and os.getpid() != here and (always or not mark.exists()):
+            mark.touch()
+            chunks.WorkFolder(task.work).start(task.number)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return make_chunk(task)
+
+    return deadly
+
+
+def test_a_worker_that_is_killed_once_is_made_up_for(
+    data: Path, wanted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "killed"
+    monkeypatch.setattr("echo_prep.parallel.make_chunk", _kill_at(1, mark, always=False))
+    store = build_store(data, tmp_path / "store.zarr", jobs=2)
+    assert mark.exists()
+    assert file_bytes(store) == wanted
+
+
+def test_a_task_that_kills_its_worker_is_named_and_the_rest_is_kept(
+    data: Path, wanted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr("echo_prep.parallel.make_chunk", _kill_at(2, tmp_path / "mark", always=True))
+        with pytest.raises(
+            StoreError, match=r"killed twice.*chunk 2 \(rows 256 to 383, videos 0X0+80 to 0X0+BF"
+        ):
+            build_store(data, store, jobs=2)
+    records = store.with_name("store.zarr.partial") / "records" / "frames"
+    assert sorted(file.name for file in records.iterdir()) == ["0.json", "1.json", "3.json"]
+    made: list[int] = []
+    make_chunk = chunks.make_chunk
+
+    def noted(task: chunks.ChunkTask) -> int:
+        made.append(task.number)
+        return make_chunk(task)
+
+    monkeypatch.setattr("echo_prep.parallel.make_chunk", noted)
+    build(BuildSettings(data=data, store=store, jobs=1))
+    assert made == [2]
+    assert file_bytes(store) == wanted
+    assert verify(store) == []
