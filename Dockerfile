@@ -62,6 +62,11 @@ USER 1000
 CMD ["echo-prep", "--help"]
 
 FROM base AS train
+# On a GPU torch.compile builds the launchers of its kernels with the C compiler that it finds.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=train-packages /opt/echo /opt/echo
 RUN --mount=from=wheel,source=/wheel,target=/wheel \
     pip --python /opt/echo/bin/python install --no-cache-dir --no-deps /wheel/*.whl
