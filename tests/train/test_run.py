@@ -186,6 +186,8 @@ def test_a_run_ties_to_the_earlier_epoch_and_never_to_no_number() -> None:
             train_dice=0,
             val_loss=0,
             val_dice=dice,
+            train_pixel_accuracy=0,
+            val_pixel_accuracy=0,
             seconds=1,
             images_per_second=1,
         )

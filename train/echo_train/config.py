@@ -79,6 +79,10 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
     folds, fold : int and int or None
         Cross-validation: validate on this fold of so many, from 1, and train
         on the others; 0 folds for the store's own splits.
+    split_by : str
+        One of `SPLITS_BY`.
+    train_images : int or None
+        Frames to train on, drawn at random; None for all.
     device : str
         ``auto`` for the first GPU, or the CPU where there is none.
     compile, bf16 : bool
@@ -172,6 +176,18 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
     folds: int = setting(
         0, "Cross-validation by video: folds of the training and validation videos.", minimum=0
     )
+    split_by: str = setting(
+        SPLITS_BY[0],
+        "store: its own splits; image, video: four fifths for training, the rest for validation. "
+        "By image, a patient may stand on both sides.",
+        choices=SPLITS_BY,
+    )
+    train_images: int | None = setting(
+        None,
+        "Train on so many frames, drawn at random; with --split-by image or video, a quarter as "
+        "many are for validation.",
+        minimum=1,
+    )
     fold: int | None = setting(
         None, "Which fold to validate on, from 1; by default each in turn.", minimum=1
     )
@@ -218,6 +234,11 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
         if self.folds and self.fold is None:
             raise SettingsError("one run validates on one fold; give --fold as well as --folds")
 
+        if self.folds and (self.split_by != "store" or self.train_images is not None):
+            raise SettingsError(
+                "--folds divides all of the store's videos; give neither "
+                "--split-by nor --train-images with it"
+            )
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepSettings(TrainSettings):

@@ -21,7 +21,7 @@ from echo_train.config import TrainSettings
 from echo_train.frames import Choice, FrameSet, read_frame_set
 from echo_train.render import HeatmapShape, render_heatmaps
 from echo_train.sources import Source, make_source, pick_source, wanted_arrays
-from echo_train.splits import in_folds
+from echo_train.splits import draw, in_folds
 
 
 class Loader:
@@ -121,15 +121,15 @@ def make_loader(
     StoreDamagedError
         If a chunk is missing or altered.
     SettingsError
-        If a video's frames stand in two splits, or the landmarks cannot be
-        mirrored and were to be.
+        If a video's frames stand in two splits, there are fewer frames than
+        are to be drawn, or the landmarks cannot be mirrored and were to be.
     """
     augmenter = make_augmenter(settings, choice.landmarks)
     rendered = None
     if choice.landmarks is not None and settings.heatmaps == "rendered":
         parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
         rendered = HeatmapShape.of(parameters)
-    frames = read_frame_set(store, choice)
+    frames = draw(read_frame_set(store, choice), settings.split_by, settings.train_images)
     if settings.fold is not None:
         frames = in_folds(frames, settings.folds, settings.fold)
     arrays = wanted_arrays(choice, settings.heatmaps)

@@ -248,13 +248,16 @@ class Trainer:
         devices.synchronise(self.device)
         trained = time.perf_counter() - started
         train_loss = distributed.summed(losses.total(), self.ranks, self.device) / len(order)
+        learnt = collector.results()
         results, val_loss = self.evaluate(self.frames.indices("VAL"))
         return run.EpochRow(
             epoch=epoch,
             train_loss=train_loss,
-            train_dice=float(collector.results().dice().mean()),
+            train_dice=float(learnt.dice().mean()),
             val_loss=val_loss,
             val_dice=float(results.dice().mean()),
+            train_pixel_accuracy=float(learnt.pixel_accuracy().mean()),
+            val_pixel_accuracy=float(results.pixel_accuracy().mean()),
             seconds=time.perf_counter() - started,
             images_per_second=len(order) / trained,
         )

@@ -44,6 +44,11 @@ class Results:
         """Foreground Dice of each frame."""
         return dice(self.counts)
 
+    def pixel_accuracy(self) -> np.ndarray:
+        """Share of each frame's pixels that are classed rightly: what the paper calls Dice."""
+        height, width = self.frames.shape
+        return pixel_accuracy(self.counts, height * width)
+
     def radial_errors(self) -> np.ndarray | None:
         """Distance of each landmark from its place, (frame, landmark) px; None for masks."""
         if self.points is None or self.frames.points is None:

@@ -46,6 +46,8 @@ class EpochRow:
     train_loss, train_dice, val_loss, val_dice : float
         Means over frames; the Dice is the foreground's. The training figures
         are taken along the epoch, while the weights change.
+    train_pixel_accuracy, val_pixel_accuracy : float
+        Means over frames of what the paper calls Dice.
     seconds : float
     images_per_second : float
         Training images, validation left out.
@@ -56,6 +58,8 @@ class EpochRow:
     train_dice: float
     val_loss: float
     val_dice: float
+    train_pixel_accuracy: float
+    val_pixel_accuracy: float
     seconds: float
     images_per_second: float
 
