@@ -23,6 +23,9 @@ TARGETS = ("mask", "landmarks")
 LOADERS = ("auto", "resident", "stream")
 """How a store is read; the first is the default."""
 
+SPLITS_BY = ("store", "image", "video")
+"""Who decides what is for training: the store, or a draw over images or videos."""
+
 HEATMAPS = ("cached", "rendered")
 """Where the heatmaps come from; the first is the default."""
 
@@ -76,13 +79,13 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
         Epochs without a better validation Dice that end a run; 0 for none.
     seed : int
         Decides the first weights and the order of the samples.
-    folds, fold : int and int or None
-        Cross-validation: validate on this fold of so many, from 1, and train
-        on the others; 0 folds for the store's own splits.
     split_by : str
         One of `SPLITS_BY`.
     train_images : int or None
         Frames to train on, drawn at random; None for all.
+    folds, fold : int and int or None
+        Cross-validation: validate on this fold of so many, from 1, and train
+        on the others; 0 folds for the store's own splits.
     device : str
         ``auto`` for the first GPU, or the CPU where there is none.
     compile, bf16 : bool
@@ -173,9 +176,6 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
         0, "Stop after so many epochs without a better validation Dice; 0 for never.", minimum=0
     )
     seed: int = setting(0, "Decides the first weights and the order of the samples.", minimum=0)
-    folds: int = setting(
-        0, "Cross-validation by video: folds of the training and validation videos.", minimum=0
-    )
     split_by: str = setting(
         SPLITS_BY[0],
         "store: its own splits; image, video: four fifths for training, the rest for validation. "
@@ -187,6 +187,9 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
         "Train on so many frames, drawn at random; with --split-by image or video, a quarter as "
         "many are for validation.",
         minimum=1,
+    )
+    folds: int = setting(
+        0, "Cross-validation by video: folds of the training and validation videos.", minimum=0
     )
     fold: int | None = setting(
         None, "Which fold to validate on, from 1; by default each in turn.", minimum=1
@@ -231,14 +234,14 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
                 f"--fold {self.fold or 1} of --folds {self.folds}: there must be at least two "
                 "folds, and the fold be one of them"
             )
-        if self.folds and self.fold is None:
-            raise SettingsError("one run validates on one fold; give --fold as well as --folds")
-
         if self.folds and (self.split_by != "store" or self.train_images is not None):
             raise SettingsError(
                 "--folds divides all of the store's videos; give neither "
                 "--split-by nor --train-images with it"
             )
+        if self.folds and self.fold is None:
+            raise SettingsError("one run validates on one fold; give --fold as well as --folds")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepSettings(TrainSettings):
