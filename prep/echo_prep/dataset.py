@@ -171,7 +171,7 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
                 )
             )
             continue
-        value = {column: float(numbers[column][position]) for column in _NUMBERS}
+        value = {column: _listed_number(numbers[column][position]) for column in _NUMBERS}
         videos[name] = Video(
             name=name,
             split=SPLITS.index(split),
@@ -182,6 +182,11 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
             shape=_listed_shape(value["FrameHeight"], value["FrameWidth"]),
         )
     return {name: video for name, video in videos.items() if name not in conflicting}, rejects
+
+
+def _listed_number(value: float) -> float:
+    # No percentage, volume, rate or size is beyond this; a float32 would be.
+    return float(value) if abs(value) < 1e9 else np.nan
 
 
 def _listed_shape(height: float, width: float) -> tuple[int, int] | None:

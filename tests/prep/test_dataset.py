@@ -117,6 +117,16 @@ def test_a_shape_that_cannot_be_is_none(
     assert read_dataset(root).videos[0].shape == shape
 
 
+@pytest.mark.parametrize("text", ["1e308", "-1e308", "inf", "NaN", "", "many", "1e999"])
+def test_a_number_that_cannot_be_is_not_known(root: Path, text: str) -> None:
+    edit(root / "FileList.csv", lambda lines: lines.__setitem__(
+        1, lines[1].replace("55.5", text)
+    ))  # fmt: skip
+    first, second, *_ = read_dataset(root).videos
+    assert np.isnan(first.ef)
+    assert (first.edv, second.ef) == (90.5, 55.5)
+
+
 def test_names_with_and_without_suffix_are_one(root: Path) -> None:
     edit(root / "FileList.csv", lambda lines: lines.__setitem__(
         slice(1, None), [line.replace(",", ".avi,", 1) for line in lines[1:]]
