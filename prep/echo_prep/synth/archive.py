@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 from echo_common import atomic, progress
-from echo_common.errors import DataError
+from echo_common.command import describe_os_error
+from echo_common.errors import DataError, EchoError
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -53,27 +54,35 @@ def synthesize(
     """
     if _is_complete(root, settings):
         return False
-    videos = root / VIDEOS
-    videos.mkdir(parents=True, exist_ok=True)
-    content = {"format": FORMAT, **settings.content()}
-    atomic.write_text(root / MARK, json.dumps(content, indent=1) + "\n")
     try:
-        records = _make_all(videos, settings, show)
-        if settings.quirks:
-            odd = quirks.make_quirks(videos, settings.seed, settings.frames)
-            quirks.write_list(root, odd)
-            records += [record for one in odd for record in one.records]
-        write_tables(root, records)
+        _fill(root, settings, show)
     except TerminatedWorkerError as error:
         raise DataError(
             "a worker process was killed, most often for want of memory; run the same command "
             "again, with fewer --jobs"
         ) from error
+    except OSError as error:
+        if isinstance(error, EchoError):
+            raise
+        raise DataError(f"{root} cannot be written: {describe_os_error(error)}") from error
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
             f"{root} is not complete; run the same command again, or remove it"
         ) from stop
     return True
+
+
+def _fill(root: Path, settings: SynthSettings, show: progress.Progress[Record]) -> None:
+    videos = root / VIDEOS
+    videos.mkdir(parents=True, exist_ok=True)
+    content = {"format": FORMAT, **settings.content()}
+    atomic.write_text(root / MARK, json.dumps(content, indent=1) + "\n")
+    records = _make_all(videos, settings, show)
+    if settings.quirks:
+        odd = quirks.make_quirks(videos, settings.seed, settings.frames)
+        quirks.write_list(root, odd)
+        records += [record for one in odd for record in one.records]
+    write_tables(root, records)
 
 
 def _make_all(

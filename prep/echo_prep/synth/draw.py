@@ -144,7 +144,7 @@ def _draw_look(rng: np.random.Generator, weakness: float) -> Look:
 
 
 def _draw_rhythm(rng: np.random.Generator, frames: int | None) -> Rhythm:
-    drawn = round(_log_normal(rng, 157, 0.47, FEWEST_FRAMES, MOST_FRAMES))
+    drawn = round(_log_normal(rng, 160, 0.48, FEWEST_FRAMES, MOST_FRAMES))
     count = drawn if frames is None else frames
     fps = COMMON_FPS
     if rng.random() > 0.79:

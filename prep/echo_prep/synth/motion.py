@@ -74,7 +74,7 @@ def _states(
     inside: np.ndarray, length: np.ndarray, strength: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Contraction and valve opening at times (in seconds) inside beats of given lengths."""
-    systole = 0.335 * np.sqrt(length)
+    systole = 0.345 * np.sqrt(length)
     left = length - systole
     # Knots of the curve: ejection, relaxation, rapid filling, pause, atrial kick.
     knots = np.cumsum([systole, 0.10 * left, 0.34 * left, 0.30 * left, 0.26 * left], axis=0)

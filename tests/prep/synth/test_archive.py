@@ -106,6 +106,8 @@ def test_somebody_else_s_folder_is_refused(tmp_path: Path) -> None:
     plain.write_text("mine")
     with pytest.raises(DataError, match="is a file"):
         synthesize(plain, SynthSettings(videos=1))
+    with pytest.raises(DataError, match="cannot be written: not a directory"):
+        synthesize(plain / "set", SynthSettings(videos=1))
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
