@@ -146,7 +146,7 @@ def test_the_command_prints_mean_and_spread(
     assert end.value.code == 0
     out = capsys.readouterr().out
     assert describe(folder) in out
-    numbers = read(folder, sweeps.SWEEP)["val"]["pixel_accuracy"]
-    (line,) = (one for one in out.splitlines() if one.startswith("val pixel_accuracy"))
+    numbers = read(folder, sweeps.SWEEP)["val"]["pixel_accuracy.mean"]
+    (line,) = (one for one in out.splitlines() if one.startswith("val pixel_accuracy.mean"))
     values = [numbers["mean"], numbers["spread"], *numbers["values"]]
     assert line.split()[2:] == [f"{value:.4f}" for value in values]

@@ -59,6 +59,11 @@ class Loader:
         if self._points is not None:
             self._points = self._points.to(self.device)
 
+    def in_gray(self) -> Loader:
+        """The same frames from the same source as gray values in [0, 1], not normalised."""
+        settings = dataclasses.replace(self._settings, normalise="none")
+        return Loader(settings, self.frames, self._source, self._augmenter, self._rendered)
+
     def order(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """Shuffle frames for an epoch of training.
 

@@ -27,13 +27,13 @@ from echo_train.frames import Choice, choose
 from echo_train.live import Live
 from echo_train.loader import Loader, make_loader, pick_loader
 from echo_train.losslog import LossLog
-from echo_train.networks import Architecture, attention_maps
+from echo_train.networks import Architecture
 from echo_train.optimiser import make_optimiser, set_rate
 from echo_train.prior import make_prior
 from echo_train.results import Results
 from echo_train.resume import resumable, save, take_up
 from echo_train.schedule import rate_factor
-from echo_train.targets import Prediction, Target, make_target
+from echo_train.targets import Target, make_target
 
 Say = Callable[[str], None]
 
@@ -105,7 +105,7 @@ def train(
             distributed.leave()
             if ranks.first:
                 trainer.ranks = ALONE
-                finish(trainer, folder)
+                finish(trainer, folder, store)
     return folder
 
 
@@ -202,26 +202,6 @@ class Trainer:
                 collector.update(logits, batch)
         total = distributed.summed(float(torch.stack(losses).sum()), self.ranks, self.device)
         return collector.results(), total / len(order)
-
-    def predict(self, order: np.ndarray) -> Prediction:
-        """Predict a few frames, in the order given."""
-        network = self.judged.eval()
-        with torch.inference_mode():
-            (batch,) = self.loader.batches(order, len(order))
-            return self.target.predict(self._forward(network, batch.images))
-
-    def attention(self, order: np.ndarray) -> list[np.ndarray]:
-        """Compute where the network looks in a few frames.
-
-        Returns
-        -------
-        maps : list of ndarray, (frame, y, x) float32
-            In [0, 1], the finest level first; none of a network without gates.
-        """
-        network = self.judged.eval()
-        with torch.inference_mode():
-            (batch,) = self.loader.batches(order, len(order))
-            return [values.cpu().numpy() for values in attention_maps(network, batch.images)]
 
     def _epoch(self, epoch: int, live: Live) -> run.EpochRow:
         started = time.perf_counter()

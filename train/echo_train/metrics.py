@@ -17,8 +17,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-RESAMPLINGS = 10_000
-"""Bootstrap samples of an interval, as published for EchoNet-Dynamic."""
+SUCCESS_LIMITS = (1, 2, 3, 4)
+"""Pixels within which a landmark counts as found, for the success rates."""
 
 
 class MaskCounts(Metric):
@@ -118,6 +118,28 @@ def dice(counts: np.ndarray) -> np.ndarray:
     return np.divide(2 * both, total, out=np.ones(len(counts)), where=total > 0)
 
 
+def iou(counts: np.ndarray) -> np.ndarray:
+    """Intersection over union of each frame's foreground; 1 where both masks are empty.
+
+    Parameters
+    ----------
+    counts : ndarray, (frame, 4) int
+        From `MaskCounts`.
+
+    Returns
+    -------
+    iou : ndarray, (frame,) float64
+    """
+    both = counts[:, 0]
+    either = counts[:, 1] + counts[:, 2] - both
+    return np.divide(both, either, out=np.ones(len(counts)), where=either > 0)
+
+
+def missed(counts: np.ndarray) -> np.ndarray:
+    """Whether nothing was predicted where there is a ventricle, (frame,) bool."""
+    return (counts[:, 1] == 0) & (counts[:, 2] > 0)
+
+
 def pooled_dice(counts: np.ndarray) -> float:
     """Foreground Dice over the pixels of all frames together; NaN where there is no frame."""
     total = int((counts[:, 1] + counts[:, 2]).sum())
@@ -150,27 +172,18 @@ def radial_errors(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(offsets, axis=2))
 
 
-def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of a mean, by the percentile bootstrap over frames.
+def success_rates(errors: np.ndarray) -> np.ndarray:
+    """Share of each frame's landmarks that lie within `SUCCESS_LIMITS` of their true places.
+
+    A landmark that was missed lies within none.
 
     Parameters
     ----------
-    values : ndarray, (frame,) float
-    seed : int
+    errors : ndarray, (frame, landmark) float
+        From `radial_errors`.
 
     Returns
     -------
-    low, high : float
-        NaN where there is no value.
+    rates : ndarray, (limit, frame) float64
     """
-    count = len(values)
-    if count == 0:
-        return math.nan, math.nan
-    generator = np.random.default_rng(seed)
-    # In a few pieces: 10,000 samples of a large test split need not stand in memory at once.
-    means = [
-        values[generator.integers(0, count, (RESAMPLINGS // 10, count))].mean(axis=1)
-        for _ in range(10)
-    ]
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return float(low), float(high)
+    return np.stack([(errors <= limit).mean(axis=1) for limit in SUCCESS_LIMITS])

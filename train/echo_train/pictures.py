@@ -17,6 +17,10 @@ from echo_train.batches import Pixels
 from echo_train.run import EpochRow
 from echo_train.targets import Prediction
 
+CURVES = "curves.png"
+OVERLAY = "overlay.png"
+ATTENTION = "attention.png"
+
 TRUE = "#35d07f"
 PREDICTED = "#ff5a36"
 COLUMNS = 6
@@ -38,6 +42,50 @@ def draw_curves(path: Path, history: Sequence[EpochRow]) -> None:
         axes.grid(alpha=0.25)
         axes.xaxis.get_major_locator().set_params(integer=True)
     right.legend(loc="lower right", frameon=False)
+    _save(figure, path)
+
+
+def draw_experiment(
+    path: Path,
+    history: Sequence[EpochRow],
+    published_dice: tuple[float, float],
+    published_loss: tuple[float, float],
+    title: str,
+) -> None:
+    """Draw one of the paper's experiments as its figures 9 to 12 do, as a PNG.
+
+    Parameters
+    ----------
+    path : Path
+    history : sequence of EpochRow
+    published_dice, published_loss : tuple of float
+        The paper's values after the last epoch, for training and test.
+    title : str
+    """
+    figure = Figure(figsize=(10, 3.9), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    left, right = figure.subplots(1, 2)
+    epochs = [row.epoch for row in history]
+    for place, (part, colour, word) in enumerate(
+        (("train", "#7a8794", "training"), ("val", "#1769aa", "test"))
+    ):
+        for axes, name, style, label in (
+            (left, "loss", "-", word),
+            (right, "pixel_accuracy", "-", f"{word}, Dice as in the paper"),
+            (right, "dice", "--", f"{word}, foreground Dice"),
+        ):
+            values = [getattr(row, f"{part}_{name}") for row in history]
+            axes.plot(epochs, values, style, color=colour, marker=".", label=label)
+        for axes, published in ((left, published_loss), (right, published_dice)):
+            axes.plot(
+                epochs[-1], published[place], "*", color=colour, markersize=11, clip_on=False,
+                label=f"{word}, the paper's",
+            )  # fmt: skip
+    for axes, label in ((left, "loss"), (right, "Dice")):
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.grid(alpha=0.25)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import click
 from echo_common.command import run_command
 
+from echo_train.pictures import CURVES, OVERLAY
 from echo_train.run import read_summary
-
-PICTURES = ("curves.png", "overlay.png")
 
 
 def describe(runs: Sequence[tuple[Path, dict[str, Any]]]) -> str:
@@ -48,7 +47,7 @@ def describe(runs: Sequence[tuple[Path, dict[str, Any]]]) -> str:
         for row in table
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    pictures = [str(folder / name) for folder, _ in runs for name in PICTURES]
+    pictures = [str(folder / name) for folder, _ in runs for name in (CURVES, OVERLAY)]
     return "\n".join([*lines, "", "pictures:", *(f"  {path}" for path in pictures)])
 
 
@@ -78,8 +77,8 @@ def _row(folder: Path, summary: dict[str, Any]) -> tuple[str, ...]:
         "-" if low is None else f"{low:.3f}-{high:.3f}",
         _figure(dice["ed"], 3),
         _figure(dice["es"], 3),
-        _figure(figures.get("mean_radial_error"), 2),
-        _figure(figures["pixel_accuracy"], 4),
+        _figure(figures.get("mean_radial_error", {}).get("mean"), 2),
+        _figure(figures["pixel_accuracy"]["mean"], 4),
         _figure(summary["seconds"], 0),
     )
 

@@ -72,6 +72,7 @@ def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None
         "store": store_keys(store, trainer.choice),
         "target": trainer.target.state(),
         "architecture": dataclasses.asdict(trainer.architecture),
+        "shape": list(trainer.frames.shape),
     }
     if better:
         run.save_checkpoint(folder / run.BEST, {"network": trainer.judged.state_dict(), **told})
@@ -132,8 +133,14 @@ def store_keys(store: EchoStore, choice: Choice) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def resumable(folder: Path) -> Iterator[None]:
+def resumable(folder: Path, options: str = "") -> Iterator[None]:
     """Say how to go on where a run is stopped by Ctrl-C or a full disk.
+
+    Parameters
+    ----------
+    folder : Path
+    options : str
+        What the command needs beside the folder, and a space.
 
     Raises
     ------
@@ -142,7 +149,7 @@ def resumable(folder: Path) -> Iterator[None]:
     RunError
         If the disk is full.
     """
-    command = f"echo-train --resume --run {folder}"
+    command = f"echo-train {options}--resume --run {folder}"
     try:
         yield
     except KeyboardInterrupt as stop:

@@ -24,7 +24,14 @@ from echo_train.resume import check_same, resumable
 
 SWEEP = "sweep.json"
 
-FIGURES = ("dice.mean", "dice.pooled", "dice.ed", "dice.es", "pixel_accuracy", "mean_radial_error")
+FIGURES = (
+    "dice.mean",
+    "dice.pooled",
+    "dice.ed",
+    "dice.es",
+    "pixel_accuracy.mean",
+    "mean_radial_error.mean",
+)
 """What is compared, as summary.json has it; the first is the one that counts."""
 
 

@@ -142,11 +142,14 @@ class LandmarkTarget:
         Loss, decoder, the least confidence, the weight of the distance head,
         and whether a prior corrects the landmarks.
     choice : Choice
-    train_points : ndarray, (frame, landmark, 2) float
-        True landmarks of the training split, which the prior learns from.
+    train_points : ndarray, (frame, landmark, 2) float, or None
+        True landmarks of the training split, which the prior learns from;
+        None where `restore` brings it.
     """
 
-    def __init__(self, settings: TrainSettings, choice: Choice, train_points: np.ndarray) -> None:
+    def __init__(
+        self, settings: TrainSettings, choice: Choice, train_points: np.ndarray | None
+    ) -> None:
         assert choice.landmarks is not None
         self._loss = LANDMARK_LOSSES[settings.loss_name()]
         self._maps = choice.landmarks.count + self._loss.extra_channels
@@ -156,7 +159,9 @@ class LandmarkTarget:
         self.method = choice.method
         self._decoder = DECODERS[settings.decoder]
         self._min_confidence = settings.min_confidence
-        self._prior = fit_shape_prior(train_points) if settings.shape_prior else None
+        self._prior = None
+        if settings.shape_prior and train_points is not None:
+            self._prior = fit_shape_prior(train_points)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
@@ -202,8 +207,8 @@ class LandmarkTarget:
         return {} if self._prior is None else self._prior.to_tensors()
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up the prior that the run learnt."""
-        if self._prior is not None:
+        """Take up the prior that the run learnt, where it learnt one."""
+        if state:
             self._prior = ShapePrior.from_tensors(state)
 
     def masks(self, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -311,6 +316,25 @@ def make_target(
     points = loader.frames.points
     assert points is not None
     return LandmarkTarget(settings, choice, points[loader.frames.indices("TRAIN")])
+
+
+def restore_target(settings: TrainSettings, choice: Choice, state: dict[str, Tensor]) -> Target:
+    """Make the target of a run that was trained, from its checkpoint and not from its frames.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    choice : Choice
+    state : dict of str to Tensor
+        What `Target.state` gave.
+    """
+    target: Target = (
+        MaskTarget(settings, None)
+        if settings.target == "mask"
+        else LandmarkTarget(settings, choice, None)
+    )
+    target.restore(state)
+    return target
 
 
 def _count_weight(loader: Loader) -> float:

@@ -1,0 +1,128 @@
+"""Measuring a trained model on frames of a store.
+
+The end of a run (`echo_train.finish`) and `echo-eval` both come here, so that
+the same weights on the same frames give the same figures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from echo_common import schema
+from echo_common.curves import contour_from_landmarks
+from echo_common.errors import SettingsError
+from echo_common.progress import Progress, silent
+from echo_common.store import EchoStore
+
+from echo_train.batches import Batch
+from echo_train.figures import Figures
+from echo_train.frames import Choice, FrameSet
+from echo_train.loader import Loader
+from echo_train.metrics import MaskCounts
+from echo_train.model import Model
+from echo_train.shapes import count_holes, count_pieces, crosses_itself
+from echo_train.surfaces import surface_distances
+from echo_train.targets import Prediction
+
+BATCH = 64
+"""Frames a batch where no gradient is kept."""
+
+
+def measure(
+    model: Model,
+    loader: Loader,
+    order: np.ndarray,
+    area_range: tuple[float, float] | None,
+    progress: Progress[Batch] = silent,
+) -> tuple[Figures, float]:
+    """Predict frames and compare them with the truth.
+
+    Parameters
+    ----------
+    model : Model
+    loader : Loader
+        Gives the frames.
+    order : ndarray, (frame,) int64
+        Which of the loader's frames; at least one.
+    area_range : tuple of float, or None
+        From `area_range`.
+    progress : Progress
+        Wraps the batches.
+
+    Returns
+    -------
+    figures : Figures
+    loss : float
+        Mean over the frames.
+
+    Raises
+    ------
+    SettingsError
+        If the run's loss weighs each pixel, of frames of another size.
+    """
+    _check_size(model, loader.frames)
+    counts, losses, parts = MaskCounts(sync_on_compute=False), [], []
+    batches = loader.in_gray().batches(order, BATCH)
+    for batch in progress(batches, -(-len(order) // BATCH), f"measuring {model.folder}"):
+        logits = model.logits(batch.images)
+        losses.append(model.target.loss(logits, batch) * len(batch.index))
+        prediction, true = model.target.predict(logits), batch.masks.cpu() > 0
+        counts.update(batch.index.cpu(), torch.from_numpy(prediction.masks) > 0, true)
+        parts.append(_look(prediction, true.numpy().astype(np.uint8), model.choice))
+    index, table = counts.compute()
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    figures = Figures(
+        frames=loader.frames,
+        index=index.numpy(),
+        counts=table.numpy(),
+        area_range=area_range,
+        **joined,
+    )
+    return figures, float(torch.stack(losses).sum()) / len(order)
+
+
+def area_range(store: EchoStore, choice: Choice, frames: FrameSet) -> tuple[float, float] | None:
+    """Smallest and largest true mask of the training split, as shares of the image.
+
+    Only the masks are read, a few chunks at a time. None where there is no
+    training split.
+
+    Raises
+    ------
+    StoreDamagedError
+        If a chunk is missing or altered.
+    """
+    path, step = schema.mask_path(choice.method), 8 * store.chunk_rows
+    shares = np.concatenate(
+        [
+            store.read_rows(path, start, min(start + step, store.rows)).mean(axis=(1, 2))
+            for start in range(0, store.rows, step)
+        ]
+    )[frames.rows[frames.indices("TRAIN")]]
+    return (float(shares.min()), float(shares.max())) if len(shares) else None
+
+
+def _look(prediction: Prediction, true: np.ndarray, choice: Choice) -> dict[str, np.ndarray]:
+    """What `Figures` holds of some frames beside their counts."""
+    found = {
+        "distances": surface_distances(prediction.masks, true),
+        "pieces": np.array([count_pieces(mask) for mask in prediction.masks]),
+        "holes": np.array([count_holes(mask) for mask in prediction.masks]),
+    }
+    if prediction.points is not None:
+        assert choice.landmarks is not None
+        identity = choice.landmarks.identity
+        found["points"] = prediction.points
+        found["crossing"] = np.array(
+            [crosses_itself(contour_from_landmarks(one, identity)) for one in prediction.points]
+        )
+    return found
+
+
+def _check_size(model: Model, frames: FrameSet) -> None:
+    if "pixel_weights" in model.target.state() and frames.shape != model.shape:
+        (height, width), (other_height, other_width) = model.shape, frames.shape
+        raise SettingsError(
+            f"the loss of {model.folder} weighs each pixel of frames of {width}x{height}, and "
+            f"these are of {other_width}x{other_height}; build a store of frames of that size"
+        )
