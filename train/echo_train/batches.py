@@ -84,9 +84,9 @@ def to_batch(pixels: Pixels, points: Tensor | None) -> Batch:
     """
     return Batch(
         index=pixels.index,
-        images=pixels.images[:, None].float() / 255,
+        images=pixels.images[:, None] / 255,
         masks=pixels.masks.float(),
-        heatmaps=None if pixels.heatmaps is None else pixels.heatmaps.float() * HEATMAP_SCALE,
+        heatmaps=None if pixels.heatmaps is None else pixels.heatmaps * HEATMAP_SCALE,
         points=points,
     )
 

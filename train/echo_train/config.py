@@ -26,7 +26,7 @@ LOADERS = ("auto", "resident", "stream")
 SPLITS_BY = ("store", "image", "video")
 """Who decides what is for training: the store, or a draw over images or videos."""
 
-HEATMAPS = ("cached", "rendered")
+HEATMAPS = ("rendered", "cached")
 """Where the heatmaps come from; the first is the default."""
 
 
@@ -138,7 +138,7 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
     buffer_mb: int = setting(1024, "Memory in MB that --loader stream shuffles in.", minimum=1)
     heatmaps: str = setting(
         HEATMAPS[0],
-        "Heatmaps as the store has them, or drawn anew on the device.",
+        "rendered: drawn on the device, sharp under --augment; cached: read from the store.",
         choices=HEATMAPS,
     )
     normalise: str = setting(
