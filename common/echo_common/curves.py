@@ -53,9 +53,9 @@ def contour_from_landmarks(points: npt.ArrayLike, identity: str) -> np.ndarray:
     `anatomical` landmarks run from one end of the mitral plane along one wall
     to the apex and back along the other: a cubic spline goes through them, open
     at the mitral plane, which is the straight line that closes the polygon (a
-    closed spline would round off the mitral corners). `uniform` landmarks are
-    in order around the contour, `angle` landmarks in none, so these are sorted
-    about their mean; both are joined by straight lines.
+    closed spline would round off the mitral corners). `uniform` and `optimal`
+    landmarks are in order around the contour, `angle` landmarks in none, so
+    these are sorted about their mean; all three are joined by straight lines.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def contour_from_landmarks(points: npt.ArrayLike, identity: str) -> np.ndarray:
     landmarks = landmarks[~np.isnan(landmarks).any(axis=1)]
     if identity == "angle":
         return landmarks[angular_order(landmarks)] if len(landmarks) else landmarks
-    if identity == "uniform":
+    if identity in ("uniform", "optimal"):
         return landmarks
     return _open_spline(landmarks)
 

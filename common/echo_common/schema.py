@@ -15,7 +15,7 @@ SCHEMA = "echo-store/1"
 METHODS = ("chords", "convexhull", "centroid", "simplesort")
 """How traced points become one polygon; the first is taken where a store holds several."""
 
-IDENTITIES = ("anatomical", "angle", "uniform")
+IDENTITIES = ("anatomical", "angle", "uniform", "optimal")
 """How landmarks are chosen; the first is taken where a store holds several."""
 
 FALLOFFS = ("gaussian", "euclidean")

@@ -11,6 +11,7 @@ import numpy as np
 from echo_common.curves import angular_order
 from echo_common.errors import SettingsError
 
+from echo_prep.optimal import best_corners
 from echo_prep.polygons import polygon
 
 
@@ -25,6 +26,10 @@ def choose_landmarks(
       wall, the odd one on the left wall.
     - `uniform`: at equal arc length around the whole contour, from the apex
       and down the left wall.
+    - `optimal`: the corners of the polygon that keeps most of the contour, by
+      `echo_prep.optimal.best_corners`, in order around it like the anatomical
+      ones; they are vertices of the method's polygon, or the middles of its
+      longest edges where it has fewer vertices than landmarks are asked for.
     - `angle`: of all traced points, the long axis included, sorted about their
       mean, those with the smallest angle to their two neighbours, the smallest
       first (the paper's "optimal landmarks").
@@ -62,12 +67,17 @@ def choose_landmarks(
         )
     if identity == "angle":
         return _smallest_angles(np.concatenate([axis, ordered]), count)
-    if identity not in ("anatomical", "uniform"):
+    if identity not in ("anatomical", "uniform", "optimal"):
         raise SettingsError(f"no landmark identity {identity!r}")
     border = polygon(axis, ordered, "chords" if method == "simplesort" else method)
     middle = len(ordered) // 2
     bases = ordered[middle - 1], ordered[middle]
     left, right = bases if _is_left(bases[0], bases[1], axis) else bases[::-1]
+    if identity == "optimal":
+        walk = _Walk(border, start=left, first=axis[0], then=right)
+        # Backwards, so that of two equal neighbours the first one of the walk is kept.
+        ring = _divided(_distinct(walk.vertices[-2::-1])[::-1], count)
+        return ring[best_corners(ring, count)]
     walk = _Walk(border, start=axis[0], first=left, then=right)
     if identity == "uniform":
         return walk.at(walk.length * np.arange(count) / count)
@@ -94,6 +104,16 @@ def _smallest_angles(points: np.ndarray, count: int) -> np.ndarray:
     cosine = np.full(len(around), -1.0)
     np.divide((back * ahead).sum(axis=1), lengths, out=cosine, where=lengths > 0)
     return around[np.argsort(np.arccos(np.clip(cosine, -1.0, 1.0)), kind="stable")[:count]]
+
+
+def _divided(ring: np.ndarray, count: int) -> np.ndarray:
+    """Halve the longest edges of a closed polygon until it has so many vertices."""
+    while len(ring) < count:
+        following = np.roll(ring, -1, axis=0)
+        longest = int(np.argmax(((following - ring) ** 2).sum(axis=1)))
+        middle = (ring[longest] + following[longest]) / 2
+        ring = np.insert(ring, longest + 1, middle, axis=0)
+    return ring
 
 
 class _Walk:
@@ -139,5 +159,7 @@ def _nearest(closed: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, int]:
     share = np.zeros(len(closed))
     np.divide(((point - closed) * edges).sum(axis=1), squared, out=share, where=squared > 0)
     feet = closed + np.clip(share, 0.0, 1.0)[:, None] * edges
+    # A vertex is itself, to the last bit.
+    feet[share >= 1] = np.roll(closed, -1, axis=0)[share >= 1]
     edge = int(np.argmin(((feet - point) ** 2).sum(axis=1)))
     return feet[edge], edge

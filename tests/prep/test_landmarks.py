@@ -7,20 +7,21 @@ import math
 
 import numpy as np
 import pytest
-from echo_common.curves import angular_order
+from echo_common.curves import angular_order, contour_from_landmarks
 from echo_common.errors import SettingsError
+from echo_common.raster import rasterise
 from echo_prep.landmarks import choose_landmarks
 from echo_prep.polygons import polygon
 from echo_prep.traces import split_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.datasets import half_ellipse_trace
-from support.oracles import all_points, along, angles
+from support.oracles import all_points, along, angles, dice, reference_mask
 from support.strategies import jittered, ventricles
 
 COUNTS = (3, 4, 5, 7, 11, 21, 40, 42)
 
-IDENTITIES = ("anatomical", "angle", "uniform")
+IDENTITIES = ("anatomical", "angle", "uniform", "optimal")
 
 
 def box_trace(mirrored: bool = False) -> np.ndarray:
@@ -162,17 +163,89 @@ def test_padding_is_passed_over(identity: str) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(rows=ventricles(noise=1.0), count=st.sampled_from([5, 7, 11]))
-@pytest.mark.parametrize("identity", ["anatomical", "uniform"])
+@pytest.mark.parametrize("identity", ["anatomical", "uniform", "optimal"])
 def test_landmarks_of_the_mirror_image_are_the_mirrored_landmarks(
     identity: str, rows: np.ndarray, count: int
 ) -> None:
+    # The two walls of a perfect half ellipse are equally good: make them differ.
+    rows = jittered(rows, 0.3, 5)
     mirror = rows.copy()
     mirror[:, [0, 2]] = 111 - mirror[:, [0, 2]]
     found = choose_landmarks(*split_rows(rows), "chords", identity, count)
     other = choose_landmarks(*split_rows(mirror), "chords", identity, count)
     other[:, 0] = 111 - other[:, 0]
-    order = range(count)[::-1] if identity == "anatomical" else [0, *range(count)[:0:-1]]
+    order = [0, *range(count)[:0:-1]] if identity == "uniform" else range(count)[::-1]
     np.testing.assert_allclose(other[list(order)], found, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=ventricles(noise=1.0), count=st.integers(3, 40))
+def test_optimal_landmarks_are_traced_points_in_order_from_the_left_end_of_the_mitral_plane(
+    rows: np.ndarray, count: int
+) -> None:
+    axis, contour = split_rows(rows)
+    found = choose_landmarks(axis, contour, "chords", "optimal", count)
+    left_is_first = tuple(choose_landmarks(axis, contour, "chords", "anatomical", 3)[0]) == tuple(
+        contour[19]
+    )
+    # Up the left wall, and down the right one.
+    walk = np.roll(contour, -20, axis=0)[::-1] if left_is_first else np.roll(contour, -20, axis=0)
+    places = [int(np.flatnonzero((walk == point).all(axis=1))[0]) for point in found]
+    assert places == sorted(set(places))
+
+
+def test_optimal_landmarks_of_a_box_are_its_corners() -> None:
+    axis, contour = split_rows(box_trace())
+    found = choose_landmarks(axis, contour, "chords", "optimal", 4)
+    assert found.tolist() == [[40, 100], [40, 5], [60, 5], [60, 100]]
+
+
+JITTER = {"angle": (12.0, 32.0), "uniform": (0.6, 1.6), "anatomical": (0.4, 1.0)}
+"""Smallest and largest mean movement, px, of 7 landmarks under 0.5 px of jitter."""
+
+
+def test_how_far_landmarks_move_when_the_tracing_jitters() -> None:
+    moved: dict[str, list[float]] = {identity: [] for identity in IDENTITIES}
+    rng = np.random.default_rng(1)
+    for number in range(60):
+        apex, base = rng.normal([51, 15], 4), rng.normal([64, 75], 4)
+        rows = half_ellipse_trace(tuple(apex), tuple(base), rng.uniform(20, 36))
+        rows = jittered(rows, 0.5, 2 * number)
+        again = jittered(rows, 0.5, 2 * number + 1)
+        for identity in IDENTITIES:
+            one, other = (
+                choose_landmarks(*split_rows(drawn), "chords", identity, 7)
+                for drawn in (rows, again)
+            )
+            moved[identity].append(float(np.linalg.norm(one - other, axis=1).mean()))
+    found = {identity: float(np.mean(values)) for identity, values in moved.items()}
+    for identity, (low, high) in JITTER.items():
+        assert low < found[identity] < high, found
+    # Another point in each frame, and no better than the anatomical ones at that.
+    assert found["angle"] > 15 * found["anatomical"]
+    assert found["anatomical"] < found["uniform"] < found["optimal"] < found["angle"]
+
+
+CEILINGS = {"angle": (0.87, 0.945), "anatomical": (0.96, 0.985), "optimal": (0.965, 0.985)}
+"""Smallest and largest mean Dice of the mask that 7 true landmarks give back."""
+
+
+def test_how_much_of_the_mask_seven_true_landmarks_give_back() -> None:
+    rng = np.random.default_rng(2)
+    scores: dict[str, list[float]] = {identity: [] for identity in CEILINGS}
+    for number in range(40):
+        rows = half_ellipse_trace(
+            tuple(rng.normal([51, 15], 4)), tuple(rng.normal([64, 75], 4)), rng.uniform(22, 36)
+        )
+        rows = jittered(rows, 0.4, number)
+        mask = reference_mask(rows, (112, 112))
+        for identity, found in scores.items():
+            points = choose_landmarks(*split_rows(rows), "chords", identity, 7)
+            contour = contour_from_landmarks(points, identity)
+            found.append(dice(rasterise(contour, (112, 112), "chords"), mask))
+    means = {identity: float(np.mean(found)) for identity, found in scores.items()}
+    for identity, (low, high) in CEILINGS.items():
+        assert low < means[identity] < high, means
 
 
 def _edges(contour: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -147,7 +147,7 @@ def flip_order(identity: str, count: int) -> list[int]:
     if identity == "uniform":
         # From the apex around, the other way.
         return [0, *range(count - 1, 0, -1)]
-    if count % 2 == 0:
+    if identity == "anatomical" and count % 2 == 0:
         raise SettingsError(
             f"{count} anatomical landmarks cannot be mirrored: the left wall has one more than "
             "the right; set --augment-flip 0, or use an odd number of --landmarks"
