@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from echo_common import schema
 from echo_common.errors import SettingsError
 from echo_common.raster import rasterise
 from echo_prep.landmarks import choose_landmarks
@@ -115,7 +116,7 @@ def test_the_moved_mask_is_the_mask_of_the_moved_contour() -> None:
     assert scores.min() > 0.97
 
 
-@pytest.mark.parametrize("identity", ["anatomical", "uniform", "angle"])
+@pytest.mark.parametrize("identity", list(schema.IDENTITIES))
 @pytest.mark.parametrize("count", [3, 6, 7, 11])
 def test_mirrored_landmarks_are_those_that_preparation_would_choose(
     identity: str, count: int
