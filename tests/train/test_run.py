@@ -158,6 +158,16 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path: 
     assert not (tmp_path / "ran").exists()
 
 
+def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: Path) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
+    with (
+        run.held(folder),
+        pytest.raises(RunError, match=f"another process trains in {folder}; wait"),
+    ):
+        train(tiny(small_store, folder, epochs=1, resume=True))
+    train(tiny(small_store, folder, epochs=1, resume=True))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_truncated_checkpoint_is_refused(finished: Path, tmp_path: Path, share: float) -> None:
     whole = (finished / "last.pt").read_bytes()

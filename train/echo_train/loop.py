@@ -88,19 +88,21 @@ def train(
         folder = distributed.done_by_first(lambda: run.open_folder(settings), ranks)
         settings = _resolve(settings, choice, folder)
         trainer = Trainer(settings, choice, loader, device, ranks)
-        if settings.resume:
-            take_up(trainer, folder, store)
-        elif ranks.first:
-            atomic.write_text(folder / run.CONFIG, to_toml(settings, leave_out=("run", "resume")))
-        if ranks.first:
-            say(
-                f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
-                f"{settings.network} of width {settings.width}, "
-                f"{trainer.parameters() / 1e6:.2f} million parameters; "
-                f"{devices.describe_use(device, settings.compile, settings.bf16)}"
-            )
-            say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
-        with resumable(folder):
+        with run.held(folder, ranks.first), resumable(folder):
+            if settings.resume:
+                take_up(trainer, folder, store)
+            elif ranks.first:
+                atomic.write_text(
+                    folder / run.CONFIG, to_toml(settings, leave_out=("run", "resume"))
+                )
+            if ranks.first:
+                say(
+                    f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
+                    f"{settings.network} of width {settings.width}, "
+                    f"{trainer.parameters() / 1e6:.2f} million parameters; "
+                    f"{devices.describe_use(device, settings.compile, settings.bf16)}"
+                )
+                say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             trainer.fit(folder, store, quiet or not ranks.first)
             distributed.leave()
             if ranks.first:
@@ -193,10 +195,11 @@ class Trainer:
     def evaluate(self, order: np.ndarray) -> tuple[Results, float]:
         """Predict some frames; gives the results and the mean loss."""
         network, collector = self.judged.eval(), self.target.collector(self.frames, self.device)
-        own = self.ranks.share(order, EVALUATION_BATCH)
         losses = []
         with torch.inference_mode():
-            for batch in self.loader.batches(own, self.ranks.batch_size(EVALUATION_BATCH)):
+            # Nothing is exchanged in a step, so the processes need not keep step.
+            own = order[self.ranks.rank :: self.ranks.count]
+            for batch in self.loader.batches(own, EVALUATION_BATCH):
                 logits = self._forward(network, batch.images)
                 losses.append(self.target.loss(logits, batch) * len(batch.index))
                 collector.update(logits, batch)

@@ -7,14 +7,17 @@ is killed anywhere keeps the newest state that was complete.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import fcntl
 import io
 import json
 import math
+import os
 import pickle
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,30 @@ def claim_run_folder(folder: Path) -> None:
             f"{folder} holds something already; give another --run, or --resume to go on with it"
         )
     folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path, first: bool = True) -> Iterator[None]:
+    """Keep a run folder to this process, of those that train together to the first.
+
+    Raises
+    ------
+    RunError
+        If another process trains in it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if first:
+            try:
+                # The kernel lets go of it when the process ends, however it ends.
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(
+                    f"another process trains in {folder}; wait for it, or give another --run"
+                ) from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def remove_unfinished(folder: Path) -> None:
