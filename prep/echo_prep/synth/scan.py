@@ -14,7 +14,7 @@ import numpy as np
 
 from echo_prep.synth.study import SIZE, Look, Probe
 
-DEPTHS, BEAMS = 200, 128
+DEPTHS, BEAMS = 180, 120
 """Samples along a beam, and beams across the sector."""
 
 _NEAR = DEPTHS // 3

@@ -145,11 +145,11 @@ def _glints(
 ) -> None:
     """Borders shine where the beam meets them at a right angle."""
     for outline, strength, width in (
-        (heart.cavity[: 2 * WALL_POINTS], 0.9, 1.2),
-        (heart.right_ventricle, 0.8, 1.2),
+        (_open_at_plane(heart.cavity), 0.9, 1.2),
+        (_open_at_plane(heart.right_ventricle), 0.8, 1.2),
         (heart.left_atrium, look.pericardium, 2.2),
         (heart.right_atrium, look.pericardium * 0.8, 2.0),
-        (heart.muscle, 0.7 * look.pericardium, 1.8),
+        (_open_at_plane(heart.muscle), 0.7 * look.pericardium, 1.8),
     ):
         steps = np.diff(outline, axis=0)
         beams = 0.5 * (outline[1:] + outline[:-1]) - np.array([probe.x, probe.y])
@@ -170,6 +170,11 @@ def _glints(
                 max(1, round(width * SCALE * 0.6)),
                 shift=_SHIFT,
             )
+
+
+def _open_at_plane(ventricle: np.ndarray) -> np.ndarray:
+    """A ventricle's outline from base to apex to base: across the valve plane there is no wall."""
+    return np.roll(ventricle, len(ventricle) // 2, axis=0)
 
 
 def _direction_loss(heart: Heart, probe: Probe, look: Look) -> np.ndarray:
