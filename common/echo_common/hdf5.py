@@ -122,8 +122,10 @@ class Hdf5Container:
 
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """See `Container`."""
+        # The size that is expected, so that the buffer need not grow on the way.
+        expected = int(np.prod(shape)) * (16 if dtype == "str" else np.dtype(dtype).itemsize)
         try:
-            content = zlib.decompress(memoryview(raw)[:-CHECKSUM_BYTES])
+            content = zlib.decompress(memoryview(raw)[:-CHECKSUM_BYTES], bufsize=expected)
         except zlib.error as error:
             raise ValueError(str(error)) from error
         if dtype == "str":
@@ -132,6 +134,10 @@ class Hdf5Container:
             words = [cell.decode() for cell in cells]
             return np.array(words, dtype=np.dtypes.StringDType()).reshape(shape)
         return np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
+
+    def decode_into(self, raw: bytes, out: np.ndarray) -> None:
+        """See `Container`."""
+        out[...] = self.decode(raw, out.shape, out.dtype.name)
 
     def close(self) -> None:
         """See `Container`."""

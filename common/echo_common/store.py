@@ -121,6 +121,10 @@ class EchoStore:
         def fill(number: int) -> None:
             first = number * each
             low, high = max(start, first), min(stop, first + each)
+            if high - low == each and spec.dtype != "str":
+                # Straight into its place: fresh memory costs more than decoding does.
+                self._decode_into(array, number, out[low - start : high - start])
+                return
             out[low - start : high - start] = self.read_chunk(array, number)[
                 low - first : high - first
             ]
@@ -149,6 +153,14 @@ class EchoStore:
         raw = self._sound_bytes(array, name)
         try:
             return self.container.decode(raw, (each, *spec.shape[1:]), spec.dtype)
+        except ValueError as error:
+            raise self._damaged(array, name, f"does not decode ({error})") from error
+
+    def _decode_into(self, array: str, number: int, out: np.ndarray) -> None:
+        name = schema.chunk_name(number, len(self._spec(array).shape))
+        raw = self._sound_bytes(array, name)
+        try:
+            self.container.decode_into(raw, out)
         except ValueError as error:
             raise self._damaged(array, name, f"does not decode ({error})") from error
 

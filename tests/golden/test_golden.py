@@ -1,0 +1,121 @@
+"""Stores that were written by each schema version stay readable for good, with the same values.
+
+The stores beside this file were built once, by
+
+    echo-prep build --data DATA --store echo-store-1.zarr --method chords,convexhull \
+        --identity anatomical --landmarks 5 --falloff gaussian,euclidean
+
+(and `--store echo-store-1.h5`) from the data set of `support.golden`, and are
+never built again. What they must hold is computed here in closed form.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from echo_common.schema import LandmarkSet
+from echo_common.store import EchoStore
+from echo_prep.info import store_info
+from echo_prep.verify import verify
+from support.golden import SIDE, TRACED, VIDEOS, box, chords, frame, mask
+
+HERE = Path(__file__).parent
+STORES = ("echo-store-1.zarr", "echo-store-1.h5")
+ROWS = [(video, number) for video in range(3) for number in TRACED]
+LANDMARKS = LandmarkSet(method="chords", identity="anatomical", count=5)
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> EchoStore:
+    return EchoStore(HERE / request.param)
+
+
+def _index(store: EchoStore, name: str) -> list[object]:
+    return store.read(f"index/{name}").tolist()
+
+
+def test_it_is_whole(store: EchoStore) -> None:
+    assert verify(store.path) == []
+    info = store_info(store.path)
+    assert (info["rows"], info["usable"], info["left_out"]) == (6, 5, {"beyond-end": 1})
+
+
+def test_the_index(store: EchoStore) -> None:
+    assert _index(store, "video") == [VIDEOS[video] for video, _ in ROWS]
+    assert _index(store, "frame") == [number for _, number in ROWS]
+    assert _index(store, "split") == [0, 0, 1, 1, 2, 2]
+    # ED is the larger contour: first, but in the second video.
+    assert _index(store, "phase") == [0, 1, 1, 0, 0, 1]
+    # The third video ends before its second traced frame: beyond-end.
+    assert _index(store, "status") == [0, 0, 0, 0, 0, 4]
+    assert _index(store, "ef") == [50.5, 50.5, 51.5, 51.5, 52.5, 52.5]
+    assert _index(store, "esv") == [40, 40, 41, 41, 42, 42]
+    assert _index(store, "edv") == [80.25] * 6
+    assert _index(store, "fps") == [50] * 6
+
+
+def test_the_frames(store: EchoStore) -> None:
+    frames = store.read("frames").astype(int)
+    for row, (video, number) in enumerate(ROWS[:5]):
+        # A flat square survives Motion-JPEG to within a grey level or two of rounding.
+        assert np.abs(frames[row] - frame(video, number)).max() <= 2, row
+    assert not frames[5].any()
+
+
+def test_the_tracings(store: EchoStore) -> None:
+    for row, (video, number) in enumerate(ROWS):
+        rows = chords(box(video, number))
+        np.testing.assert_array_equal(store.read("tracing/long_axis")[row].ravel(), rows[0])
+        contour = np.concatenate([rows[1:, :2], rows[:0:-1, 2:]])
+        np.testing.assert_array_equal(
+            store.read("tracing/contour")[row], contour.astype(np.float32)
+        )
+
+
+@pytest.mark.parametrize("method", ["chords", "convexhull"])
+def test_the_masks(store: EchoStore, method: str) -> None:
+    for row, (video, number) in enumerate(ROWS):
+        np.testing.assert_array_equal(
+            store.read(f"masks/{method}")[row], mask(box(video, number)), f"row {row}"
+        )
+
+
+def test_the_landmarks(store: EchoStore) -> None:
+    points = store.read(LANDMARKS.points)
+    for row, (video, number) in enumerate(ROWS):
+        left, top, right, bottom = box(video, number)
+        middle = (left + right) / 2
+        # From the left end of the mitral plane up the wall, over the apex and down again; half a
+        # wall's arc (half the top edge, then the side) lies at the same height on both sides.
+        half = ((middle - left) + (bottom - top)) / 2
+        wanted = [
+            (left, bottom),
+            (left, bottom - half),
+            (middle, top),
+            (right, bottom - half),
+            (right, bottom),
+        ]
+        np.testing.assert_allclose(points[row], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("falloff", ["gaussian", "euclidean"])
+def test_the_heatmaps(store: EchoStore, falloff: str) -> None:
+    points, heatmaps = store.read(LANDMARKS.points), store.read(LANDMARKS.heatmap(falloff))
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for row, (video, number) in enumerate(ROWS):
+        left, top, right, bottom = box(video, number)
+        # Two pixels out and two pixels in of the rectangle, as two 3x3 dilations and erosions give.
+        outer = (x >= left - 2) & (x <= right + 2) & (y >= top - 2) & (y <= bottom + 2)
+        inner = (x >= left + 2) & (x <= right - 2) & (y >= top + 2) & (y <= bottom - 2)
+        for point, heatmap in zip(points[row].astype(float), heatmaps[row], strict=True):
+            squared = (x - point[0]) ** 2 + (y - point[1]) ** 2
+            near = squared <= 100
+            if falloff == "gaussian":
+                values = np.exp(-squared / 50)
+            else:
+                values = 1 - np.sqrt(squared) / np.sqrt(squared[near]).max()
+            low, high = values[near].min(), values[near].max()
+            wanted = 255 * (values - low) / (high - low) * (near & outer & ~inner)
+            assert np.abs(heatmap - wanted).max() <= 0.51
