@@ -19,8 +19,9 @@ from echo_train.batches import epoch_order
 from echo_train.config import TrainSettings
 from echo_train.frames import choose
 from echo_train.loader import make_loader
-from echo_train.loop import Trainer, train
+from echo_train.loop import train
 from echo_train.optimiser import make_optimiser
+from echo_train.trainer import Trainer
 from support.training import checkpoint, tiny
 from torch import Tensor, nn
 from torch.nn import functional

@@ -14,7 +14,7 @@ from echo_train.model import load_model
 from echo_train.pictures import CURVES, draw_curves
 
 if TYPE_CHECKING:
-    from echo_train.loop import Trainer
+    from echo_train.trainer import Trainer
 
 
 def finish(trainer: Trainer, folder: Path, store: EchoStore) -> None:

@@ -18,7 +18,7 @@ from echo_train.config import TrainSettings
 from echo_train.frames import Choice
 
 if TYPE_CHECKING:
-    from echo_train.loop import Trainer
+    from echo_train.trainer import Trainer
 
 _FREE_TO_CHANGE = ("device", "compile", "patience", "tensorboard", "run", "resume")
 """Settings that may differ where a run goes on: none of them decides an epoch's result."""
