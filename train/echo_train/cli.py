@@ -14,6 +14,8 @@ from echo_common.settings import click_options, from_toml, given_options
 from echo_train.config import SweepSettings
 from echo_train.distributed import from_environment
 from echo_train.loop import train
+from echo_train.paper import TABLE, repeat
+from echo_train.presets import ALL, PRESETS, with_preset
 from echo_train.report import describe
 from echo_train.run import CONFIG, read_summary
 from echo_train.sweep import SWEEP, sweep
@@ -23,19 +25,33 @@ from echo_train.sweep import describe as describe_sweep
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="echo-lv-segmentation")
 @click_options(SweepSettings)
+@click.option(
+    "--preset",
+    type=click.Choice([*PRESETS, ALL]),
+    envvar="ECHO_PRESET",
+    help="The paper's settings in place of the defaults; all: its four experiments and table 1.",
+)
 @click.pass_context
-def cli(ctx: click.Context, /, **values: Any) -> None:
+def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
     """Train a left-ventricle segmentation from a store, and measure it.
 
     With --seeds or --folds, train several and say how far they lie apart. On several devices:
     torchrun --nproc-per-node N -m -- echo_train, with the same options.
     """
-    settings = SweepSettings(**values)
+    ranks = from_environment(os.environ)
+    given = given_options(ctx, values)
+    if preset == ALL:
+        if ranks.count > 1:
+            raise SettingsError("--preset all trains in one process; start without torchrun")
+        folder = repeat(given, say=click.echo, quiet=False)
+        click.echo(f"{(folder / TABLE).with_suffix('.md').read_text(encoding='utf-8')}\n{folder}")
+        return
+    said = with_preset(preset, given)
+    settings = SweepSettings(**said)
     if settings.resume and settings.run is not None:
         # A run that goes on keeps its own settings, but for what is said anew.
         begun = from_toml(SweepSettings, settings.run / CONFIG)
-        settings = dataclasses.replace(begun, **given_options(ctx, values))
-    ranks = from_environment(os.environ)
+        settings = dataclasses.replace(begun, **said)
     if settings.is_sweep():
         if ranks.count > 1:
             raise SettingsError("--seeds and --folds train in one process; start without torchrun")

@@ -62,7 +62,7 @@ def draw_experiment(
         The paper's values after the last epoch, for training and test.
     title : str
     """
-    figure = Figure(figsize=(10, 3.9), layout="constrained")
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     left, right = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]
@@ -85,7 +85,9 @@ def draw_experiment(
         axes.set(xlabel="epoch", ylabel=label)
         axes.grid(alpha=0.25)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8
+        )
     _save(figure, path)
 
 

@@ -164,6 +164,25 @@ def write_metrics(folder: Path, rows: Sequence[EpochRow]) -> None:
     atomic.write_text(folder / METRICS, text.getvalue())
 
 
+def read_metrics(folder: Path) -> list[EpochRow]:
+    """Read metrics.csv.
+
+    Raises
+    ------
+    RunError
+        If it is not there, or is not what `write_metrics` writes.
+    """
+    path = folder / METRICS
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = [
+                {key: float(text) for key, text in line.items()} for line in csv.DictReader(file)
+            ]
+        return [EpochRow(**{**line, "epoch": int(line["epoch"])}) for line in lines]  # type: ignore[arg-type]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+
+
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json."""
     atomic.write_text(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
