@@ -8,7 +8,7 @@ that is killed anywhere goes on from the records.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from echo_common.raster import rasterise
 from echo_prep.frames import file_size, prepare_process, read_frames
 from echo_prep.heatmaps import HeatmapSettings, border_band, draw_heatmaps
 from echo_prep.landmarks import choose_landmarks
-from echo_prep.polygons import polygon
+from echo_prep.polygons import polygon, whole_pixels
 from echo_prep.stages import Stage, landmark_set
 from echo_prep.work import WorkFolder
 
@@ -90,51 +90,54 @@ class _Maker:
 
     def __init__(self, task: ChunkTask) -> None:
         self.task = task
-        self._masks: dict[str, np.ndarray] = {}
-        self._points: dict[schema.LandmarkSet, np.ndarray] = {}
+        self._masks: dict[tuple[str, bool], np.ndarray] = {}
+        self._points: dict[tuple[schema.LandmarkSet, bool], np.ndarray] = {}
 
     def make(self, stage: Stage) -> tuple[dict[str, np.ndarray], dict[str, list[Any]]]:
         """Content of the stage's arrays for this chunk by path, and what was noted."""
         if stage.kind == "frames":
             return self._frames()
         makers: dict[str, Callable[[dict[str, Any]], np.ndarray]] = {
-            "mask": lambda parameters: self.masks(parameters["method"]),
-            "points": lambda parameters: self.points(landmark_set(parameters)),
+            "mask": self.masks,
+            "points": self.points,
             "heatmap": self._heatmaps,
         }
         return {stage.arrays[0].path: makers[stage.kind](stage.parameters)}, {}
 
-    def masks(self, method: str) -> np.ndarray:
+    def masks(self, parameters: dict[str, Any]) -> np.ndarray:
         """Masks of a method, (row, y, x) uint8."""
-        if method not in self._masks:
-            self._masks[method] = np.stack(
+        method, truncate = parameters["method"], parameters["truncate"]
+        if (method, truncate) not in self._masks:
+            self._masks[method, truncate] = np.stack(
                 [
                     rasterise(polygon(axis, contour, method), self.task.shape, method)
-                    for axis, contour in zip(self.task.long_axis, self.task.contour, strict=True)
+                    for axis, contour in self._traces(truncate)
                 ]
             )
-        return self._masks[method]
+        return self._masks[method, truncate]
 
-    def points(self, landmarks: schema.LandmarkSet) -> np.ndarray:
+    def points(self, parameters: dict[str, Any]) -> np.ndarray:
         """Points of a landmark set, (row, landmark, xy) float32."""
-        if landmarks not in self._points:
-            self._points[landmarks] = np.stack(
+        one, truncate = landmark_set(parameters), parameters["truncate"]
+        if (one, truncate) not in self._points:
+            self._points[one, truncate] = np.stack(
                 [
-                    choose_landmarks(
-                        axis, contour, landmarks.method, landmarks.identity, landmarks.count
-                    )
-                    for axis, contour in zip(self.task.long_axis, self.task.contour, strict=True)
+                    choose_landmarks(axis, contour, one.method, one.identity, one.count)
+                    for axis, contour in self._traces(truncate)
                 ]
             ).astype(np.float32)
-        return self._points[landmarks]
+        return self._points[one, truncate]
+
+    def _traces(self, truncate: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        change = whole_pixels if truncate else np.asarray
+        return zip(change(self.task.long_axis), change(self.task.contour), strict=True)
 
     def _heatmaps(self, parameters: dict[str, Any]) -> np.ndarray:
         names = {field.name for field in dataclasses.fields(HeatmapSettings)}
         settings = HeatmapSettings(
             **{name: value for name, value in parameters.items() if name in names}
         )
-        masks = self.masks(parameters["method"])
-        points = self.points(landmark_set(parameters))
+        masks, points = self.masks(parameters), self.points(parameters)
         return np.stack(
             [
                 draw_heatmaps(one_set, border_band(mask, settings), parameters["falloff"], settings)

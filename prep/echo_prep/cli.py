@@ -10,10 +10,10 @@ from typing import Any
 import click
 from echo_common import progress
 from echo_common.command import run_command
-from echo_common.settings import click_options
+from echo_common.settings import click_options, given_options
 
 from echo_prep.build import BuildReport, build
-from echo_prep.config import BuildSettings
+from echo_prep.config import PAPER, BuildSettings
 from echo_prep.convert import convert
 from echo_prep.info import describe_info, store_info
 from echo_prep.rejects import count_reasons, rejects_path
@@ -30,12 +30,21 @@ def cli() -> None:
 
 @cli.command("build")
 @click_options(BuildSettings)
-def build_command(**values: Any) -> None:
+@click.option(
+    "--paper",
+    is_flag=True,
+    envvar="ECHO_PAPER",
+    help="Take the paper's own values for all that is not set otherwise.",
+)
+@click.pass_context
+def build_command(ctx: click.Context, /, paper: bool, **values: Any) -> None:
     """Build a store from a data set, or add to one, or finish one that was stopped.
 
     Makes exactly what is missing or stale. A video or trace that is not sound
     is left out and listed with its reason in STORE.rejects.csv.
     """
+    if paper:
+        values |= {**PAPER, **given_options(ctx, values)}
     report = build(BuildSettings(**values), progress.show)
     for line in describe(report):
         click.echo(line)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from echo_common.errors import SettingsError
 from echo_common.schema import FALLOFFS, HDF5_SUFFIXES, IDENTITIES, METHODS, is_hdf5
@@ -23,6 +25,24 @@ DEFAULT_STORE = Path("cache/echonet.zarr")
 """Where a store is built where nothing else is said; as HDF5, with the suffix ``.h5``."""
 
 
+PAPER: Mapping[str, Any] = {
+    "method": ("centroid",),
+    "identity": ("angle",),
+    "landmarks": (7,),
+    "falloff": ("gaussian",),
+    "truncate": True,
+    "radius": 10.0,
+    "sigma": 5.0,
+    "band_kernel": 3,
+    "band_iterations": 2,
+}
+"""What `--paper` sets: the values of sections 3.5 and 3.6 and of the paper's public code.
+
+An option, an environment variable or a file of settings wins over it, so that
+the paper's other methods and falloff are had with ``--paper --method simplesort``.
+"""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildSettings(HeatmapSettings):
     """What to build, from what, into what, and with how many workers.
@@ -33,6 +53,9 @@ class BuildSettings(HeatmapSettings):
     method, identity, falloff : tuple of str
     landmarks : tuple of int
         Numbers of landmarks; each is made for each method and identity.
+    truncate : bool
+        Whether coordinates are cut to whole pixels before anything is made of
+        them, and not rounded where they are drawn.
     jobs : int
         Number of workers; 0 for as many as there are processor cores.
     backend : str
@@ -62,6 +85,9 @@ class BuildSettings(HeatmapSettings):
     )
     falloff: tuple[str, ...] = setting(
         ("gaussian",), "How a heatmap fades from its landmark.", choices=FALLOFFS
+    )
+    truncate: bool = setting(
+        False, "Cut coordinates to whole pixels first, as the paper's own code does."
     )
     jobs: int = setting(0, "Workers; 0 for one a processor core.", minimum=0)
     backend: str = setting("loky", "What the workers are.", choices=BACKENDS)

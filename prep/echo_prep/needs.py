@@ -59,17 +59,20 @@ def wanted_stages(settings: BuildSettings, index: Stage, held: Survey) -> list[S
     """What is asked for and, unless pruned, what the store has: it never goes stale in part."""
     stages = {stage.name: stage for stage in (index, frames_stage(index))}
     for parameters in () if settings.prune else held.parameters():
+        if parameters.get("method") in settings.method:
+            # A method's masks, points and heatmaps in a store are all from the same coordinates.
+            parameters = {**parameters, "truncate": settings.truncate}
         again = stage_again(index, parameters)
         if again is not None:
             stages[again.name] = again
     for method in settings.method:
-        asked = [mask_stage(index, method)]
+        asked = [mask_stage(index, method, settings.truncate)]
         for identity in settings.identity:
             for count in settings.landmarks:
                 one_set = schema.LandmarkSet(method=method, identity=identity, count=count)
-                asked.append(points_stage(index, one_set))
+                asked.append(points_stage(index, one_set, settings.truncate))
                 asked += [
-                    heatmap_stage(index, one_set, falloff, settings.heatmaps())
+                    heatmap_stage(index, one_set, falloff, settings.heatmaps(), settings.truncate)
                     for falloff in settings.falloff
                 ]
         stages.update({stage.name: stage for stage in asked})

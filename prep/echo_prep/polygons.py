@@ -12,6 +12,17 @@ from echo_common.curves import angular_order
 from echo_common.errors import SettingsError
 
 
+def whole_pixels(points: np.ndarray) -> np.ndarray:
+    """Cut coordinates to whole numbers, as the paper's own code does: up to a pixel towards 0.
+
+    Parameters
+    ----------
+    points : ndarray, (…, 2) float
+        Rows of NaN stay as they are.
+    """
+    return np.trunc(points)
+
+
 def polygon(long_axis: np.ndarray, contour: np.ndarray, method: str) -> np.ndarray:
     """Join the points of a trace to a closed polygon.
 

@@ -158,8 +158,8 @@ def frames_stage(index: Stage) -> Stage:
     )
 
 
-def mask_stage(index: Stage, method: str) -> Stage:
-    """Make the stage of one method's masks."""
+def mask_stage(index: Stage, method: str, truncate: bool) -> Stage:
+    """Make the stage of one method's masks, from coordinates cut to whole pixels or as traced."""
     rows, (height, width) = index.parameters["rows"], index.parameters["shape"]
     masks = ArraySpec(
         path=schema.mask_path(method),
@@ -171,14 +171,14 @@ def mask_stage(index: Stage, method: str) -> Stage:
     return Stage(
         name=masks.path,
         kind="mask",
-        parameters={"method": method},
+        parameters={"method": method, "truncate": truncate},
         inputs={INDEX: index.key},
         arrays=(masks,),
     )
 
 
-def points_stage(index: Stage, landmarks: schema.LandmarkSet) -> Stage:
-    """Make the stage of one landmark set's points."""
+def points_stage(index: Stage, landmarks: schema.LandmarkSet, truncate: bool) -> Stage:
+    """Make the stage of one landmark set's points, from coordinates cut or as traced."""
     points = ArraySpec(
         path=landmarks.points,
         shape=(index.parameters["rows"], landmarks.count, 2),
@@ -189,16 +189,24 @@ def points_stage(index: Stage, landmarks: schema.LandmarkSet) -> Stage:
     return Stage(
         name=points.path,
         kind="points",
-        parameters=dataclasses.asdict(landmarks),
+        parameters={**dataclasses.asdict(landmarks), "truncate": truncate},
         inputs={INDEX: index.key},
         arrays=(points,),
     )
 
 
 def heatmap_stage(
-    index: Stage, landmarks: schema.LandmarkSet, falloff: str, settings: HeatmapSettings
+    index: Stage,
+    landmarks: schema.LandmarkSet,
+    falloff: str,
+    settings: HeatmapSettings,
+    truncate: bool,
 ) -> Stage:
     """Make the stage of one landmark set's heatmaps of one falloff."""
+    sources = (
+        mask_stage(index, landmarks.method, truncate),
+        points_stage(index, landmarks, truncate),
+    )
     rows, (height, width) = index.parameters["rows"], index.parameters["shape"]
     heatmaps = ArraySpec(
         path=landmarks.heatmap(falloff),
@@ -214,11 +222,13 @@ def heatmap_stage(
     return Stage(
         name=heatmaps.path,
         kind="heatmap",
-        parameters={**dataclasses.asdict(landmarks), "falloff": falloff, **shape},
-        inputs={
-            mask_stage(index, landmarks.method).name: mask_stage(index, landmarks.method).key,
-            points_stage(index, landmarks).name: points_stage(index, landmarks).key,
+        parameters={
+            **dataclasses.asdict(landmarks),
+            "falloff": falloff,
+            **shape,
+            "truncate": truncate,
         },
+        inputs={source.name: source.key for source in sources},
         arrays=(heatmaps,),
     )
 
@@ -238,16 +248,19 @@ def stage_again(index: Stage, kept: dict[str, Any]) -> Stage | None:
     stage : Stage or None
         None where the parameters are those of the index or of the frames.
     """
+    truncate = kept.get("truncate", False)
     if "falloff" in kept:
         shape = {
             field.name: kept[field.name]
             for field in dataclasses.fields(HeatmapSettings)
             if field.name in kept
         }
-        return heatmap_stage(index, landmark_set(kept), kept["falloff"], HeatmapSettings(**shape))
+        return heatmap_stage(
+            index, landmark_set(kept), kept["falloff"], HeatmapSettings(**shape), truncate
+        )
     if "identity" in kept:
-        return points_stage(index, landmark_set(kept))
-    return mask_stage(index, kept["method"]) if "method" in kept else None
+        return points_stage(index, landmark_set(kept), truncate)
+    return mask_stage(index, kept["method"], truncate) if "method" in kept else None
 
 
 def landmark_set(parameters: dict[str, Any]) -> schema.LandmarkSet:
