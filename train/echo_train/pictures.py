@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from echo_train.batches import Pixels
+from echo_train.corruptions import CORRUPTIONS
+from echo_train.noise import CLEAN, NoiseRow
 from echo_train.run import EpochRow
 from echo_train.targets import Prediction
 
@@ -88,6 +90,51 @@ def draw_experiment(
         axes.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8
         )
+    _save(figure, path)
+
+
+def draw_noise(path: Path, measured: Mapping[str, Sequence[NoiseRow]]) -> None:
+    """Draw the Dice of several runs over the severity of each corruption, as a PNG.
+
+    Parameters
+    ----------
+    path : Path
+    measured : mapping of str to sequence of NoiseRow
+        By the run's name, as `echo_train.noise.measure_noise` gives them.
+    """
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    grid = figure.subplots(2, 3, sharey=True).flat
+    for axes, (corruption, one) in zip(grid, CORRUPTIONS.items(), strict=True):
+        for place, rows in enumerate(measured.values()):
+            # The clean frames are a point of every curve.
+            by_severity = {
+                row.severity if row.corruption == corruption else one.clean: row
+                for row in rows
+                if row.corruption in (corruption, CLEAN[0])
+            }
+            severities = sorted(by_severity)
+            dice, low, high = (
+                [getattr(by_severity[severity], name) for severity in severities]
+                for name in ("dice", "low", "high")
+            )
+            colour = f"C{place}"
+            axes.plot(severities, dice, color=colour, marker=".")
+            axes.fill_between(severities, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.set_title(corruption, fontsize=10)
+        axes.set_xlabel(one.unit, fontsize=9)
+        axes.set_ylim(0, 1)
+        axes.grid(alpha=0.25)
+        axes.label_outer(remove_inner_ticks=False)
+    figure.supylabel("foreground Dice, 95 % interval", fontsize=10)
+    figure.legend(
+        handles=[
+            Figure().subplots().plot([], color=f"C{place}", marker=".", label=name)[0]
+            for place, name in enumerate(measured)
+        ],
+        loc="outside lower center",
+        ncols=min(4, len(measured)),
+        frameon=False,
+    )
     _save(figure, path)
 
 

@@ -1,0 +1,76 @@
+"""The command `echo-eval`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from echo_common import atomic
+from echo_common.command import run_command
+from echo_common.progress import show
+from echo_common.settings import click_options
+
+from echo_train.evaluate import EvaluateSettings, evaluate
+from echo_train.noise import NoiseRow, describe_noise, noise_table
+from echo_train.pictures import draw_noise
+from echo_train.report import describe
+from echo_train.run import read_summary
+
+NOISE_TABLE = "noise.csv"
+NOISE_PICTURE = "noise.png"
+
+
+def name_runs(runs: Sequence[Path]) -> dict[str, Path]:
+    """Name each run after its folder; of two of one name, the second is NAME-2."""
+    named: dict[str, Path] = {}
+    for folder in runs:
+        name = stem = folder.resolve().name
+        number = 1
+        while name in named:
+            number += 1
+            name = f"{stem}-{number}"
+        named[name] = folder
+    return named
+
+
+def out_folder(runs: Sequence[Path], settings: EvaluateSettings) -> Path:
+    """Where the results go: `--out`, or a folder in the run or, of several, beside them."""
+    if settings.out is not None:
+        return settings.out
+    if len(runs) == 1:
+        return runs[0] / f"eval-{settings.split}"
+    together = all(folder.is_absolute() for folder in runs)
+    paths = runs if together else [Path(os.path.relpath(folder)) for folder in runs]
+    return Path(os.path.commonpath(paths)) / f"eval-{settings.split}"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="echo-lv-segmentation")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click_options(EvaluateSettings)
+def cli(runs: tuple[Path, ...], **values: Any) -> None:
+    """Measure trained runs on any split, on another store, or under corruptions of the images.
+
+    Each run's results are a summary.json, a frames.csv and an overlay.png; of several runs, each
+    has a folder of its own in --out. With --noise there are a noise.csv and a noise.png of all
+    of them.
+    """
+    settings = EvaluateSettings(**values)
+    base, named = out_folder(runs, settings), name_runs(runs)
+    outs = {name: base / name if len(named) > 1 else base for name in named}
+    noise: dict[str, list[NoiseRow]] = {}
+    for name, folder in named.items():
+        noise[name] = evaluate(folder, outs[name], settings, progress=show)
+    click.echo(describe([(out, read_summary(out)) for out in outs.values()], every_split=True))
+    if settings.noise:
+        atomic.write_text(base / NOISE_TABLE, noise_table(noise))
+        draw_noise(base / NOISE_PICTURE, noise)
+        click.echo(f"\n{describe_noise(noise)}\n\n  {base / NOISE_PICTURE}")
+
+
+def main() -> None:
+    """Run the command; the console script's entry point."""
+    run_command(cli)
