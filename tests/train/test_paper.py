@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from echo_common.command import run_command
 from echo_common.errors import RunError, SettingsError
 from echo_prep.build import build
+from echo_prep.cli import cli as prep_cli
 from echo_prep.config import BuildSettings
 from echo_train import paper
 from echo_train.cli import cli
@@ -21,7 +23,7 @@ from echo_train.config import TrainSettings
 from echo_train.frames import FrameSet
 from echo_train.networks import NETWORKS
 from echo_train.paper import PUBLISHED, repeat
-from echo_train.presets import PRESETS
+from echo_train.presets import PRESETS, choose_for_preset
 from echo_train.run import EpochRow
 from echo_train.splits import draw
 from support.training import assert_same_states, checkpoint
@@ -248,14 +250,41 @@ def test_finished_experiments_of_other_settings_are_not_taken_for_these(
         repeat({**given, "width": 3})
 
 
+@pytest.mark.parametrize("preset", ["all", *EXPERIMENTS])
 def test_what_the_store_lacks_is_named_before_anything_is_trained(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str
+) -> None:
+    options = ["--preset", preset, "--store", small_store, "--run", tmp_path / "run"]
+    assert echo_train(*options) == 1
+    assert f"echo-prep build --paper --store {small_store}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_build_that_is_named_is_the_one_that_helps(
+    small_dataset: Path, small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "small.zarr"
+    shutil.copytree(small_store, store)
+    options = ["--preset", "all", "--store", store, "--run", tmp_path / "run", "--train-images"]
+    assert echo_train(*options, "12") == 1
+    command = capsys.readouterr().err.strip().split("add them with: ")[1]
+    arguments = [*command.split()[1:], "--data", str(small_dataset), "--jobs", "1"]
+    with pytest.raises(SystemExit) as end:
+        run_command(prep_cli, args=[*arguments, "--backend", "threading"])
+    assert end.value.code == 0
+    given = {"store": store, "train_images": 12}
+    for name, settings in paper.experiments(given).items():
+        choice = choose_for_preset(settings, given)
+        assert choice.method == "centroid", name
+
+
+def test_what_was_asked_for_in_place_of_the_papers_is_named_itself(
     small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--preset", "all", "--store", small_store, "--run", tmp_path / "run"]
-    assert echo_train(*options) == 1
+    options = ["--preset", "experiment-2", "--store", small_store, "--run", tmp_path / "run"]
+    assert echo_train(*options, "--method", "convexhull") == 1
     said = capsys.readouterr().err
-    assert "echo-prep build" in said and "--method centroid --identity angle --landmarks 7" in said
-    assert not (tmp_path / "run").exists()
+    assert "--paper" not in said and "--method convexhull" in said
 
 
 def test_fewer_frames_than_the_paper_had_are_an_error(

@@ -15,7 +15,7 @@ from echo_train.config import SweepSettings
 from echo_train.distributed import from_environment
 from echo_train.loop import train
 from echo_train.paper import TABLE, repeat
-from echo_train.presets import ALL, PRESETS, with_preset
+from echo_train.presets import ALL, PRESETS, choose_for_preset, with_preset
 from echo_train.report import describe
 from echo_train.run import CONFIG, read_summary
 from echo_train.sweep import SWEEP, sweep
@@ -52,6 +52,8 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
         # A run that goes on keeps its own settings, but for what is said anew.
         begun = from_toml(SweepSettings, settings.run / CONFIG)
         settings = dataclasses.replace(begun, **said)
+    if preset is not None:
+        choose_for_preset(settings, given)
     if settings.is_sweep():
         if ranks.count > 1:
             raise SettingsError("--seeds and --folds train in one process; start without torchrun")

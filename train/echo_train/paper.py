@@ -21,10 +21,10 @@ from echo_common.store import EchoStore
 
 from echo_train import run
 from echo_train.config import TrainSettings
-from echo_train.frames import choose, read_frame_set
+from echo_train.frames import read_frame_set
 from echo_train.loop import Say, train
 from echo_train.pictures import draw_experiment
-from echo_train.presets import ALL, PRESETS, with_preset
+from echo_train.presets import ALL, PRESETS, choose_for_preset, with_preset
 from echo_train.resume import check_same, resumable
 from echo_train.splits import draw
 
@@ -97,7 +97,7 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
         As `echo_train.loop.train` does.
     """
     runs = experiments(given)
-    _check(list(runs.values()))
+    _check(list(runs.values()), given)
     shared = TrainSettings(run=given.get("run"), resume=given.get("resume", False))
     if shared.resume and shared.run is None:
         raise SettingsError("--resume needs --run, the folder of the experiments to go on with")
@@ -229,13 +229,13 @@ def describe(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check(runs: list[TrainSettings]) -> None:
+def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> None:
     """Check all experiments before the first is trained."""
     # Landmarks first: the build that adds them adds their masks as well.
     for one in sorted(runs, key=lambda one: one.target != "landmarks"):
         one.check()
-        store = EchoStore(one.store)
-        draw(read_frame_set(store, choose(store, one)), one.split_by, one.train_images)
+        choice = choose_for_preset(one, given)
+        draw(read_frame_set(EchoStore(one.store), choice), one.split_by, one.train_images)
 
 
 def _config(given: Mapping[str, Any]) -> str:

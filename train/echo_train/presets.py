@@ -7,8 +7,15 @@ the paper's text is as its public code has it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
+
+from echo_common.errors import NotInStoreError
+from echo_common.store import EchoStore
+
+from echo_train.config import TrainSettings
+from echo_train.frames import Choice, choose
 
 ALL = "all"
 """Not a preset, but all of them one after the other; see `echo_train.paper`."""
@@ -65,3 +72,34 @@ def with_preset(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
         What the user set by option, environment or file.
     """
     return {**({} if preset is None else PRESETS[preset]), **given}
+
+
+_STORED = frozenset({"method", "identity", "landmarks", "falloff"})
+
+
+def choose_for_preset(settings: TrainSettings, given: Mapping[str, Any]) -> Choice:
+    """Settle what an experiment trains on; see `echo_train.frames.choose`.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        From `with_preset`.
+    given : mapping
+        What the user set in place of the preset's own.
+
+    Raises
+    ------
+    NotInStoreError
+        If the store lacks it; the message is the build that adds all that the
+        paper's experiments need.
+    """
+    store = EchoStore(settings.store)
+    try:
+        return choose(store, settings)
+    except NotInStoreError as error:
+        if _STORED & given.keys():
+            raise
+        raise NotInStoreError(
+            f"{store.path} lacks masks or landmarks of the paper's experiments; add them with: "
+            f"echo-prep build --paper --store {shlex.quote(str(store.path))}"
+        ) from error
