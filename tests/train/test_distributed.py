@@ -19,7 +19,7 @@ from echo_train.batches import epoch_order
 from echo_train.distributed import ALONE, Ranks, from_environment
 from echo_train.loop import train
 from echo_train.unet import UNet
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ranks import (
     free_port,
@@ -34,6 +34,7 @@ def all_ranks(count: int) -> list[Ranks]:
     return [Ranks(rank=rank, count=count, local=rank) for rank in range(count)]
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(1, 5),
     extra=st.integers(0, 9),

@@ -192,6 +192,28 @@ def test_the_cpu_says_that_it_neither_compiles_nor_rounds() -> None:
     assert devices.describe_use(CPU, compile=True, bf16=True).endswith("float32, not compiled")
 
 
+def test_a_compiled_network_takes_the_same_steps(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of CUDA, with the backend that needs no compiler; the last batch is smaller."""
+    shapes = []
+
+    def compiled(network: nn.Module, device: torch.device, wanted: bool) -> nn.Module:
+        faster = torch.compile(network, dynamic=False, backend="aot_eager")
+        faster.register_forward_pre_hook(lambda _, images: shapes.append(images[0].shape[0]))
+        return faster
+
+    changes = {"batch_size": 5, "learning_rate": 1e-3, "ema": 0.5}
+    plain = train(tiny(small_store, tmp_path / "plain", **changes))
+    monkeypatch.setattr(devices, "compiled", compiled)
+    fast = train(tiny(small_store, tmp_path / "fast", **changes))
+    assert shapes == [5, 5] * 2
+    assert losses_of(fast) == pytest.approx(losses_of(plain), rel=1e-4)
+    assert checkpoint(fast / "last.pt")["network"].keys() == (
+        checkpoint(plain / "last.pt")["network"].keys()
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

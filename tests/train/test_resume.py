@@ -117,7 +117,7 @@ def test_a_store_built_anew_is_refused(tmp_path: Path) -> None:
     shutil.rmtree(data)
     write_small_dataset(data, videos)
     build(BuildSettings(data=data, store=store, jobs=1, backend="threading"))
-    with pytest.raises(RunError, match=r"was built anew since .*run was begun"):
+    with pytest.raises(RunError, match=r"was built anew since: other frames, masks/chords;"):
         go_on(store, folder, epochs=1)
 
 
@@ -130,6 +130,15 @@ def test_a_store_built_again_without_change_is_taken(
     build(BuildSettings(data=small_dataset, store=small_store, jobs=1, backend="threading"))
     go_on(small_store, tmp_path / "run")
     assert len(checkpoint(tmp_path / "run" / "last.pt")["history"]) == 2
+
+
+def test_a_store_that_was_moved_is_taken(small_store: Path, tmp_path: Path) -> None:
+    folder, moved = tmp_path / "run", tmp_path / "moved.zarr"
+    with stopped_before(2), pytest.raises(KeyboardInterrupt):
+        train(tiny(small_store, folder))
+    shutil.copytree(small_store, moved)
+    go_on(moved, folder)
+    assert len(checkpoint(folder / "last.pt")["history"]) == 2
 
 
 def test_there_must_be_a_run_to_go_on_with(small_store: Path, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path: 
             return Path.touch, (tmp_path / "ran",)
 
     plain, zipped = tmp_path / "plain.pt", tmp_path / "zipped.pt"
-    plain.write_bytes(pickle.dumps({"format": run.FORMAT, "network": Hostile()}))
+    plain.write_bytes(pickle.dumps({"format": run.FORMAT, "network": Hostile()}, protocol=2))
     torch.save({"format": run.FORMAT, "network": Hostile()}, zipped)
     for path in (plain, zipped):
         with pytest.raises(RunError, match=f"{path.name} is damaged, or is not a checkpoint"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +24,35 @@ _FREE_TO_CHANGE = ("device", "compile", "patience", "tensorboard", "run", "resum
 """Settings that may differ where a run goes on: none of them decides an epoch's result."""
 
 
-def check_same(before: dict[str, Any], settings: TrainSettings, folder: Path) -> None:
+def check_same(
+    before: dict[str, Any], settings: TrainSettings, folder: Path, free: Sequence[str] = ()
+) -> None:
     """Compare a run's config.toml with the settings that are to go on with it.
+
+    Parameters
+    ----------
+    before : dict
+        The content of config.toml.
+    settings : TrainSettings
+    folder : Path
+    free : sequence of str
+        More settings that may differ.
 
     Raises
     ------
     RunError
         If they differ in what decides the weights; the message names it.
     """
-    free = set(_FREE_TO_CHANGE)
+    may_differ = {*_FREE_TO_CHANGE, *free}
     if settings.schedule == "constant" == before.get("schedule"):
         # Any other schedule has its whole course laid out by the number of epochs.
-        free.add("epochs")
+        may_differ.add("epochs")
     now = {
         name: _as_in_toml(value)
         for name, value in dataclasses.asdict(settings).items()
-        if name not in free and value is not None
+        if name not in may_differ and value is not None
     }
-    before = {name: value for name, value in before.items() if name not in free}
+    before = {name: value for name, value in before.items() if name not in may_differ}
     changed = sorted(name for name in {*now, *before} if now.get(name) != before.get(name))
     if changed:
         told = "; ".join(
@@ -95,16 +106,19 @@ def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
         If the run is of other settings or another store, or its checkpoint
         cannot be read.
     """
-    check_same(run.read_config(folder), trainer.settings, folder)
+    # A store may have been moved: what it holds is compared, and not where it is.
+    check_same(run.read_config(folder), trainer.settings, folder, free=["store"])
     if trainer.ranks.first:
         run.remove_unfinished(folder)
     if not (folder / run.LAST).exists():
         return
     state = run.load_checkpoint(folder / run.LAST, trainer.device)
-    if state.get("store") != store_keys(store, trainer.choice):
+    before, now = state.get("store", {}), store_keys(store, trainer.choice)
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    if changed:
         raise RunError(
-            f"{store.path} was built anew since {folder} was begun; give a new --run, or the "
-            "store that it was begun with"
+            f"{store.path} is not the store that {folder} was begun with, or was built anew since: "
+            f"other {', '.join(changed)}; give a new --run, or the store of then"
         )
     try:
         _load(trainer, state)
