@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from echo_common.command import run_command
 from echo_common.errors import RunError, SettingsError
 from echo_prep.build import build
@@ -209,6 +210,24 @@ def test_pixel_accuracy_and_dice_of_an_epoch_are_those_of_its_frames(repeated: P
         assert float(line[column]) == pytest.approx(expected, abs=1e-6)
 
 
+def test_black_is_what_an_empty_prediction_would_score(repeated: Path, paper_store: Path) -> None:
+    group = zarr.open_group(paper_store, mode="r")
+    masks = np.asarray(group["masks/centroid"])
+    for row in table(repeated):
+        with (repeated / row["experiment"] / "frames.csv").open(newline="") as file:
+            tested = [int(line["row"]) for line in csv.DictReader(file)]
+        expected = (masks[tested] == 0).mean()
+        assert float(row["black_pixel_accuracy"]) == pytest.approx(expected, abs=5.1e-5)
+
+
+def test_a_store_of_rounded_coordinates_is_told_from_the_papers(
+    paper_store: Path, repeated: Path
+) -> None:
+    said: list[str] = []
+    repeat({**SMALL, "store": paper_store, "run": repeated, "resume": True}, said.append)
+    assert sum("rounded coordinates" in line for line in said) == 1
+
+
 def test_stopped_experiments_go_on_with_what_was_given(
     repeated: Path,
     paper_store: Path,
@@ -325,7 +344,7 @@ def test_a_row_is_of_the_last_epoch_alone() -> None:
         "seconds": 12.34,
         "settings": {"network": next(iter(NETWORKS)), "width": 8, "split_by": "video"},
     }
-    found = paper.table_row("experiment-2", [row(1, 0.9), row(2, 0.25)], summary)
+    found = paper.table_row("experiment-2", [row(1, 0.9), row(2, 0.25)], summary, 0.9)
     assert found["epochs"] == 2 and found["seconds"] == 12.3
     measured = [name for name in found if name.startswith(("train_", "test_"))]
     assert {found[name] for name in measured} == {0.25}

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from echo_common import atomic
+from echo_common import atomic, schema
 from echo_common.errors import SettingsError
 from echo_common.settings import to_toml
 from echo_common.store import EchoStore
@@ -97,7 +97,8 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
         As `echo_train.loop.train` does.
     """
     runs = experiments(given)
-    _check(list(runs.values()), given)
+    for line in _check(list(runs.values()), given):
+        say(line)
     shared = TrainSettings(run=given.get("run"), resume=given.get("resume", False))
     if shared.resume and shared.run is None:
         raise SettingsError("--resume needs --run, the folder of the experiments to go on with")
@@ -139,7 +140,9 @@ def write_report(base: Path, names: list[str]) -> None:
     rows = []
     for name in names:
         history, summary = run.read_metrics(base / name), run.read_summary(base / name)
-        rows.append(table_row(name, history, summary))
+        height, width = EchoStore(Path(summary["settings"]["store"])).shape(schema.FRAMES)[1:]
+        black = black_accuracy(base / name, height * width)
+        rows.append(table_row(name, history, summary, black))
         number = FIRST_FIGURE + list(PRESETS).index(name)
         published = PUBLISHED[name]
         draw_experiment(
@@ -157,7 +160,24 @@ def write_report(base: Path, names: list[str]) -> None:
     atomic.write_text(base / f"{TABLE}.md", describe(rows))
 
 
-def table_row(name: str, history: list[run.EpochRow], summary: Mapping[str, Any]) -> dict[str, Any]:
+def black_accuracy(folder: Path, pixels: int) -> float:
+    """Pixel accuracy of an all-black mask on a run's test frames, mean over frames.
+
+    Parameters
+    ----------
+    folder : Path
+        The run.
+    pixels : int
+        Of an image.
+    """
+    with (folder / run.FRAMES).open(newline="", encoding="utf-8") as file:
+        true = [int(row["true_pixels"]) for row in csv.DictReader(file)]
+    return 1 - sum(true) / (len(true) * pixels)
+
+
+def table_row(
+    name: str, history: list[run.EpochRow], summary: Mapping[str, Any], black: float
+) -> dict[str, Any]:
     """Figures of one experiment's last epoch, with the paper's own.
 
     Parameters
@@ -167,6 +187,8 @@ def table_row(name: str, history: list[run.EpochRow], summary: Mapping[str, Any]
     history : list of EpochRow
     summary : mapping
         From summary.json.
+    black : float
+        From `black_accuracy`.
 
     Returns
     -------
@@ -185,6 +207,7 @@ def table_row(name: str, history: list[run.EpochRow], summary: Mapping[str, Any]
         "paper_train_dice": published.train_dice,
         "test_pixel_accuracy": round(last.val_pixel_accuracy, 4),
         "paper_test_dice": published.test_dice,
+        "black_pixel_accuracy": round(black, 4),
         "train_foreground_dice": round(last.train_dice, 4),
         "test_foreground_dice": round(last.val_dice, 4),
         "train_loss": round(last.train_loss, 4),
@@ -203,15 +226,16 @@ def describe(rows: list[dict[str, Any]]) -> str:
     widths = sorted({row["width"] for row in rows})
     splits = sorted({row["split_by"] for row in rows})
     lines = [
-        "| | training Dice as in the paper | test Dice as in the paper | training foreground Dice "
-        "| test foreground Dice | training loss | test loss | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | training Dice as in the paper | test Dice as in the paper | of an all-black mask "
+        "| training foreground Dice | test foreground Dice | training loss | test loss | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         cells = [
             f"Experiment {row['experiment'].removeprefix('experiment-')}",
             f"{row['train_pixel_accuracy']:.4f} ({row['paper_train_dice']:.4f})",
             f"{row['test_pixel_accuracy']:.4f} ({row['paper_test_dice']:.4f})",
+            f"{row['black_pixel_accuracy']:.4f}",
             f"{row['train_foreground_dice']:.4f}",
             f"{row['test_foreground_dice']:.4f}",
             f"{row['train_loss']:.4f} ({row['paper_train_loss']:.4f})",
@@ -229,13 +253,22 @@ def describe(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> None:
-    """Check all experiments before the first is trained."""
+def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
+    """Check all experiments before the first is trained, and say where the store is not theirs."""
+    notes = {}
     # Landmarks first: the build that adds them adds their masks as well.
     for one in sorted(runs, key=lambda one: one.target != "landmarks"):
         one.check()
         choice = choose_for_preset(one, given)
-        draw(read_frame_set(EchoStore(one.store), choice), one.split_by, one.train_images)
+        store = EchoStore(one.store)
+        draw(read_frame_set(store, choice), one.split_by, one.train_images)
+        masks = schema.mask_path(choice.method)
+        if not store.manifests[masks].parameters.get("truncate"):
+            notes[masks] = (
+                f"note: {masks} is of rounded coordinates, and the paper's code cuts them; "
+                "echo-prep build --paper does too"
+            )
+    return list(notes.values())
 
 
 def _config(given: Mapping[str, Any]) -> str:
