@@ -23,10 +23,24 @@ def shoelace_area(contour: npt.ArrayLike) -> float:
     >>> shoelace_area([[0, 0], [4, 0], [4, 3]])
     6.0
     """
-    points = np.asarray(contour, dtype=np.float64)
-    following = np.roll(points, -1, axis=0)
-    cross = points[:, 0] * following[:, 1] - points[:, 1] * following[:, 0]
-    return float(abs(cross.sum()) / 2)
+    return float(shoelace_areas(contour))
+
+
+def shoelace_areas(contours: npt.ArrayLike) -> np.ndarray:
+    """Area of each of many closed polygons of as many points, in square pixels.
+
+    Parameters
+    ----------
+    contours : array_like, (…, point, 2) float
+
+    Returns
+    -------
+    areas : ndarray, (…) float64
+    """
+    points = np.asarray(contours, dtype=np.float64)
+    following = np.roll(points, -1, axis=-2)
+    cross = points[..., 0] * following[..., 1] - points[..., 1] * following[..., 0]
+    return np.abs(cross.sum(axis=-1)) / 2
 
 
 def angular_order(points: npt.ArrayLike) -> np.ndarray:

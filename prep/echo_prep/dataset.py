@@ -21,7 +21,7 @@ from echo_common.schema import SPLITS
 from echo_prep.names import SUFFIX, unsafe_name
 from echo_prep.rejects import Reject
 from echo_prep.tables import read_table
-from echo_prep.traces import TRACE_COLUMNS, Trace, read_traces
+from echo_prep.traces import TRACE_COLUMNS, TRACE_NUMBERS, Trace, read_traces
 
 FILE_LIST = "FileList.csv"
 TRACINGS = "VolumeTracings.csv"
@@ -109,7 +109,7 @@ def read_dataset(root: Path) -> Dataset:
         )
     file_list = read_table(root / FILE_LIST, required=("FileName", "Split"), optional=_NUMBERS)
     listed, rejects = _read_videos(file_list)
-    tracings = read_table(root / TRACINGS, required=TRACE_COLUMNS)
+    tracings = read_table(root / TRACINGS, required=TRACE_COLUMNS, numbers=TRACE_NUMBERS)
     traces, bad_traces, traced = read_traces(tracings)
     rejects += bad_traces
     rejects += _unlisted(traces, {**listed, **{reject.video: None for reject in rejects}})

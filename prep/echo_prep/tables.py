@@ -10,12 +10,18 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from echo_common.errors import DataError, DataNotFoundError
 
 
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV's named columns as text.
+def read_table(
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Read a CSV's named columns, as text where they are not said to be numbers.
 
     Columns are found by name, so their order is free and others are ignored.
     A byte-order mark, CRLF line ends, quotes and blank lines are understood. A
@@ -30,12 +36,14 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         Columns that must be there.
     optional : sequence of str
         Columns to take where they are there.
+    numbers : sequence of str
+        Which of them hold numbers.
 
     Returns
     -------
-    table : DataFrame of str
+    table : DataFrame of str and float64
         Indexed by the row's number in the file, the header being row 1; an
-        empty or missing cell is the empty string.
+        empty or missing cell is the empty string, and what is no number is NaN.
 
     Raises
     ------
@@ -56,14 +64,28 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     doubled = [name for name, times in collections.Counter(wanted).items() if times > 1]
     if doubled:
         raise DataError(f"{path} has the column {', '.join(doubled)} twice; remove one of them")
-    table = _clean_table(content, columns)
+    places = [columns.index(name) for name in wanted]
+    floats = [columns.index(name) for name in wanted if name in numbers]
+    table = _clean_table(content, len(columns), floats)
+    if table is None:
+        # Some cell is no number: as text, which takes longer.
+        table = _clean_table(content, len(columns), ())
     if table is None:
         rows = [_row(line, len(columns)) for line in _lines(content)[1:]]
         table = pd.DataFrame(rows, columns=range(len(columns)), dtype=str)
-    table = table[[columns.index(name) for name in wanted]]
+    table = pd.DataFrame(
+        {
+            place: pd.to_numeric(table[place], errors="coerce").astype(np.float64)
+            if place in floats
+            else table[place]
+            for place in places
+        }
+    )
     table.columns = pd.Index(wanted)
     table.index = pd.RangeIndex(2, len(table) + 2)
-    return table[(table != "").any(axis=1)]
+    text = [name for name in wanted if name not in numbers]
+    filled = (table[text] != "").any(axis=1) | table.drop(columns=text).notna().any(axis=1)
+    return table[filled]
 
 
 def _content(path: Path) -> bytes:
@@ -84,30 +106,33 @@ def _lines(content: bytes, limit: int = 0) -> list[str]:
     return re.split("\r\n|\r|\n", text, maxsplit=limit)
 
 
-def _clean_table(content: bytes, columns: Sequence[str]) -> pd.DataFrame | None:
-    """Read a file without quotes and without too long rows, four times faster; else None."""
+def _clean_table(content: bytes, width: int, floats: Sequence[int]) -> pd.DataFrame | None:
+    """Read a file that has no quotes and no row too long, many times faster; else None."""
     if b'"' in content or b"\0" in content:
         return None
+    # One column more, which shows where a row is too long.
+    columns = range(width + 1)
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         try:
-            table = pd.read_csv(
+            table = pd.read_csv(  # type: ignore[call-overload]
                 io.BytesIO(content),
                 header=None,
                 skiprows=1,
-                # One column more, which shows where a row is too long.
-                names=range(len(columns) + 1),
-                dtype=str,
+                names=columns,
+                dtype={place: np.float64 if place in floats else str for place in columns},
                 keep_default_na=False,
+                na_values={place: [""] for place in floats},
                 skip_blank_lines=False,
                 index_col=False,
                 quoting=csv.QUOTE_NONE,
                 encoding="utf-8-sig",
                 encoding_errors="surrogateescape",
             )
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning):
+        except (ValueError, pd.errors.ParserWarning):
             return None
-    table = table.fillna("")
-    return None if (table[len(columns)] != "").any() else table
+    text = [place for place in columns if place not in floats]
+    table[text] = table[text].fillna("")
+    return None if (table[width] != "").any() else table
 
 
 def _cells(line: str) -> list[str] | None:

@@ -12,12 +12,13 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from echo_common.curves import shoelace_area
+from echo_common.curves import shoelace_areas
 
 from echo_prep.names import SUFFIX, unsafe_name
 from echo_prep.rejects import Reject
 
-TRACE_COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
+TRACE_NUMBERS = ("X1", "Y1", "X2", "Y2")
+TRACE_COLUMNS = ("FileName", *TRACE_NUMBERS, "Frame")
 TRACE_ROWS = 21
 CONTOUR_POINTS = 2 * (TRACE_ROWS - 1)
 
@@ -61,8 +62,9 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
 
     Parameters
     ----------
-    table : DataFrame of str
-        The columns `TRACE_COLUMNS`, indexed by row number.
+    table : DataFrame of str and float64
+        The columns `TRACE_COLUMNS`, of which `TRACE_NUMBERS` are numbers,
+        indexed by row number.
 
     Returns
     -------
@@ -73,35 +75,29 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
         How many traces there were, sound or not.
     """
     lines = np.asarray(table.index, dtype=np.int64)
-    coordinates = np.stack(
-        [
-            pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
-            for column in ("X1", "Y1", "X2", "Y2")
-        ],
-        axis=1,
-    )
-    numbers = pd.to_numeric(table["Frame"], errors="coerce").to_numpy(np.float64)
-    # Grouped by the text as it stands, so that a frame number that is none is one group too.
-    keys = pd.MultiIndex.from_arrays([table["FileName"], table["Frame"]])
-    codes, _ = pd.factorize(keys)
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    coordinates = table[list(TRACE_NUMBERS)].to_numpy(np.float64)
+    names, texts = table["FileName"].to_numpy(), table["Frame"].to_numpy()
+    order, starts, sizes = _groups(names, texts)
+    whole = np.flatnonzero(sizes == TRACE_ROWS)
+    blocks = coordinates[order[starts[whole, None] + np.arange(TRACE_ROWS)]]
+    axes, contours = split_rows(blocks)
+    # What is too far away is refused below; held here, it cannot overflow.
+    areas = shoelace_areas(np.clip(contours, -FARTHEST, FARTHEST))
+    place = dict(zip(whole.tolist(), range(len(whole)), strict=True))
+    numbers = _numbers(texts[order[starts]])
     traces: dict[str, list[Trace]] = {}
     rejects: list[Reject] = []
-    names = table["FileName"].to_numpy()
-    texts = table["Frame"].to_numpy()
-    for rows in np.split(order, starts[1:]) if len(order) else []:
-        first = rows[0]
+    for group, first in enumerate(order[starts].tolist()):
         name = str(names[first]).removesuffix(SUFFIX)
-        fault = _frame_fault(name, str(texts[first]), numbers[first]) or _rows_fault(
-            coordinates[rows]
-        )
-        frame = int(numbers[first]) if _whole(numbers[first]) else None
+        number, at = numbers[group], place.get(group)
+        fault = _frame_fault(name, str(texts[first]), number)
         if fault is None:
-            axis, contour = split_rows(coordinates[rows])
-            area = shoelace_area(contour)
-            if area < SMALLEST_AREA:
-                fault = ("degenerate", f"the contour's area is {area:.2g} square pixels")
+            fault = (
+                _size_fault(int(sizes[group]))
+                if at is None
+                else _block_fault(blocks[at], float(areas[at]))
+            )
+        frame = int(number) if _whole(number) else None
         if fault is None and any(one.frame == frame for one in traces.get(name, ())):
             fault = ("row-count", "the frame is traced twice, its number written in two ways")
         if fault is not None:
@@ -115,9 +111,15 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
                 )
             )
             continue
-        assert frame is not None
+        assert frame is not None and at is not None
         traces.setdefault(name, []).append(
-            Trace(frame=frame, line=int(lines[first]), long_axis=axis, contour=contour, area=area)
+            Trace(
+                frame=frame,
+                line=int(lines[first]),
+                long_axis=axes[at],
+                contour=contours[at],
+                area=float(areas[at]),
+            )
         )
     ordered = {
         name: tuple(sorted(found, key=lambda one: one.frame)) for name, found in traces.items()
@@ -126,21 +128,39 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
 
 
 def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split the rows of a trace into the long axis and the ordered contour.
+    """Split the rows of a trace, or of many, into the long axis and the ordered contour.
 
     Parameters
     ----------
-    rows : ndarray, (21, 4) float64
+    rows : ndarray, (…, 21, 4) float64
         X1, Y1, X2, Y2 in the order of the file.
 
     Returns
     -------
-    long_axis : ndarray, (2, 2) float64
-    contour : ndarray, (40, 2) float64
+    long_axis : ndarray, (…, 2, 2) float64
+    contour : ndarray, (…, 40, 2) float64
         ``x1[1:]`` followed by ``reversed(x2[1:])``, as EchoNet-Dynamic's own
         loader joins them.
     """
-    return rows[0].reshape(2, 2), np.concatenate([rows[1:, :2], rows[:0:-1, 2:]])
+    long_axis = rows[..., 0, :].reshape(*rows.shape[:-2], 2, 2)
+    return long_axis, np.concatenate([rows[..., 1:, :2], rows[..., :0:-1, 2:]], axis=-2)
+
+
+def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the rows of each (name, frame): how to sort the rows, where each begins, how many."""
+    # By the frame's text as it stands, so that a number that is none is one group too.
+    videos, _ = pd.factorize(names)
+    frames, words = pd.factorize(texts)
+    codes, _ = pd.factorize(videos.astype(np.int64) * max(len(words), 1) + frames)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    return order, starts, np.diff(starts, append=len(order))
+
+
+def _numbers(texts: np.ndarray) -> np.ndarray:
+    """Each text as a float64; NaN where it is no number."""
+    codes, words = pd.factorize(texts)
+    return pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(np.float64)[codes]
 
 
 def _whole(number: float) -> bool:
@@ -155,14 +175,19 @@ def _frame_fault(name: str, text: str, number: float) -> tuple[str, str] | None:
     return None
 
 
-def _rows_fault(rows: np.ndarray) -> tuple[str, str] | None:
-    if len(rows) != TRACE_ROWS:
-        hint = "several tracings stand under one frame number" if len(rows) > TRACE_ROWS else ""
-        hint = hint or "the tracing is incomplete"
-        return "row-count", f"{len(rows)} rows instead of {TRACE_ROWS}: {hint}"
-    if not np.isfinite(rows).all():
+def _size_fault(rows: int) -> tuple[str, str]:
+    several = "several tracings stand under one frame number"
+    hint = several if rows > TRACE_ROWS else "the tracing is incomplete"
+    return "row-count", f"{rows} rows instead of {TRACE_ROWS}: {hint}"
+
+
+def _block_fault(rows: np.ndarray, area: float) -> tuple[str, str] | None:
+    farthest = np.abs(rows).max()
+    if not np.isfinite(farthest):
         number = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
         return "coordinates", f"row {number} of the trace has a coordinate that is not a number"
-    if np.abs(rows).max() > FARTHEST:
-        return "coordinates", f"a coordinate is {np.abs(rows).max():.3g} px away"
+    if farthest > FARTHEST:
+        return "coordinates", f"a coordinate is {farthest:.3g} px away"
+    if area < SMALLEST_AREA:
+        return "degenerate", f"the contour's area is {area:.2g} square pixels"
     return None

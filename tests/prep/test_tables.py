@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from echo_common.errors import DataError, DataNotFoundError
@@ -83,6 +84,30 @@ def test_bytes_that_are_no_utf8_spoil_their_cell_alone(tmp_path: Path) -> None:
 def test_null_bytes_and_unicode_line_separators_break_nothing(tmp_path: Path) -> None:
     found = rows(tmp_path, "A,B,C\n1,\0,3\n\u2028,\x0c,\x85\n4,5,6\n")
     assert found == {2: ["1", "\0", "3"], 3: ["\u2028", "\x0c", "\x85"], 4: ["4", "5", "6"]}
+
+
+@pytest.mark.parametrize("rest", ["", "x,y,\n", '"1",2,q\n', "1,2,3,4\n"])
+def test_columns_of_numbers(tmp_path: Path, rest: str) -> None:
+    path = tmp_path / "x.csv"
+    lines = ["A,B,C", "1.5,a,nan", ",b,", "1e400,,-2", "-3,c,inf", "7", ",,", "oops,d,0.1"]
+    for numbered in (lines, lines[:2] + lines[4:5]):
+        path.write_text("\n".join(numbered) + "\n" + rest)
+        table = read_table(path, required=COLUMNS, numbers=("A", "C"))
+        expected = [
+            (line, *(_number(cell) if at != 1 else cell for at, cell in enumerate(cells)))
+            for line, cells in rows(tmp_path, path.read_text()).items()
+            if any(cells)
+        ]
+        assert (table["A"].dtype, table["C"].dtype) == (np.float64, np.float64)
+        found = list(table.itertuples(name=None))
+        assert [str(row) for row in found] == [str(row) for row in expected]
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return float("nan")
 
 
 @pytest.mark.parametrize(

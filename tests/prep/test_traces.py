@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from echo_prep.rejects import Reject
-from echo_prep.traces import TRACE_COLUMNS, Trace, read_traces, split_rows
+from echo_prep.traces import TRACE_COLUMNS, TRACE_NUMBERS, Trace, read_traces, split_rows
 from hypothesis import given, settings
 from support.datasets import half_ellipse_trace
 from support.strategies import ventricles
@@ -22,7 +22,8 @@ def table(*parts: list[list[str]]) -> pd.DataFrame:
     rows = [row for part in parts for row in part]
     frame = pd.DataFrame(rows, columns=list(TRACE_COLUMNS), dtype=str)
     frame.index = pd.RangeIndex(2, len(frame) + 2)
-    return frame
+    numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in TRACE_NUMBERS}
+    return frame.assign(**numbers)
 
 
 def read(*parts: list[list[str]]) -> tuple[dict[str, tuple[Trace, ...]], list[Reject]]:
