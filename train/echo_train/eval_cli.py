@@ -14,6 +14,7 @@ from echo_common.progress import show
 from echo_common.settings import click_options
 
 from echo_train.evaluate import EvaluateSettings, evaluate
+from echo_train.names import distinct_names
 from echo_train.noise import NoiseRow, describe_noise, noise_table
 from echo_train.pictures import draw_noise
 from echo_train.report import describe
@@ -21,19 +22,6 @@ from echo_train.run import read_summary
 
 NOISE_TABLE = "noise.csv"
 NOISE_PICTURE = "noise.png"
-
-
-def name_runs(runs: Sequence[Path]) -> dict[str, Path]:
-    """Name each run after its folder; of two of one name, the second is NAME-2."""
-    named: dict[str, Path] = {}
-    for folder in runs:
-        name = stem = folder.resolve().name
-        number = 1
-        while name in named:
-            number += 1
-            name = f"{stem}-{number}"
-        named[name] = folder
-    return named
 
 
 def out_folder(runs: Sequence[Path], settings: EvaluateSettings) -> Path:
@@ -59,7 +47,8 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
     of them.
     """
     settings = EvaluateSettings(**values)
-    base, named = out_folder(runs, settings), name_runs(runs)
+    names = distinct_names(folder.resolve().name for folder in runs)
+    base, named = out_folder(runs, settings), dict(zip(names, runs, strict=True))
     outs = {name: base / name if len(named) > 1 else base for name in named}
     noise: dict[str, list[NoiseRow]] = {}
     for name, folder in named.items():

@@ -124,7 +124,6 @@ def draw_noise(path: Path, measured: Mapping[str, Sequence[NoiseRow]]) -> None:
         axes.set_xlabel(one.unit, fontsize=9)
         axes.set_ylim(0, 1)
         axes.grid(alpha=0.25)
-        axes.label_outer(remove_inner_ticks=False)
     figure.supylabel("foreground Dice, 95 % interval", fontsize=10)
     figure.legend(
         handles=[

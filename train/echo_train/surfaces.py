@@ -82,4 +82,6 @@ def _distances(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 def _distances_to(edge: np.ndarray) -> np.ndarray:
     distances = cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distances, dtype=np.float64)
+    # Distances between pixels are roots of whole numbers. OpenCV's are off in the last digits of
+    # a float32, and not by the same in every call.
+    return np.sqrt(np.rint(np.asarray(distances, dtype=np.float64) ** 2))
