@@ -6,7 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from echo_common.curves import angular_order, contour_from_landmarks, shoelace_area
+from echo_common.curves import (
+    angular_order,
+    contour_from_landmarks,
+    shoelace_area,
+    shoelace_areas,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
@@ -68,9 +73,16 @@ def test_a_parabola_is_rebuilt_exactly() -> None:
     np.testing.assert_allclose(contour[:, 1], contour[:, 0] ** 2 / 2 - 50, atol=1e-9)
 
 
-def test_uniform_landmarks_are_the_polygon() -> None:
+@pytest.mark.parametrize("identity", ["uniform", "optimal"])
+def test_landmarks_in_order_around_are_the_polygon(identity: str) -> None:
     landmarks = ellipse(9, 20, 30)
-    np.testing.assert_array_equal(contour_from_landmarks(landmarks, "uniform"), landmarks)
+    np.testing.assert_array_equal(contour_from_landmarks(landmarks, identity), landmarks)
+
+
+def test_areas_of_many_polygons_at_once() -> None:
+    polygons = np.stack([[ellipse(7, a, b) for a in (1, 2, 3)] for b in (4, 5)])
+    expected = [[shoelace_area(polygon) for polygon in row] for row in polygons]
+    np.testing.assert_allclose(shoelace_areas(polygons), expected)
 
 
 @given(seed=st.integers(0, 2**32))
@@ -81,7 +93,7 @@ def test_angle_landmarks_may_come_in_any_order(seed: int) -> None:
     assert shoelace_area(contour) == pytest.approx(shoelace_area(landmarks))
 
 
-@pytest.mark.parametrize("identity", ["anatomical", "uniform", "angle"])
+@pytest.mark.parametrize("identity", ["anatomical", "uniform", "angle", "optimal"])
 def test_lost_landmarks_are_left_out(identity: str) -> None:
     landmarks = ellipse(8, 20, 30)
     landmarks[[2, 5], [0, 1]] = np.nan
@@ -106,3 +118,20 @@ def test_doubled_landmarks_are_one() -> None:
     np.testing.assert_array_equal(
         contour_from_landmarks([[3, 4]] * 4, "anatomical"), np.array([[3.0, 4.0]])
     )
+
+
+def test_a_spline_of_landmarks_that_name_no_plane_opens_at_their_longest_edge() -> None:
+    landmarks = np.array([[0, -28], [9, -15], [14, 5], [13, 25], [-13, 25], [-14, 5], [-9, -15.0]])
+    # Uniform landmarks run from the apex around; the plane is between the fourth and the fifth.
+    spline = contour_from_landmarks(landmarks, "uniform", "open-spline")
+    in_order = np.concatenate([landmarks[4:], landmarks[:4]])
+    np.testing.assert_array_equal(spline, contour_from_landmarks(in_order, "anatomical"))
+    np.testing.assert_array_equal(spline[[0, -1]], landmarks[[4, 3]])
+
+
+@pytest.mark.parametrize("identity", ["anatomical", "uniform", "angle", "optimal"])
+def test_a_polygon_is_the_landmarks_themselves(identity: str) -> None:
+    landmarks = np.array([[-5.0, 4], [-4, -3], [0, -8], [4, -3], [5, 4]])
+    contour = contour_from_landmarks(landmarks, identity, "polygon")
+    assert sorted(contour.tolist()) == sorted(landmarks.tolist())
+    assert shoelace_area(contour) == pytest.approx(shoelace_area(landmarks))

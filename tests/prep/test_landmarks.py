@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.datasets import half_ellipse_trace
 from support.oracles import all_points, along, angles, dice, reference_mask
-from support.strategies import jittered, ventricles
+from support.strategies import jittered, scribbles, ventricles
 
 COUNTS = (3, 4, 5, 7, 11, 21, 40, 42)
 
@@ -144,6 +144,23 @@ def test_other_numbers_are_refused(identity: str, count: int) -> None:
     axis, contour = split_rows(half_ellipse_trace())
     with pytest.raises(SettingsError, match=f"{count} landmarks asked for"):
         choose_landmarks(axis, contour, "chords", identity, count)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.one_of(scribbles(), st.just(np.full((21, 4), 7.0)), ventricles().map(np.trunc)),
+    identity=st.sampled_from(IDENTITIES),
+    method=st.sampled_from(["chords", "convexhull", "centroid", "simplesort"]),
+    count=st.integers(3, 42),
+)
+def test_whatever_was_scribbled_has_landmarks_within_it(
+    rows: np.ndarray, identity: str, method: str, count: int
+) -> None:
+    found = choose_landmarks(*split_rows(rows), method, identity, count)
+    points = all_points(rows)
+    assert found.shape == (count, 2)
+    assert (found >= points.min(axis=0) - 1e-9).all()
+    assert (found <= points.max(axis=0) + 1e-9).all()
 
 
 def test_an_unknown_identity_is_named() -> None:
