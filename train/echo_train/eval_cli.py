@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from echo_common.progress import show
 from echo_common.settings import click_options
 
 from echo_train.evaluate import EvaluateSettings, evaluate
-from echo_train.names import distinct_names
+from echo_train.names import common_folder, distinct_names
 from echo_train.noise import NoiseRow, describe_noise, noise_table
 from echo_train.pictures import draw_noise
 from echo_train.report import describe
@@ -28,11 +27,7 @@ def out_folder(runs: Sequence[Path], settings: EvaluateSettings) -> Path:
     """Where the results go: `--out`, or a folder in the run or, of several, beside them."""
     if settings.out is not None:
         return settings.out
-    if len(runs) == 1:
-        return runs[0] / f"eval-{settings.split}"
-    together = all(folder.is_absolute() for folder in runs)
-    paths = runs if together else [Path(os.path.relpath(folder)) for folder in runs]
-    return Path(os.path.commonpath(paths)) / f"eval-{settings.split}"
+    return common_folder(runs) / f"eval-{settings.split}"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -47,6 +47,34 @@ def draw_curves(path: Path, history: Sequence[EpochRow]) -> None:
     _save(figure, path)
 
 
+def picture_curves(histories: Mapping[str, Sequence[EpochRow]]) -> bytes:
+    """Draw the validation loss and Dice of several runs over the epochs, as a PNG.
+
+    Parameters
+    ----------
+    histories : mapping of str to sequence of EpochRow
+        By the run's name.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    grid = figure.subplots(1, 2)
+    for axes, name, label in zip(
+        grid, ("val_loss", "val_dice"), ("validation loss", "validation Dice"), strict=True
+    ):
+        for run, history in histories.items():
+            axes.plot(
+                [row.epoch for row in history],
+                [getattr(row, name) for row in history],
+                marker=".",
+                label=run,
+            )
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.grid(alpha=0.25)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    return _png(figure)
+
+
 def draw_experiment(
     path: Path,
     history: Sequence[EpochRow],
@@ -225,6 +253,10 @@ def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
+    atomic.write_bytes(path, _png(figure))
+
+
+def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
-    atomic.write_bytes(path, content.getvalue())
+    return content.getvalue()

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from echo_common import atomic
 from echo_common.command import run_command
 
-from echo_train.pictures import ATTENTION, CURVES, OVERLAY
-from echo_train.run import read_summary
+from echo_train.compare import paired_difference, read_scores
+from echo_train.names import common_folder, short_names
+from echo_train.page import build_page
+from echo_train.pictures import ATTENTION, CURVES, OVERLAY, picture_curves
+from echo_train.run import METRICS, SUMMARY, read_metrics, read_summary
+
+REPORT = "report.html"
 
 SPLITS = ("test", "val", "all", "train")
 """In this order one is looked for where one alone is shown."""
@@ -72,12 +78,77 @@ def find_pictures(folder: Path) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """Put the finished runs of a sweep, or of an evaluation of several, in its place."""
+    found = []
+    for folder in folders:
+        inner = sorted(path.parent for path in folder.glob(f"*/{SUMMARY}"))
+        found += [folder] if (folder / SUMMARY).exists() or not inner else inner
+    return found
+
+
+def compare_runs(folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """Compare each run with the first on the frames that both were measured on, in a sentence.
+
+    Raises
+    ------
+    RunError
+        If a frames.csv cannot be read.
+    """
+    first, *others = zip(folders, summaries, strict=True)
+    sentences = []
+    for folder, summary in others:
+        shared = [split for split in SPLITS if split in summary and split in first[1]]
+        if not shared:
+            continue
+        scores = (read_scores(one, shared[0]) for one in (folder, first[0]))
+        difference = paired_difference(*scores)
+        if difference is not None:
+            sentences.append(f"Dice of {folder} less that of {first[0]}, {shared[0]}: {difference}")
+    return sentences
+
+
+def write_report(path: Path, folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> None:
+    """Write report.html: table, comparisons, curves, figures, settings and pictures of runs."""
+    names = short_names(folders)
+    histories = {
+        name: read_metrics(folder)
+        for name, folder in zip(names, folders, strict=True)
+        if (folder / METRICS).exists()
+    }
+    runs = list(zip(folders, summaries, strict=True))
+    page = build_page(
+        names,
+        summaries,
+        [HEADER, *figure_rows(runs, every_split=True)],
+        compare_runs(folders, summaries),
+        picture_curves(histories) if histories else None,
+        [find_pictures(folder) for folder in folders],
+    )
+    atomic.write_text(path, page)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="echo-lv-segmentation")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-def cli(runs: tuple[Path, ...]) -> None:
-    """Compare finished runs: the true foreground Dice first."""
-    click.echo(describe([(folder, read_summary(folder)) for folder in runs]))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page; by default report.html in the run's folder, or in the one that holds the runs.",
+)
+def cli(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Compare finished runs: a table here, and a page with their curves, pictures and settings.
+
+    A sweep's folder stands for its runs, and so does that of an evaluation of several runs.
+    """
+    folders = find_runs(runs)
+    summaries = [read_summary(folder) for folder in folders]
+    click.echo(describe(list(zip(folders, summaries, strict=True))))
+    for sentence in compare_runs(folders, summaries):
+        click.echo(f"\n{sentence}")
+    path = out or common_folder(folders) / REPORT
+    write_report(path, folders, summaries)
+    click.echo(f"\n{path}")
 
 
 def main() -> None:
