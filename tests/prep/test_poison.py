@@ -17,6 +17,7 @@ import pytest
 import zarr
 from echo_common.command import run_command
 from echo_prep.cli import cli
+from echo_prep.dataset import read_dataset
 from echo_prep.frames import prepare_process, read_frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,6 +208,48 @@ def test_bytes_changed_anywhere_in_a_video(
     for read in read_frames(folder, "a", [5, 0, 3, 99], SHAPE):
         assert (read.pixels is None) == bool(read.message)
         assert read.pixels is None or read.pixels.shape == SHAPE
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.floats(0, 1, exclude_max=True),
+            st.one_of(
+                st.sampled_from([b'"', b"\n", b",", b"\r", b"\0", b"."]), st.binary(max_size=2)
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_bytes_changed_anywhere_in_the_tracings(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes]]
+) -> None:
+    data = write_small_dataset(tmp_path_factory.mktemp("data"), VIDEOS, write_videos=False)
+    path = data / "VolumeTracings.csv"
+    lines = path.read_bytes().splitlines(keepends=True)
+    touched = set()
+    for where, new in changes:
+        row = 1 + int(where * (len(lines) - 1))
+        touched |= {row, row + 1}
+        at = int(where * 1e6) % len(lines[row])
+        lines[row] = lines[row][:at] + new + lines[row][at + 1 :]
+    path.write_bytes(b"".join(lines))
+    # What the changed rows say now may stand in the way of the trace that they name.
+    named = b"".join(lines[row] for row in touched if row < len(lines))
+    kept = {
+        (name, trace.frame): trace
+        for name, traces in read_dataset(data).traces.items()
+        for trace in traces
+    }
+    row = 1
+    for video in VIDEOS:
+        for frame, rows in video.traces.items():
+            if not touched & set(range(row, row + 21)) and video.name.encode() not in named:
+                trace = kept[video.name, frame]
+                np.testing.assert_allclose(trace.contour[:20], rows[1:, :2], atol=1e-8)
+            row += 21
 
 
 def test_nothing_outside_the_data_folder_is_opened(
