@@ -22,6 +22,7 @@ from echo_common.schema import ArraySpec
 
 from echo_prep.chunks import ChunkTask
 from echo_prep.config import BuildSettings
+from echo_prep.current import Current, find_current
 from echo_prep.dataset import VIDEOS, read_dataset
 from echo_prep.info import store_bytes
 from echo_prep.lock import build_lock
@@ -30,7 +31,7 @@ from echo_prep.needs import Need, find_needs, wanted_stages
 from echo_prep.parallel import run_tasks
 from echo_prep.plan import Plan, make_plan
 from echo_prep.publish import Delivery, publish
-from echo_prep.rejects import Reject, write_rejects
+from echo_prep.rejects import Reject, frame_rejects, rejects_path, write_rejects
 from echo_prep.stages import CHUNK_FRAMES, Stage, index_content, index_stage
 from echo_prep.survey import Survey, survey
 from echo_prep.work import WorkFolder, work_path
@@ -90,17 +91,13 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
     """
     started = time.perf_counter()
     store = settings.target()
-    plan = make_plan(read_dataset(settings.data))
-    if settings.strict:
-        _refuse_rejects(plan.rejects)
-    survey(store)
+    current = find_current(settings)
+    made: tuple[str, ...] = ()
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with build_lock(store):
-            made, kept = _build_locked(settings, plan, show)
-            frames = survey(store).manifests[schema.STATUS]
-            rejects = plan.rejects + _frame_rejects(plan, frames)
-            write_rejects(store, rejects)
+        if current is None or not rejects_path(store).exists():
+            store.parent.mkdir(parents=True, exist_ok=True)
+            with build_lock(store):
+                current, made = _build_locked(settings, show)
     except OSError as error:
         if isinstance(error, EchoError) or error.errno is None:
             raise
@@ -109,24 +106,28 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
         raise KeyboardInterrupt(
             "what is done is kept; run the same command again to go on from there"
         ) from stop
-    failed = {row for row, _, _ in frames.notes.get("failures", ())}
-    sound = [row for row in range(len(plan)) if row not in failed]
+    if settings.strict:
+        _refuse_rejects(current.rejects)
     return BuildReport(
         store=store,
         made=made,
-        kept=kept,
-        rows=len(sound),
-        videos=len({plan.video[row] for row in sound}),
-        traced=plan.traced,
-        rejects=rejects,
+        kept=tuple(name for name in current.stages if name not in made),
+        rows=current.rows,
+        videos=current.videos,
+        traced=current.traced,
+        rejects=current.rejects,
         bytes=store_bytes(store),
         seconds=time.perf_counter() - started,
     )
 
 
 def _build_locked(
-    settings: BuildSettings, plan: Plan, show: progress.Progress[int]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    settings: BuildSettings, show: progress.Progress[int]
+) -> tuple[Current, tuple[str, ...]]:
+    """Make what is missing; returns what the store then holds, and the stages that were made."""
+    plan = make_plan(read_dataset(settings.data))
+    if settings.strict:
+        _refuse_rejects(plan.rejects)
     store = settings.target()
     work = WorkFolder(work_path(store))
     held = survey(store)
@@ -156,11 +157,19 @@ def _build_locked(
     publish(store, work, held.container, deliveries, dropped, attributes)
     clear_mark(store)
     work.remove()
-    names = {need.stage.name for need in missing}
-    return (
-        tuple(stage.name for stage in stages if stage.name in names),
-        tuple(stage.name for stage in stages if stage.name not in names),
+    status = next(one.manifest for one in deliveries if one.spec.path == schema.STATUS)
+    rejects = plan.rejects + frame_rejects(plan.video, plan.frame, status)
+    write_rejects(store, rejects)
+    failed = {row for row, _, _ in status.notes.get("failures", ())}
+    sound = [row for row in range(len(plan)) if row not in failed]
+    current = Current(
+        stages=tuple(stage.name for stage in stages),
+        rows=len(sound),
+        videos=len({plan.video[row] for row in sound}),
+        traced=plan.traced,
+        rejects=rejects,
     )
+    return current, tuple(need.stage.name for need in missing)
 
 
 def check_videos(settings: BuildSettings) -> None:
@@ -254,7 +263,7 @@ def _check_frames(settings: BuildSettings, plan: Plan, deliveries: Sequence[Deli
     status = next(one for one in deliveries if one.spec.path == schema.STATUS)
     if not status.made:
         return
-    unread = _frame_rejects(plan, status.manifest)
+    unread = frame_rejects(plan.video, plan.frame, status.manifest)
     if settings.strict:
         _refuse_rejects(unread)
     if len(unread) == len(plan):
@@ -262,19 +271,6 @@ def _check_frames(settings: BuildSettings, plan: Plan, deliveries: Sequence[Deli
             f"none of the {len(plan)} traced frames could be read; the first: "
             f"{unread[0].video} frame {unread[0].frame}: {unread[0].message}"
         )
-
-
-def _frame_rejects(plan: Plan, manifest: Manifest) -> tuple[Reject, ...]:
-    return tuple(
-        Reject(
-            video=str(plan.video[row]),
-            frame=int(plan.frame[row]),
-            where=f"{VIDEOS}/{plan.video[row]}.avi",
-            reason=schema.STATUSES[status],
-            message=message,
-        )
-        for row, status, message in manifest.notes.get("failures", ())
-    )
 
 
 def _refuse_rejects(rejects: Sequence[Reject]) -> None:

@@ -15,6 +15,7 @@ from echo_common.settings import click_options, given_options
 from echo_prep.build import BuildReport, build
 from echo_prep.config import PAPER, BuildSettings
 from echo_prep.convert import convert
+from echo_prep.forecast import describe_forecast, forecast
 from echo_prep.info import describe_info, store_info
 from echo_prep.rejects import count_reasons, rejects_path
 from echo_prep.synth.archive import synthesize
@@ -36,8 +37,11 @@ def cli() -> None:
     envvar="ECHO_PAPER",
     help="Take the paper's own values for all that is not set otherwise.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be made, and about how long it takes."
+)
 @click.pass_context
-def build_command(ctx: click.Context, /, paper: bool, **values: Any) -> None:
+def build_command(ctx: click.Context, /, paper: bool, dry_run: bool, **values: Any) -> None:
     """Build a store from a data set, or add to one, or finish one that was stopped.
 
     Makes exactly what is missing or stale. A video or trace that is not sound
@@ -45,8 +49,13 @@ def build_command(ctx: click.Context, /, paper: bool, **values: Any) -> None:
     """
     if paper:
         values |= {**PAPER, **given_options(ctx, values)}
-    report = build(BuildSettings(**values), progress.show)
-    for line in describe(report):
+    settings = BuildSettings(**values)
+    lines = (
+        describe_forecast(forecast(settings))
+        if dry_run
+        else describe(build(settings, progress.show))
+    )
+    for line in lines:
         click.echo(line)
 
 

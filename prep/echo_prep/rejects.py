@@ -9,7 +9,10 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from echo_common import atomic
+from echo_common.manifest import Manifest
+from echo_common.schema import STATUSES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,28 @@ class Reject:
     where: str
     reason: str
     message: str
+
+
+def frame_rejects(video: np.ndarray, frame: np.ndarray, manifest: Manifest) -> tuple[Reject, ...]:
+    """Rows whose frames could not be read.
+
+    Parameters
+    ----------
+    video, frame : ndarray, (row,)
+        The store's index.
+    manifest : Manifest
+        Of the status array, whose notes say why.
+    """
+    return tuple(
+        Reject(
+            video=str(video[row]),
+            frame=int(frame[row]),
+            where=f"Videos/{video[row]}.avi",
+            reason=STATUSES[status],
+            message=message,
+        )
+        for row, status, message in manifest.notes.get("failures", ())
+    )
 
 
 def rejects_path(store: Path) -> Path:

@@ -217,8 +217,7 @@ def store_faults(store: Path) -> list[Fault]:
             faults.append(
                 Fault(where=array, state="surplus", message="the root does not list this array")
             )
-    if isinstance(container, ZarrContainer):
-        faults += _group_faults(store, listed)
+    faults += group_faults(container, listed)
     container.close()
     return faults
 
@@ -246,12 +245,15 @@ def _written_later(container: Container, array: str, manifest: Manifest) -> set[
     return later
 
 
-def _group_faults(store: Path, arrays: Collection[str]) -> list[Fault]:
+def group_faults(container: Container, arrays: Collection[str]) -> list[Fault]:
+    """See whether the groups above these arrays are declared; HDF5 has no such files."""
+    if not isinstance(container, ZarrContainer):
+        return []
     groups = {str(parent) for array in arrays for parent in Path(array).parents} - {"."}
     return [
         Fault(where=group, state="damaged", message="its zarr.json is not that of a plain group")
         for group in sorted(groups)
-        if not group_is_whole(store / group)
+        if not group_is_whole(container.path / group)
     ]
 
 
