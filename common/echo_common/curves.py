@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
+CURVES = ("open-spline", "polygon")
+"""How landmarks are joined to a contour."""
+
 SPLINE_POINTS = 64
 """Points of a rebuilt spline: under 3 px apart on a ventricle that fills the frame."""
 
@@ -61,15 +64,30 @@ def angular_order(points: npt.ArrayLike) -> np.ndarray:
     return np.argsort(np.arctan2(offsets[:, 1], offsets[:, 0]), kind="stable")
 
 
-def contour_from_landmarks(points: npt.ArrayLike, identity: str) -> np.ndarray:
+def default_curve(identity: str) -> str:
+    """The curve of `CURVES` that rebuilds an identity's landmarks best.
+
+    Only `anatomical` landmarks say where the mitral plane is, at whose ends a
+    spline must stop; the others are joined by straight lines.
+    """
+    return "open-spline" if identity == "anatomical" else "polygon"
+
+
+def contour_from_landmarks(
+    points: npt.ArrayLike, identity: str, curve: str | None = None
+) -> np.ndarray:
     """Rebuild the closed contour that landmarks stand for.
 
     `anatomical` landmarks run from one end of the mitral plane along one wall
-    to the apex and back along the other: a cubic spline goes through them, open
-    at the mitral plane, which is the straight line that closes the polygon (a
-    closed spline would round off the mitral corners). `uniform` and `optimal`
-    landmarks are in order around the contour, `angle` landmarks in none, so
-    these are sorted about their mean; all three are joined by straight lines.
+    to the apex and back along the other; `uniform` and `optimal` landmarks are
+    in order around the contour, `angle` landmarks in none, so these are sorted
+    about their mean first. Then they are joined:
+
+    - `polygon`: by straight lines.
+    - `open-spline`: by a cubic spline along the walls and the apex, open at
+      the mitral plane, which is the straight line that closes the polygon (a
+      closed spline would round off the mitral corners). Where no landmark
+      names the plane, it is the longest of the straight lines.
 
     Parameters
     ----------
@@ -77,6 +95,8 @@ def contour_from_landmarks(points: npt.ArrayLike, identity: str) -> np.ndarray:
         (x, y) in pixels. Landmarks with a NaN are left out.
     identity : str
         One of `echo_common.schema.IDENTITIES`.
+    curve : str, optional
+        One of `CURVES`; that of `default_curve` where it is left out.
 
     Returns
     -------
@@ -85,10 +105,13 @@ def contour_from_landmarks(points: npt.ArrayLike, identity: str) -> np.ndarray:
     """
     landmarks = np.asarray(points, dtype=np.float64)
     landmarks = landmarks[~np.isnan(landmarks).any(axis=1)]
-    if identity == "angle":
-        return landmarks[angular_order(landmarks)] if len(landmarks) else landmarks
-    if identity in ("uniform", "optimal"):
+    if identity == "angle" and len(landmarks):
+        landmarks = landmarks[angular_order(landmarks)]
+    if (curve or default_curve(identity)) == "polygon":
         return landmarks
+    if identity != "anatomical" and len(landmarks):
+        edges = np.linalg.norm(np.roll(landmarks, -1, axis=0) - landmarks, axis=1)
+        landmarks = np.roll(landmarks, -(int(np.argmax(edges)) + 1), axis=0)
     return _open_spline(landmarks)
 
 

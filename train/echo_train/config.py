@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from echo_common.curves import CURVES
 from echo_common.errors import SettingsError
 from echo_common.schema import FALLOFFS, IDENTITIES, METHODS
 from echo_common.settings import setting
@@ -121,6 +122,12 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
     )
     min_confidence: float = setting(
         0.2, "A landmark whose map is less sure than this is missed.", minimum=0, maximum=1
+    )
+    curve: str | None = setting(
+        None,
+        "How landmarks are joined to a contour; by default open-spline for anatomical landmarks "
+        "and polygon for others.",
+        choices=CURVES,
     )
     distance_weight: float = setting(
         0.0, "Weight of a second head that learns the distance to the contour.", minimum=0

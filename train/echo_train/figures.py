@@ -35,6 +35,9 @@ class Figures(Results):
     crossing : ndarray, (frame,) bool, or None
         Whether the predicted contour crosses itself; None where masks are
         predicted, which have none.
+    ceiling : ndarray, (frame,) float64, or None
+        Dice of the masks that are rebuilt from the true landmarks: what a
+        model that makes no error would have. None where masks are predicted.
     area_range : tuple of float, or None
         Smallest and largest true mask of the training split, as shares of the
         image; None where they are not known.
@@ -44,6 +47,7 @@ class Figures(Results):
     pieces: np.ndarray
     holes: np.ndarray
     crossing: np.ndarray | None = None
+    ceiling: np.ndarray | None = None
     area_range: tuple[float, float] | None = None
 
     def summary(self) -> dict[str, Any]:
@@ -122,6 +126,8 @@ class Figures(Results):
             "area_error": (np.abs(difference), one),
             "area_bias": (difference, one),
         }
+        if self.ceiling is not None:
+            found["ceiling"] = (self.ceiling, one)
         errors = self.radial_errors()
         if errors is not None:
             seen = ~np.isnan(errors)

@@ -9,20 +9,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 from echo_common import schema
-from echo_common.curves import contour_from_landmarks
 from echo_common.errors import SettingsError
 from echo_common.progress import Progress, silent
 from echo_common.store import EchoStore
+from torch import Tensor
 
 from echo_train.batches import Batch
 from echo_train.figures import Figures
 from echo_train.frames import Choice, FrameSet
 from echo_train.loader import Loader
-from echo_train.metrics import MaskCounts
+from echo_train.metrics import MaskCounts, dice
 from echo_train.model import Model
 from echo_train.shapes import count_holes, count_pieces, crosses_itself
 from echo_train.surfaces import surface_distances
-from echo_train.targets import Prediction
+from echo_train.targets import LandmarkTarget, Prediction
 
 BATCH = 64
 """Frames a batch where no gradient is kept."""
@@ -68,7 +68,10 @@ def measure(
         losses.append(model.target.loss(logits, batch) * len(batch.index))
         prediction, true = model.target.predict(logits), batch.masks.cpu() > 0
         counts.update(batch.index.cpu(), torch.from_numpy(prediction.masks) > 0, true)
-        parts.append(_look(prediction, true.numpy().astype(np.uint8), model.choice))
+        part = _look(prediction, true.numpy().astype(np.uint8))
+        if isinstance(model.target, LandmarkTarget):
+            part |= _look_at_landmarks(model.target, prediction, batch, true)
+        parts.append(part)
     index, table = counts.compute()
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     figures = Figures(
@@ -102,21 +105,28 @@ def area_range(store: EchoStore, choice: Choice, frames: FrameSet) -> tuple[floa
     return (float(shares.min()), float(shares.max())) if len(shares) else None
 
 
-def _look(prediction: Prediction, true: np.ndarray, choice: Choice) -> dict[str, np.ndarray]:
+def _look(prediction: Prediction, true: np.ndarray) -> dict[str, np.ndarray]:
     """What `Figures` holds of some frames beside their counts."""
-    found = {
+    return {
         "distances": surface_distances(prediction.masks, true),
         "pieces": np.array([count_pieces(mask) for mask in prediction.masks]),
         "holes": np.array([count_holes(mask) for mask in prediction.masks]),
     }
-    if prediction.points is not None:
-        assert choice.landmarks is not None
-        identity = choice.landmarks.identity
-        found["points"] = prediction.points
-        found["crossing"] = np.array(
-            [crosses_itself(contour_from_landmarks(one, identity)) for one in prediction.points]
-        )
-    return found
+
+
+def _look_at_landmarks(
+    target: LandmarkTarget, prediction: Prediction, batch: Batch, true: Tensor
+) -> dict[str, np.ndarray]:
+    """What it holds beside of frames whose landmarks were predicted."""
+    assert prediction.points is not None and batch.points is not None
+    best = target.masks(batch.points.cpu().numpy(), (true.shape[1], true.shape[2]))
+    counts = MaskCounts(sync_on_compute=False)
+    counts.update(batch.index.cpu(), torch.from_numpy(best) > 0, true)
+    return {
+        "points": prediction.points,
+        "crossing": np.array([crosses_itself(target.contour(one)) for one in prediction.points]),
+        "ceiling": dice(counts.compute()[1].numpy()),
+    }
 
 
 def _check_size(model: Model, frames: FrameSet) -> None:

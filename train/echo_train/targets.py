@@ -157,6 +157,7 @@ class LandmarkTarget:
         self.channels = self._maps + (settings.distance_weight > 0)
         self.identity = choice.landmarks.identity
         self.method = choice.method
+        self._curve = settings.curve
         self._decoder = DECODERS[settings.decoder]
         self._min_confidence = settings.min_confidence
         self._prior = None
@@ -211,6 +212,10 @@ class LandmarkTarget:
         if state:
             self._prior = ShapePrior.from_tensors(state)
 
+    def contour(self, points: np.ndarray) -> np.ndarray:
+        """Rebuild one frame's contour, (point, 2) float64, from its landmarks, (landmark, 2)."""
+        return contour_from_landmarks(points, self.identity, self._curve)
+
     def masks(self, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Rebuild masks from landmarks, by the code that draws the tracings' masks.
 
@@ -227,8 +232,7 @@ class LandmarkTarget:
         masks = np.zeros((len(points), *shape), dtype=np.uint8)
 
         def draw(frame: int) -> None:
-            contour = contour_from_landmarks(points[frame], self.identity)
-            masks[frame] = rasterise(contour, shape, self.method)
+            masks[frame] = rasterise(self.contour(points[frame]), shape, self.method)
 
         with ThreadPoolExecutor() as pool:
             for _ in pool.map(draw, range(len(points))):
