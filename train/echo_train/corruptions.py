@@ -127,7 +127,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     ),
     "resolution": Corruption(
         unit="times larger pixels",
-        severities=(2.0, 3.0, 4.0, 6.0, 8.0),
+        severities=(2.0, 4.0, 7.0, 14.0),
         clean=1.0,
         apply=_resolution,
     ),
