@@ -40,6 +40,9 @@ PAPER: Mapping[str, Any] = {
 
 An option, an environment variable or a file of settings wins over it, so that
 the paper's other methods and falloff are had with ``--paper --method simplesort``.
+A heatmap differs from the paper's where a landmark is one of the image's
+outermost pixels: scikit-image's filter repeats them beyond the edge, which
+makes such a landmark's Gaussian wider along it.
 """
 
 
