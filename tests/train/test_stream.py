@@ -19,8 +19,10 @@ from echo_train.batches import Batch
 from echo_train.config import TrainSettings
 from echo_train.frames import Choice, FrameSet, choose, read_frame_set
 from echo_train.loader import make_loader
+from echo_train.loop import train
 from echo_train.sources import ResidentSource, row_bytes, wanted_arrays
 from echo_train.stream import StreamSource
+from support.training import assert_same_states, checkpoint, tiny
 
 CPU = torch.device("cpu")
 CHOICE = Choice(method="chords")
@@ -197,3 +199,16 @@ def test_bytes_of_a_row_are_those_of_its_arrays(small_store: Path) -> None:
         arrays = wanted_arrays(choice, heatmaps)
         expected = sum(store.read(path)[0].nbytes for path in arrays.values())
         assert row_bytes(store, arrays) == expected
+
+
+def test_a_run_learns_the_same_weights_from_either_loader(
+    small_store: Path, tmp_path: Path
+) -> None:
+    states = []
+    for name in ("resident", "stream"):
+        folder = train(
+            tiny(small_store, tmp_path / name, loader=name, target="landmarks", augment="strong")
+        )
+        assert f'loader = "{name}"' in (folder / "config.toml").read_text()
+        states.append(checkpoint(folder / "last.pt")["network"])
+    assert_same_states(*states)

@@ -1,0 +1,480 @@
+"""How fast training is fed, and how much of a device it uses; prints a table.
+
+    echo-prep synth data/bench --videos 64
+    python benchmarks/train.py --data data/bench
+
+Measures, each with the code that `echo-train` runs:
+
+load    reading a store of 20,048 frames with 7 heatmaps into memory
+batch   what a batch costs, against the step that it feeds
+stream  frames/s of `--loader stream` with masks, in a buffer smaller than the store
+epoch   training against the same network fed as EchoNet-Dynamic's own loader feeds it: the whole
+        video decoded and the polygon drawn by skimage for each sample, in worker processes
+device  on CUDA, what each of channels_last, bfloat16, a fused optimiser, compilation and CUDA
+        graphs adds, in images/s and as a share of what the arithmetic allows
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+import skimage.draw
+import torch
+from echo_common.schema import SPLITS
+from echo_common.store import EchoStore
+from echo_prep.build import build
+from echo_prep.config import BuildSettings
+from echo_prep.dataset import read_dataset
+from echo_train import device as devices
+from echo_train.augment import AUGMENTS
+from echo_train.batches import Batch
+from echo_train.config import HEATMAPS, TrainSettings
+from echo_train.frames import choose
+from echo_train.loader import Loader, make_loader
+from echo_train.optimiser import make_optimiser
+from echo_train.targets import make_target
+from echo_train.unet import UNet
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+FRAMES = 20_048
+"""Frames of EchoNet-Dynamic with a sound trace."""
+
+PARTS = ("load", "batch", "stream", "epoch", "device")
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--work", type=click.Path(path_type=Path), default=Path("cache/benchmark"))
+@click.option("--only", default=",".join(PARTS), help="Parts, with commas.", show_default=True)
+@click.option("--device", "device_name", default="auto", show_default=True)
+@click.option("--width", default=64, show_default=True)
+@click.option("--batch-size", default=16, show_default=True)
+@click.option("--steps", default=5, help="Steps of a timing.", show_default=True)
+@click.option("--samples", default=256, help="Samples of an epoch of `epoch`.", show_default=True)
+@click.option("--workers", default=0, help="Of the reference; 0 for the cores.")
+def main(
+    data: Path,
+    work: Path,
+    only: str,
+    device_name: str,
+    width: int,
+    batch_size: int,
+    steps: int,
+    samples: int,
+    workers: int,
+) -> None:
+    """Measure how fast training is fed, on a data set in EchoNet-Dynamic's format."""
+    device = devices.pick_device(device_name)
+    settings = TrainSettings(width=width, batch_size=batch_size, loader="resident")
+    print(f"machine: {describe_machine(device)}\n")
+    parts = only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        raise click.UsageError(
+            f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    if {"load", "batch", "stream"} & set(parts):
+        large = large_store(data, work)
+        settings = dataclasses.replace(settings, store=large)
+    if "load" in parts:
+        measure_load(settings, device)
+    if "batch" in parts:
+        measure_batch(settings, device, steps)
+    if "stream" in parts:
+        measure_stream(settings, device)
+    if "epoch" in parts:
+        small = made_store(data, work / "small.zarr")
+        measure_epoch(
+            dataclasses.replace(settings, store=small),
+            data,
+            device,
+            samples,
+            workers or len(os.sched_getaffinity(0)),
+        )
+    if "device" in parts:
+        measure_device(width, device, steps)
+
+
+def describe_machine(device: torch.device) -> str:
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":")[1].strip()
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{model}, {cores} cores, {devices.free_memory(torch.device('cpu')) / 1e9:.0f} GB free; "
+        f"{devices.describe(device)}; Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def report(what: str, value: str) -> None:
+    print(f"{what:<64} {value}", flush=True)
+
+
+# --- Stores -------------------------------------------------------------------------------------
+
+
+def made_store(data: Path, store: Path) -> Path:
+    build(BuildSettings(data=data, store=store))
+    return store
+
+
+def large_store(data: Path, work: Path) -> Path:
+    """A store of `FRAMES` rows from a data set whose videos are the given ones, again and again."""
+    store = work / "large.zarr"
+    repeated = work / "repeated"
+    if not (repeated / "VolumeTracings.csv").exists():
+        repeat_dataset(data, repeated, FRAMES)
+    return made_store(repeated, store)
+
+
+def repeat_dataset(source: Path, target: Path, frames: int) -> None:
+    """Write a data set of so many traced frames, each video a link to one of another data set's."""
+    sound = read_dataset(source)
+    (target / "Videos").mkdir(parents=True, exist_ok=True)
+    listed, traced = (read_rows(source / name) for name in ("FileList.csv", "VolumeTracings.csv"))
+    names = [video.name for video in sound.videos if len(sound.traces[video.name]) == 2]
+    lines = {row[0].removesuffix(".avi"): row for row in listed[1:]}
+    traces: dict[str, list[list[str]]] = {}
+    for row in traced[1:]:
+        traces.setdefault(row[0].removesuffix(".avi"), []).append(row)
+    new_list, new_traces = [listed[0]], [traced[0]]
+    for number in range(frames // 2):
+        name = names[number % len(names)]
+        copy = f"{name}-{number // len(names)}"
+        video = target / "Videos" / f"{copy}.avi"
+        if not video.exists():
+            os.link(source / "Videos" / f"{name}.avi", video)
+        new_list.append([copy, *lines[name][1:]])
+        new_traces += [[f"{copy}.avi", *row[1:]] for row in traces[name]]
+    write_rows(target / "FileList.csv", new_list)
+    write_rows(target / "VolumeTracings.csv", new_traces)
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def write_rows(path: Path, rows: Iterable[list[str]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+# --- Loading ------------------------------------------------------------------------------------
+
+
+def open_loader(settings: TrainSettings, device: torch.device) -> Loader:
+    store = EchoStore(settings.store)
+    return make_loader(store, choose(store, settings), settings, device)
+
+
+def measure_load(settings: TrainSettings, device: torch.device) -> None:
+    for heatmaps in ("cached", "rendered"):
+        asked = dataclasses.replace(settings, target="landmarks", heatmaps=heatmaps)
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            loader = open_loader(asked, device)
+            devices.synchronise(device)
+            seconds.append(time.perf_counter() - started)
+            count = len(loader.frames)
+            del loader
+        report(
+            f"load: {count} frames, masks, 7 landmarks, heatmaps {heatmaps}",
+            f"{min(seconds):.2f} s (best of 3; first {seconds[0]:.2f} s)",
+        )
+
+
+def measure_stream(settings: TrainSettings, device: torch.device) -> None:
+    for target in ("mask", "landmarks"):
+        asked = dataclasses.replace(settings, target=target, loader="stream", buffer_mb=200)
+        loader = open_loader(asked, device)
+        everything = loader.frames.indices("TRAIN")
+        rates = []
+        for epoch in (1, 2, 3):
+            started, worked = time.perf_counter(), time.process_time()
+            for _ in loader.batches(loader.order(everything, epoch), settings.batch_size):
+                pass
+            devices.synchronise(device)
+            rates.append(
+                (
+                    len(everything) / (time.perf_counter() - started),
+                    len(everything) / (time.process_time() - worked),
+                )
+            )
+        rate, alone = (statistics.median(column) for column in zip(*rates, strict=True))
+        # The second figure is the first on a core that nothing else runs on.
+        what = "frames and masks" if target == "mask" else "frames, masks, 7 landmarks"
+        report(
+            f"stream: {what}, buffer of 200 MB, batches of {settings.batch_size}",
+            f"{rate:,.0f} frames/s, {alone:,.0f} a second of one core (median of 3 epochs)",
+        )
+
+
+# --- Steps --------------------------------------------------------------------------------------
+
+
+class Stepper:
+    """The step that `echo-train` takes, on batches from anywhere."""
+
+    def __init__(self, settings: TrainSettings, loader: Loader, device: torch.device) -> None:
+        choice = choose(EchoStore(settings.store), settings)
+        self.settings, self.device = settings, device
+        self.target = make_target(settings, choice, loader, prior=None)
+        network = UNet(out_channels=self.target.channels, width=settings.width)
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.learner = devices.compiled(self.network, device, settings.compile)
+        self.optimiser = make_optimiser(self.network, settings.learning_rate, 0.0, device)
+
+    def __call__(self, batch: Batch) -> None:
+        """Move the weights by one batch."""
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        with devices.autocast(self.device, self.settings.bf16):
+            logits = self.learner(images)
+        loss = self.target.loss(logits.float(), batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+
+
+def seconds_each(
+    work: Callable[[Batch], None], batches: Iterator[Batch], count: int, device: torch.device
+) -> float:
+    """Seconds a batch, of `count` batches in a row: nothing waits in between."""
+    devices.synchronise(device)
+    started = time.perf_counter()
+    for _ in range(count):
+        work(next(batches))
+    devices.synchronise(device)
+    return (time.perf_counter() - started) / count
+
+
+def measure_batch(settings: TrainSettings, device: torch.device, steps: int) -> None:
+    for target in ("mask", "landmarks"):
+        asked = dataclasses.replace(settings, target=target)
+        loader = open_loader(asked, device)
+        step = Stepper(asked, loader, device)
+        batches = endless(loader, settings.batch_size)
+        fixed = next(batches)
+        step(fixed)
+        # Turn about, so that what else the machine does falls on both.
+        times = [
+            (
+                seconds_each(step, itertools.repeat(fixed), steps, device),
+                seconds_each(step, batches, steps, device),
+            )
+            for _ in range(3)
+        ]
+        still, fed = (min(column) for column in zip(*times, strict=True))
+        report(
+            f"batch: {target}, step on a fixed batch, width {settings.width}, "
+            f"{settings.batch_size} images",
+            f"{1e3 * still:.1f} ms; with the loader {fed / still - 1:+.2%}",
+        )
+        for augment in AUGMENTS:
+            for heatmaps in HEATMAPS[: 1 if target == "mask" else None]:
+                asked = dataclasses.replace(asked, augment=augment, heatmaps=heatmaps)
+                batches = endless(open_loader(asked, device), settings.batch_size)
+                next(batches)
+                alone = min(seconds_each(lambda batch: None, batches, 20, device) for _ in range(5))
+                name = target if target == "mask" else f"{target}, heatmaps {heatmaps}"
+                report(
+                    f"batch: {name}, augment {augment}, alone",
+                    f"{1e3 * alone:.2f} ms, {alone / still:.2%} of the step",
+                )
+
+
+def endless(loader: Loader, batch_size: int) -> Iterator[Batch]:
+    """Whole batches of one epoch after another."""
+    train = loader.frames.indices("TRAIN")
+    epoch = 0
+    while True:
+        epoch += 1
+        order = loader.order(train, epoch)
+        whole = len(order) // batch_size * batch_size
+        yield from loader.batches(order[:whole], batch_size, epoch)
+
+
+# --- Against the reference loader's way ----------------------------------------------------------
+
+
+class DecodedSamples(Dataset[tuple[np.ndarray, np.ndarray]]):
+    """Samples as EchoNet-Dynamic's own loader makes them: every frame of the video decoded."""
+
+    def __init__(self, data: Path, count: int) -> None:
+        dataset = read_dataset(data)
+        self.samples = [
+            (data / "Videos" / f"{video.name}.avi", trace.frame, trace.contour)
+            for video in dataset.videos
+            if video.split == SPLITS.index("TRAIN")
+            for trace in dataset.traces[video.name]
+        ]
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        path, traced, contour = self.samples[number % len(self.samples)]
+        video = cv2.VideoCapture(str(path))
+        frames = []
+        while True:
+            sound, frame = video.read()
+            if not sound:
+                break
+            frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+        image = frames[traced]
+        contour = np.rint(contour[~np.isnan(contour).any(axis=1)]).astype(int)
+        mask = np.zeros(image.shape, dtype=np.float32)
+        rows, columns = skimage.draw.polygon(contour[:, 1], contour[:, 0], mask.shape)
+        mask[rows, columns] = 1
+        return image[None].astype(np.float32) / 255, mask
+
+
+def measure_epoch(
+    settings: TrainSettings, data: Path, device: torch.device, samples: int, workers: int
+) -> None:
+    loader = open_loader(settings, device)
+    step = Stepper(settings, loader, device)
+    batches = endless(loader, settings.batch_size)
+    step(next(batches))
+    count = samples // settings.batch_size
+    ours = settings.batch_size / seconds_each(step, batches, count, device)
+    reference = DataLoader(
+        DecodedSamples(data, count * settings.batch_size),
+        settings.batch_size,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+    )
+
+    def decoded() -> Iterator[Batch]:
+        for images, masks in reference:
+            yield Batch(
+                index=torch.zeros(len(images), dtype=torch.int64, device=device),
+                images=images.to(device),
+                masks=masks.to(device),
+                heatmaps=None,
+                points=None,
+            )
+
+    theirs = settings.batch_size / seconds_each(step, decoded(), count, device)
+    name = f"width {settings.width}, batches of {settings.batch_size}, {samples} samples"
+    report(f"epoch: from the store, {name}", f"{ours:.1f} images/s")
+    report(
+        f"epoch: decoding the video per sample, {workers} workers",
+        f"{theirs:.1f} images/s; the store is {ours / theirs:.1f} times as fast",
+    )
+
+
+# --- What a GPU can do ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to compute a step."""
+
+    name: str
+    channels_last: bool = True
+    bf16: bool = True
+    fused: bool = True
+    mode: str | None = None
+
+
+VARIANTS = (
+    Variant(name="float32, channels first", channels_last=False, bf16=False, fused=False),
+    Variant(name="+ channels_last", bf16=False, fused=False),
+    Variant(name="+ bfloat16", fused=False),
+    Variant(name="+ fused optimiser"),
+    Variant(name="+ compile", mode="default"),
+    Variant(name="+ CUDA graphs", mode="reduce-overhead"),
+)
+
+
+def measure_device(width: int, device: torch.device, steps: int) -> None:
+    flop = training_flop(width)
+    report(f"device: arithmetic of a training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
+    if device.type != "cuda":
+        report("device: variants", "need CUDA; left out")
+        return
+    peak = matrix_rate(device)
+    limit = peak / flop
+    report("device: bfloat16 matrix products, 8192 x 8192", f"{peak / 1e12:.0f} TFLOP/s")
+    report("device: so the most", f"{limit:,.0f} images/s")
+    for batch_size in (8, 16, 64, 128):
+        for variant in VARIANTS:
+            rate = variant_rate(variant, width, batch_size, device, max(steps, 20))
+            report(
+                f"device: {variant.name}, batches of {batch_size}",
+                f"{rate:,.0f} images/s, {rate / limit:.0%} of the most",
+            )
+
+
+def training_flop(width: int) -> int:
+    """Floating point operations of a forward and a backward pass of one 112x112 image."""
+    network = UNet(out_channels=1, width=width)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, 112, 112)).sum().backward()
+    return counter.get_total_flops()
+
+
+def matrix_rate(device: torch.device, side: int = 8192) -> float:
+    """Floating point operations a second of the device's own matrix product."""
+    left = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    for _ in range(5):
+        left @ left
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    for _ in range(30):
+        left @ left
+    torch.cuda.synchronize(device)
+    return 30 * 2 * side**3 / (time.perf_counter() - started)
+
+
+def variant_rate(
+    variant: Variant, width: int, batch_size: int, device: torch.device, steps: int
+) -> float:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    layout = torch.channels_last if variant.channels_last else torch.contiguous_format
+    network: nn.Module = UNet(out_channels=1, width=width).to(device, memory_format=layout)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=variant.fused)
+    learner: Callable[..., torch.Tensor] = network
+    if variant.mode is not None:
+        learner = torch.compile(network, dynamic=False, mode=variant.mode)
+    images = torch.rand(batch_size, 1, 112, 112, device=device).contiguous(memory_format=layout)
+    masks = (images[:, 0] > 0.5).float()
+
+    def step() -> None:
+        with torch.autocast("cuda", torch.bfloat16, enabled=variant.bf16):
+            logits = learner(images)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), masks)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    for _ in range(8):
+        step()
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    torch.cuda.synchronize(device)
+    return batch_size * steps / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()
