@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import h5py
 import numpy as np
 from echo_common import atomic, schema
 from echo_common.containers import Container
+from echo_common.errors import EchoError
 from echo_common.hdf5 import Hdf5Container
 from echo_common.manifest import Manifest, spec_digest, with_digest
 from echo_common.schema import chunk_name
@@ -47,6 +50,22 @@ def publish_hdf5(
     work.root.mkdir(parents=True, exist_ok=True)
     temporary = work.root / "store.h5"
     temporary.unlink(missing_ok=True)
+    try:
+        _assemble(temporary, work, held, deliveries, attributes)
+    except (OSError, RuntimeError) as error:
+        raise _os_error(error, temporary) from error
+    atomic.fsync_path(temporary)
+    temporary.replace(store)
+    atomic.fsync_path(store.parent)
+
+
+def _assemble(
+    temporary: Path,
+    work: WorkFolder,
+    held: Container | None,
+    deliveries: Sequence[Delivery],
+    attributes: dict[str, Any],
+) -> None:
     # The oldest format whose metadata has checksums everywhere.
     with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
         manifests = {}
@@ -60,9 +79,14 @@ def publish_hdf5(
         _write_document(file, schema.ROOT, json.dumps(root, indent=1, sort_keys=True) + "\n")
         file.attrs["schema"] = schema.SCHEMA
         file.flush()
-    atomic.fsync_path(temporary)
-    temporary.replace(store)
-    atomic.fsync_path(store.parent)
+
+
+def _os_error(error: OSError | RuntimeError, path: Path) -> OSError | RuntimeError:
+    """Say what the system refused: HDF5 hides the number of the error in its message."""
+    found = re.search(r"errno = (\d+)", str(error))
+    if found is None or isinstance(error, EchoError):
+        return error
+    return OSError(int(found[1]), os.strerror(int(found[1])), str(path))
 
 
 def _write_array(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,29 @@ def test_a_store_is_never_converted_over_another(data: Path, tmp_path: Path) -> 
         with pytest.raises(SettingsError, match=r"is a store already"):
             convert(store, target)
     assert other.read_bytes() == before
+
+
+def test_a_file_that_cannot_grow_is_one_message_and_costs_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    store = build_store(data, tmp_path / "store.zarr")
+    target = tmp_path / "store.h5"
+    # A limit on the file's size stops HDF5 within a write, as a full disk does.
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
+        "from echo_prep.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "convert", str(store), str(target)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"error: file too large at {target}.partial/")
+    assert not target.exists()
+    convert(store, target)
+    assert_same(read_all(target), read_all(store))
 
 
 def test_format_and_name_have_to_agree(tmp_path: Path) -> None:
