@@ -125,6 +125,10 @@ def test_what_it_sets_by_itself(
         "index", "frames", "masks/centroid",
         "landmarks/centroid/angle-7/points", "landmarks/centroid/angle-7/gaussian",
     }  # fmt: skip
+    (tmp_path / "paper.toml").write_text("paper = true\nlandmarks = 5\n")
+    build(data, tmp_path / "d.zarr", "--config", str(tmp_path / "paper.toml"))
+    stages = dict(zarr.open_group(tmp_path / "d.zarr", mode="r").attrs)["stages"]
+    assert "landmarks/centroid/angle-5/gaussian" in stages
     # The environment switches it on, and an option wins over what it sets.
     monkeypatch.setenv("ECHO_PAPER", "1")
     build(data, tmp_path / "c.zarr", "--radius", "8", "--no-truncate")
