@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from echo_train import distributed
 from echo_train.batches import epoch_order
 from echo_train.distributed import ALONE, Ranks, from_environment
 from echo_train.loop import train
-from echo_train.unet import UNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ranks import (
@@ -113,7 +113,7 @@ def test_batch_normalisation_is_over_the_batches_of_all(tmp_path: Path) -> None:
 def test_torchrun_trains_as_one_process_does(
     small_store: Path, tmp_path: Path, target: str, batch_size: int
 ) -> None:
-    changes = {"target": target, "batch_size": batch_size, "epochs": 2, "learning_rate": 1e-3}
+    changes = {"target": target, "batch_size": batch_size, "epochs": 2, "learning_rate": 1e-6}
     one = train(tiny(small_store, tmp_path / "one", ema=0.5, clip_norm=1.0, **changes))
     two = tmp_path / "two"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -129,24 +129,24 @@ def test_torchrun_trains_as_one_process_does(
     figures = ["train_loss", "train_dice", "val_loss", "val_dice"]
     for left, right in zip(rows(one), rows(two), strict=True):
         for name in figures:
-            assert float(left[name]) == pytest.approx(float(right[name]), rel=1e-4, abs=1e-4)
-    first = first_weights(one)
-    moved = [flat(checkpoint(folder / "last.pt")["network"]) - first for folder in (one, two)]
-    # Adam's first steps have one length whatever the gradient is, so that where it is nearly
-    # zero, rounding decides the direction: the weights are near each other, and not the same.
-    assert (moved[0] - moved[1]).norm() < 0.1 * moved[0].norm()
+            assert float(left[name]) == pytest.approx(float(right[name]), rel=1e-5, abs=1e-5)
+    # Adam divides by the gradient's size, so that where it is nearly zero, rounding decides a
+    # step's direction; its running mean of the gradients is what they were.
+    for part in (gradients, statistics):
+        left, right = (part(checkpoint(folder / "last.pt")) for folder in (one, two))
+        assert (left - right).norm() < 0.02 * left.norm()
     left, right = (json.loads((folder / "summary.json").read_text()) for folder in (one, two))
     assert left["test"]["loss"] == pytest.approx(right["test"]["loss"], rel=1e-4)
 
 
-def flat(network: dict[str, torch.Tensor]) -> torch.Tensor:
-    return torch.cat([values.flatten() for name, values in network.items() if "num" not in name])
+def gradients(state: dict[str, Any]) -> torch.Tensor:
+    moments = state["optimiser"]["state"].values()
+    return torch.cat([one["exp_avg"].flatten() for one in moments])
 
 
-def first_weights(folder: Path) -> torch.Tensor:
-    torch.manual_seed(0)
-    channels, width = checkpoint(folder / "last.pt")["network"]["head.weight"].shape[:2]
-    return flat(UNet(out_channels=channels, width=width).state_dict())
+def statistics(state: dict[str, Any]) -> torch.Tensor:
+    network = state["network"]
+    return torch.cat([network[name].flatten() for name in network if "running" in name])
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
