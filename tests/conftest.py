@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from echo_prep.build import build
 from echo_prep.config import BuildSettings
+from hypothesis import settings
 from support.datasets import small_videos, write_small_dataset
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
