@@ -65,6 +65,7 @@ PARTS = ("load", "batch", "stream", "epoch", "device")
 @click.option("--steps", default=5, help="Steps of a timing.", show_default=True)
 @click.option("--samples", default=256, help="Samples of an epoch of `epoch`.", show_default=True)
 @click.option("--workers", default=0, help="Of the reference; 0 for the cores.")
+@click.option("--threads", type=int, help="Of torch; by default one a core.")
 def main(
     data: Path,
     work: Path,
@@ -75,8 +76,11 @@ def main(
     steps: int,
     samples: int,
     workers: int,
+    threads: int | None,
 ) -> None:
     """Measure how fast training is fed, on a data set in EchoNet-Dynamic's format."""
+    if threads:
+        torch.set_num_threads(threads)
     device = devices.pick_device(device_name)
     settings = TrainSettings(width=width, batch_size=batch_size, loader="resident")
     print(f"machine: {describe_machine(device)}\n")

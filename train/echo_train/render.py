@@ -72,10 +72,21 @@ def border_band(masks: Tensor, kernel: int, iterations: int) -> Tensor:
     both = torch.stack([masks, 1 - masks], dim=1)
     both = functional.pad(both, (before, after, before, after))
     window = before + after + 1
-    both = functional.max_pool2d(both, (window, 1), stride=1)
-    both = functional.max_pool2d(both, (1, window), stride=1)
+    both = _largest_within(_largest_within(both, window, dim=2), window, dim=3)
     # Dilated, and not in what is left of the mask: where the background, dilated, reaches too.
     return both[:, 0] * both[:, 1]
+
+
+def _largest_within(values: Tensor, window: int, dim: int) -> Tensor:
+    # Maxima of shifted slices, each reaching twice as far as the one before: several times as
+    # fast on a CPU as max_pool2d, which looks at every pixel of each window.
+    reach = 1
+    while reach < window:
+        step = min(reach, window - reach)
+        length = values.shape[dim] - step
+        values = torch.maximum(values.narrow(dim, 0, length), values.narrow(dim, step, length))
+        reach += step
+    return values
 
 
 def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tensor:
