@@ -8,11 +8,15 @@ directory (a rename across file systems would be a copy).
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+
+_SUFFIX = ".tmp"
 
 
 def fsync_path(path: Path) -> None:
@@ -45,7 +49,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     BinaryIO
         The temporary file. It is removed when the block raises.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -70,6 +74,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Replace the content of `path` in one step, as UTF-8; see `atomic_writer`."""
     write_bytes(path, content.encode())
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is, by its name, one that a process was killed at before it was renamed."""
+    return path.name.startswith(".") and path.name.endswith(_SUFFIX)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left of `path`, and, where it is a folder, in it.
+
+    For whoever holds the lock by which nobody else writes there now.
+    """
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"):
+        file.unlink(missing_ok=True)
+    for file in path.rglob(f".*{_SUFFIX}"):
+        file.unlink(missing_ok=True)
 
 
 def _umask() -> int:

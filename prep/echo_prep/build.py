@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from echo_common import progress, schema
+from echo_common import atomic, progress, schema
 from echo_common.command import describe_os_error
 from echo_common.errors import DataError, DataNotFoundError, EchoError, StoreError
 from echo_common.manifest import Manifest
@@ -26,7 +26,7 @@ from echo_prep.current import Current, find_current
 from echo_prep.dataset import VIDEOS, read_dataset
 from echo_prep.info import store_bytes
 from echo_prep.lock import build_lock
-from echo_prep.mark import clear_mark
+from echo_prep.mark import clear_mark, mark_path
 from echo_prep.needs import Need, find_needs, wanted_stages
 from echo_prep.parallel import run_tasks
 from echo_prep.plan import Plan, make_plan
@@ -129,6 +129,8 @@ def _build_locked(
     if settings.strict:
         _refuse_rejects(plan.rejects)
     store = settings.target()
+    for path in (store, rejects_path(store), mark_path(store)):
+        atomic.remove_leftovers(path)
     work = WorkFolder(work_path(store))
     held = survey(store)
     stages = wanted_stages(settings, index_stage(plan), held)
@@ -154,12 +156,14 @@ def _build_locked(
         "traced": plan.traced,
         "rejects": [dataclasses.asdict(reject) for reject in plan.rejects],
     }
+    work.root.mkdir(exist_ok=True)
     publish(store, work, held.container, deliveries, dropped, attributes)
     clear_mark(store)
-    work.remove()
     status = next(one.manifest for one in deliveries if one.spec.path == schema.STATUS)
     rejects = plan.rejects + frame_rejects(plan.video, plan.frame, status)
     write_rejects(store, rejects)
+    # Last of all: as long as it is there, the next build looks at everything anew.
+    work.remove()
     failed = {row for row, _, _ in status.notes.get("failures", ())}
     sound = [row for row in range(len(plan)) if row not in failed]
     current = Current(

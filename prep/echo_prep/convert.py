@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from echo_common import progress, schema
+from echo_common import atomic, progress, schema
 from echo_common.command import describe_os_error
 from echo_common.containers import Container
 from echo_common.errors import EchoError, SettingsError, StoreDamagedError, StoreError
@@ -56,6 +56,7 @@ def convert(source: Path, target: Path, show: progress.Progress[int] = progress.
 
 
 def _convert_locked(store: EchoStore, target: Path, show: progress.Progress[int]) -> None:
+    atomic.remove_leftovers(target)
     work = WorkFolder(work_path(target))
     specs = [store.container.spec(array)[0] for array in store.manifests]
     held: Container | None = store.container

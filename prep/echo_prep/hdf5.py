@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,12 @@ import h5py
 import numpy as np
 from echo_common import atomic, schema
 from echo_common.containers import Container
-from echo_common.errors import EchoError
 from echo_common.hdf5 import Hdf5Container
 from echo_common.manifest import Manifest, spec_digest, with_digest
 from echo_common.schema import chunk_name
 
 from echo_prep.publish import Delivery, list_stages
+from echo_prep.sink import Sink
 from echo_prep.stages import CHUNK_FRAMES
 from echo_prep.work import WorkFolder, digest
 
@@ -50,27 +48,32 @@ def publish_hdf5(
     work.root.mkdir(parents=True, exist_ok=True)
     temporary = work.root / "store.h5"
     temporary.unlink(missing_ok=True)
-    try:
-        _assemble(temporary, work, held, deliveries, attributes)
-    except (OSError, RuntimeError) as error:
-        raise _os_error(error, temporary) from error
+    with Sink(temporary) as sink:
+        try:
+            _assemble(sink, work, held, deliveries, attributes)
+        except Exception:
+            # A read of what was not written fails too, in any way; the cause is the write.
+            sink.check()
+            raise
+        sink.check()
     atomic.fsync_path(temporary)
     temporary.replace(store)
     atomic.fsync_path(store.parent)
 
 
 def _assemble(
-    temporary: Path,
+    sink: Sink,
     work: WorkFolder,
     held: Container | None,
     deliveries: Sequence[Delivery],
     attributes: dict[str, Any],
 ) -> None:
     # The oldest format whose metadata has checksums everywhere.
-    with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+    with h5py.File(sink, "w", libver=("v110", "v110")) as file:
         manifests = {}
         for one in sorted(deliveries, key=lambda one: one.spec.path):
             manifests[one.spec.path] = _write_array(file, work, held, one)
+            sink.check()
         for path, manifest in manifests.items():
             _write_document(file, f"{schema.MANIFESTS}/{path}", manifest.to_json())
         root = with_digest(
@@ -79,14 +82,6 @@ def _assemble(
         _write_document(file, schema.ROOT, json.dumps(root, indent=1, sort_keys=True) + "\n")
         file.attrs["schema"] = schema.SCHEMA
         file.flush()
-
-
-def _os_error(error: OSError | RuntimeError, path: Path) -> OSError | RuntimeError:
-    """Say what the system refused: HDF5 hides the number of the error in its message."""
-    found = re.search(r"errno = (\d+)", str(error))
-    if found is None or isinstance(error, EchoError):
-        return error
-    return OSError(int(found[1]), os.strerror(int(found[1])), str(path))
 
 
 def _write_array(

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from echo_common import schema
+from echo_common import atomic, schema
 from echo_common.containers import Container, ZarrContainer, open_container
 from echo_common.errors import EchoError, StoreDamagedError, StoreError, StoreNotFoundError
 from echo_common.manifest import Manifest, with_digest
@@ -87,7 +87,7 @@ def survey(store: Path) -> Survey:
         # An HDF5 file that does not even list its arrays.
         return nothing
     except StoreError as error:
-        if store.is_dir() and not any(store.iterdir()):
+        if store.is_dir() and all(atomic.is_leftover(entry) for entry in store.iterdir()):
             return nothing
         raise StoreError(
             f"{store} is there and is not a store; give another --store, or move it away"

@@ -89,3 +89,20 @@ def test_file_then_rename_then_directory(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "replace", note_replace)
     atomic.write_bytes(tmp_path / "a", b"x")
     assert calls == ["fsync file", "rename", "fsync directory"]
+
+
+def test_what_killed_processes_left_of_a_file_or_in_a_folder_is_removed(tmp_path: Path) -> None:
+    store = tmp_path / "a[1].zarr"
+    (store / "masks").mkdir(parents=True)
+    kept = [tmp_path / ".a1.zarr.x.tmp", tmp_path / "a[1].zarr.tmp", store / "masks" / "zarr.json"]
+    left = [
+        tmp_path / ".a[1].zarr.x.tmp",
+        store / ".zarr.json.y.tmp",
+        store / "masks" / ".c.0.z.tmp",
+    ]
+    for file in kept + left:
+        file.touch()
+    assert [atomic.is_leftover(file) for file in kept] == [True, False, False]
+    atomic.remove_leftovers(store)
+    assert all(file.exists() for file in kept)
+    assert not any(file.exists() for file in left)

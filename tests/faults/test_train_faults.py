@@ -83,7 +83,7 @@ def test_a_run_killed_at_any_step_of_its_writing_comes_to_the_same_end(
     # Four steps make a file: five at a time meets each kind of step, and each of the files.
     for at in range(1, steps + 1, 5):
         folder = tmp_path / str(at)
-        assert killed_at(at, train, small(small_store, folder), preload="echo_train.loop"), at
+        assert killed_at(at, train, small(small_store, folder)), at
         go_on(small_store, folder)
         assert_same_run(folder, undisturbed)
 
@@ -95,7 +95,7 @@ def test_a_run_killed_again_and_again_comes_to_the_same_end(
     settings = small(small_store, folder)
     # In the first epoch's last checkpoint, in the second's, and in the summary.
     for at in (10, 6, 14):
-        assert killed_at(at, train, settings, preload="echo_train.loop")
+        assert killed_at(at, train, settings)
         settings = dataclasses.replace(settings, resume=True)
     train(settings)
     assert_same_run(folder, whole[0])

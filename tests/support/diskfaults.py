@@ -1,7 +1,7 @@
 """A disk that fails at the n-th step of writing files: by a kill of the process, or by being full.
 
-The steps are those of an atomic write: writing (of which half is done), the
-fsync of the file, the rename, and the fsync of the folder.
+The steps are those of writing to a file (of which half is done), be it by
+ourselves, by zarr or by HDF5, of an fsync, and of a rename.
 """
 
 from __future__ import annotations
@@ -12,8 +12,18 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 from unittest import mock
+
+STEPS = ("fsync", "replace", "rename")
+"""Functions of `os` that are steps of writing, beside what is written to a file."""
+
+REMOVALS = ("unlink", "rmdir")
+"""Functions of `os` by which files and folders are taken away."""
+
+PRELOAD = ("echo_prep.build", "echo_prep.hdf5", "echo_train.loop")
+"""What a server imports once for all processes that are to be killed."""
 
 
 def kill() -> None:
@@ -45,7 +55,7 @@ class Disk:
 class HalfWriter:
     """A file of which half of what it is given arrives, where the disk fails."""
 
-    def __init__(self, file: BinaryIO, disk: Disk) -> None:
+    def __init__(self, file: Any, disk: Disk) -> None:
         self._file = file
         self._disk = disk
 
@@ -58,7 +68,7 @@ class HalfWriter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: Any) -> int:
         def half() -> None:
             self._file.write(content[: len(content) // 2])
             self._file.flush()
@@ -68,8 +78,13 @@ class HalfWriter:
 
 
 @contextlib.contextmanager
-def failing_disk(at: int, harm: Callable[[], None]) -> Iterator[Disk]:
-    """Within the block, do harm at the `at`-th step of writing, from 1; never where `at` is 0."""
+def failing_disk(
+    at: int, harm: Callable[[], None], calls: tuple[str, ...] = STEPS
+) -> Iterator[Disk]:
+    """Within the block, do harm at the `at`-th step of writing, from 1; never where `at` is 0.
+
+    Where `calls` are not `STEPS`, these functions of `os` alone are steps.
+    """
     disk = Disk(at, harm)
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,30 +94,50 @@ def failing_disk(at: int, harm: Callable[[], None]) -> Iterator[Disk]:
 
         return call
 
+    with contextlib.ExitStack() as stack:
+        for name in calls:
+            stack.enter_context(mock.patch.object(os, name, counted(getattr(os, name))))
+        if calls == STEPS:
+            stack.enter_context(_failing_files(disk))
+        yield disk
+
+
+@contextlib.contextmanager
+def _failing_files(disk: Disk) -> Iterator[None]:
+    """Within the block, count each write to a file that is opened in one of two ways."""
+
     def fdopen(handle: int, mode: str = "r", *arguments: Any, **named: Any) -> Any:
         file = real_fdopen(handle, mode, *arguments, **named)
         return HalfWriter(file, disk) if mode == "wb" else file
 
-    real_fdopen = os.fdopen
+    # zarr, the lock and HDF5 open their files by their paths.
+    def path_open(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        file = real_path_open(path, mode, *arguments, **named)
+        return HalfWriter(file, disk) if set(mode) & set("wax+") else file
+
+    real_fdopen, real_path_open = os.fdopen, Path.open
     with (
         mock.patch.object(os, "fdopen", fdopen),
-        mock.patch.object(os, "fsync", counted(os.fsync)),
-        mock.patch.object(os, "replace", counted(os.replace)),
+        mock.patch.object(Path, "open", path_open),
     ):
-        yield disk
+        yield
 
 
-def killed_at(at: int, work: Callable[..., Any], *arguments: Any, preload: str) -> bool:
+def killed_at(
+    at: int, work: Callable[..., Any], *arguments: Any, calls: tuple[str, ...] = STEPS
+) -> bool:
     """Do some work in a process of its own, which is killed at a step of its writing.
+
+    The process is forked off a server that has imported `PRELOAD` and has
+    touched no store, which no fork survives.
 
     Parameters
     ----------
     at : int
     work : callable
         Importable by name.
-    preload : str
-        The module that a server imports once; each process is forked off it
-        before it has touched a store, which no fork survives.
+    calls : tuple of str
+        See `failing_disk`.
 
     Returns
     -------
@@ -110,14 +145,16 @@ def killed_at(at: int, work: Callable[..., Any], *arguments: Any, preload: str) 
         False where the work was done before the step was reached.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
-    process = context.Process(target=_work_until, args=(at, work, arguments))
+    context.set_forkserver_preload(list(PRELOAD))
+    process = context.Process(target=_work_until, args=(at, work, arguments, calls))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
     return process.exitcode != 0
 
 
-def _work_until(at: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    with failing_disk(at, kill):
+def _work_until(
+    at: int, work: Callable[..., Any], arguments: tuple[Any, ...], calls: tuple[str, ...]
+) -> None:
+    with failing_disk(at, kill, calls):
         work(*arguments)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import echo_prep.build
+import echo_prep.hdf5
+import echo_prep.stages
+import echo_prep.work
 import h5py
 import numpy as np
 from echo_common.store import EchoStore
@@ -19,6 +26,21 @@ def build_store(data: Path, store: Path, **options: Any) -> Path:
     """Build a store with one worker."""
     build(BuildSettings(data=data, store=store, **{"jobs": 1, **options}))
     return store
+
+
+@contextlib.contextmanager
+def chunks_of(rows: int) -> Iterator[None]:
+    """Within the block, cut the arrays of stores into chunks of so many rows."""
+    with contextlib.ExitStack() as stack:
+        for module in (echo_prep.build, echo_prep.hdf5, echo_prep.stages, echo_prep.work):
+            stack.enter_context(mock.patch.object(module, "CHUNK_FRAMES", rows))
+        yield
+
+
+def build_in_small_chunks(data: Path, store: Path) -> None:
+    """Build a store of a few videos that has several chunks."""
+    with chunks_of(4):
+        build_store(data, store)
 
 
 def read_all(store: Path) -> dict[str, np.ndarray]:
