@@ -36,7 +36,7 @@ from echo_prep.stages import CHUNK_FRAMES, Stage, index_content, index_stage
 from echo_prep.survey import Survey, survey
 from echo_prep.work import WorkFolder, work_path
 
-_PACKAGES = ("echo-lv-segmentation", "numpy", "opencv-python-headless", "scikit-image", "zarr")
+_PACKAGES = ("echo-lv-segmentation", "numpy", "opencv-python-headless", "zarr")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

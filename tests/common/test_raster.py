@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import skimage.draw
 from echo_common.errors import SettingsError
-from echo_common.raster import rasterise
+from echo_common.raster import PIXEL_LIMIT, rasterise
 from echo_prep.traces import split_rows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -29,6 +30,33 @@ def test_chords_are_filled_as_the_data_sets_loader_fills_them(
 ) -> None:
     _, contour = split_rows(rows)
     np.testing.assert_array_equal(rasterise(contour, shape, "chords"), reference_mask(rows, shape))
+
+
+# From a grid so small that edges cross, touch, overlap and vanish, to far outside the image.
+_polygons = st.sampled_from([1, 3, 8, 40, 1 << 20]).flatmap(
+    lambda reach: st.lists(
+        st.tuples(*[st.integers(-reach, reach + 30 * (reach > 3))] * 2), min_size=3, max_size=24
+    )
+)
+
+
+@settings(deadline=None, max_examples=1500)
+@given(
+    points=_polygons, again=st.booleans(), shape=st.tuples(st.integers(1, 45), st.integers(1, 45))
+)
+@example(points=[(2, 2), (2, 2), (2, 2)], again=False, shape=(5, 5))
+@example(points=[(0, 3), (9, 3), (4, 3)], again=False, shape=(6, 6))
+@example(points=[(0, 0), (8, 8), (8, 0), (0, 8)], again=True, shape=(9, 9))
+@example(points=[(5, 0)] + [(0, 9), (9, 9)] * 300, again=False, shape=(12, 12))
+def test_any_polygon_is_filled_as_scikit_image_fills_it(
+    points: list[tuple[int, int]], again: bool, shape: tuple[int, int]
+) -> None:
+    # Drawn there and back, every edge lies on another.
+    contour = np.array(points + points[::-1] if again else points)
+    contour = np.clip(contour, -PIXEL_LIMIT, PIXEL_LIMIT)
+    expected = np.zeros(shape, np.uint8)
+    expected[skimage.draw.polygon(contour[:, 1], contour[:, 0], shape)] = 1
+    np.testing.assert_array_equal(rasterise(contour, shape, "chords"), expected)
 
 
 @settings(deadline=None, max_examples=80)
