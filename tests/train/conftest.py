@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from echo_train.loop import train
+from support.training import tiny
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,3 +18,18 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def runs(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a mask run and a landmark run; not to be written to.
+
+    They learn enough for a Dice above 0, and all that a model may have learnt beside its weights.
+    """
+    folder = tmp_path_factory.mktemp("runs")
+    longer = {"width": 4, "epochs": 12, "learning_rate": 0.03}
+    train(tiny(small_store, folder / "mask", **longer, normalise="frame", ema=0.5, loss="dice"))
+    landmarks = {"target": "landmarks", "shape_prior": True, "distance_weight": 0.1}
+    prior = {"prior": "mean-mask", "prior_use": "channel"}
+    train(tiny(small_store, folder / "landmarks", **longer, **landmarks, **prior))
+    return folder

@@ -26,27 +26,6 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def runs(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of a mask run and a landmark run, with all that a model may have learnt beside."""
-    folder = tmp_path_factory.mktemp("runs")
-    longer = {"width": 4, "epochs": 12, "learning_rate": 0.03}
-    train(tiny(small_store, folder / "mask", **longer, normalise="frame", ema=0.5, loss="dice"))
-    train(
-        tiny(
-            small_store,
-            folder / "landmarks",
-            **longer,
-            target="landmarks",
-            shape_prior=True,
-            distance_weight=0.1,
-            prior="mean-mask",
-            prior_use="channel",
-        )
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
 def other_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another data set of five videos, none of them for validation."""
     folder = tmp_path_factory.mktemp("other")
