@@ -17,6 +17,8 @@ from echo_prep.config import PAPER, BuildSettings
 from echo_prep.convert import convert
 from echo_prep.forecast import describe_forecast, forecast
 from echo_prep.info import describe_info, store_info
+from echo_prep.panels import PreviewSettings
+from echo_prep.preview import preview
 from echo_prep.rejects import count_reasons, rejects_path
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
@@ -89,6 +91,20 @@ def verify_command(store: Path, as_json: bool) -> int:
         return 1
     click.echo(f"{store}: whole")
     return 0
+
+
+@cli.command("preview")
+@click.argument("store", type=click.Path(path_type=Path))
+@click_options(PreviewSettings)
+def preview_command(store: Path, **values: Any) -> None:
+    """Draw frames of STORE, with all that it holds of them, on a sheet to look at.
+
+    Contours, masks, border bands, landmarks by their channel's number, and
+    heatmaps, each the largest over its landmarks.
+    """
+    settings = PreviewSettings(**values)
+    frames, panels = preview(store, settings)
+    click.echo(f"{settings.out}: {frames} frames of {store}, {panels} panels each")
 
 
 @cli.command("convert")
