@@ -1,13 +1,12 @@
 """The two targets, mask and landmarks: what the network's logits mean for each.
 
 A target knows the number of output channels, the loss, and how logits become
-masks that can be compared. `Scores` collects what it predicts.
+masks that can be compared. `echo_train.collectors` gathers what it predicts.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -18,8 +17,8 @@ from echo_common.errors import SettingsError
 from echo_common.raster import rasterise
 from torch import Tensor
 
-from echo_train import device as devices
 from echo_train.batches import Batch
+from echo_train.collectors import Collector, LandmarkCollector, MaskCollector
 from echo_train.config import TrainSettings
 from echo_train.decode import DECODERS, confidence
 from echo_train.distance import distance_loss
@@ -27,9 +26,7 @@ from echo_train.frames import Choice, FrameSet
 from echo_train.landmark_losses import LANDMARK_LOSSES
 from echo_train.loader import Loader
 from echo_train.mask_losses import MASK_LOSSES, MaskLossSettings
-from echo_train.metrics import Landmarks, MaskCounts
 from echo_train.prior import mean_mask, pixel_weights
-from echo_train.results import Results
 from echo_train.shape_prior import ShapePrior, fit_shape_prior
 
 
@@ -47,16 +44,6 @@ class Prediction:
 
     masks: np.ndarray
     points: np.ndarray | None = None
-
-
-class Collector(Protocol):
-    """Takes predictions batch by batch, and gives the results of all of them."""
-
-    def update(self, logits: Tensor, batch: Batch) -> None:
-        """Take one batch; nothing waits for the device."""
-
-    def results(self) -> Results:
-        """Give the results of everything taken so far."""
 
 
 class Target(Protocol):
@@ -109,7 +96,7 @@ class MaskTarget:
 
     def collector(self, frames: FrameSet, device: torch.device) -> Collector:
         """Make an empty collector of predicted masks."""
-        return _MaskCollector(frames, device)
+        return MaskCollector(frames, device)
 
     def predict(self, logits: Tensor) -> Prediction:
         """Turn logits into masks."""
@@ -172,6 +159,10 @@ class LandmarkTarget:
             loss = loss + self._distance_weight * distance_loss(logits[:, -1], batch.masks)
         return loss
 
+    def maps(self, logits: Tensor) -> Tensor:
+        """The landmark maps that logits stand for, (frame, landmark, y, x) float, at least 0."""
+        return self._loss.maps(logits[:, : self._maps])
+
     def decode(self, logits: Tensor) -> Tensor:
         """Read the landmarks off the maps.
 
@@ -184,13 +175,13 @@ class LandmarkTarget:
         points : Tensor, (frame, landmark, 2) float
             (x, y) in pixels; NaN where a landmark was missed.
         """
-        maps = self._loss.maps(logits[:, : self._maps])
+        maps = self.maps(logits)
         sure = confidence(maps, self._loss.spatial) >= self._min_confidence
         return self._decoder(maps).where(sure[..., None], torch.nan)
 
     def collector(self, frames: FrameSet, device: torch.device) -> Collector:
         """Make an empty collector of predicted landmarks."""
-        return _LandmarkCollector(frames, self, device)
+        return LandmarkCollector(frames, self, device)
 
     def predict(self, logits: Tensor) -> Prediction:
         """Turn logits into landmarks, and these into masks."""
@@ -238,57 +229,6 @@ class LandmarkTarget:
             for _ in pool.map(draw, range(len(points))):
                 pass
         return masks
-
-
-class _MaskCollector:
-    def __init__(self, frames: FrameSet, device: torch.device) -> None:
-        self._frames = frames
-        self._counts = MaskCounts().to(device)
-
-    def update(self, logits: Tensor, batch: Batch) -> None:
-        self._counts.update(batch.index, logits[:, 0] > 0, batch.masks > 0)
-
-    def results(self) -> Results:
-        index, counts = (values.cpu().numpy() for values in self._counts.compute())
-        return Results(frames=self._frames, index=index, counts=counts)
-
-
-class _LandmarkCollector:
-    def __init__(self, frames: FrameSet, target: LandmarkTarget, device: torch.device) -> None:
-        self._frames = frames
-        self._target = target
-        self._landmarks = Landmarks().to(device)
-
-    def update(self, logits: Tensor, batch: Batch) -> None:
-        self._landmarks.update(batch.index, self._target.decode(logits), _pack(batch.masks > 0))
-
-    def results(self) -> Results:
-        frames = self._frames
-        index, points, packed = self._landmarks.compute()
-        found = self._target.correct(points.cpu().numpy())
-        true = np.unpackbits(packed.cpu().numpy(), axis=1, count=math.prod(frames.shape))
-        masks = self._target.masks(found, frames.shape)
-        # Of all processes' frames already, so there is nothing to gather.
-        counts = MaskCounts(sync_on_compute=False)
-        counts.update(
-            index.cpu(),
-            torch.from_numpy(masks) > 0,
-            torch.from_numpy(true.reshape(masks.shape)) > 0,
-        )
-        return Results(
-            frames=frames,
-            index=index.cpu().numpy(),
-            counts=counts.compute()[1].numpy(),
-            points=found,
-        )
-
-
-def _pack(masks: Tensor) -> Tensor:
-    """Put eight pixels in a byte, the first highest: an epoch's masks are kept until it ends."""
-    flat = masks.flatten(1)
-    flat = torch.nn.functional.pad(flat, (0, -flat.shape[1] % 8))
-    weights = devices.constant((128, 64, 32, 16, 8, 4, 2, 1), flat.device)
-    return (flat.reshape(len(flat), -1, 8) * weights).sum(2).to(torch.uint8)
 
 
 def make_target(

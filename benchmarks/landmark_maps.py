@@ -1,0 +1,84 @@
+"""What landmark models see: their maps over the same frames, one row a run, as a PNG.
+
+    python benchmarks/landmark_maps.py runs/ladder/paper-0 runs/ladder/curve-0 --out maps.png
+
+Each landmark's map has a colour of its own and is scaled to its peak; dots are the decoded
+landmarks, the line is the contour rebuilt from them, dashes are the tracing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from echo_common import atomic
+from echo_common.command import run_command
+from echo_common.errors import RunError
+from echo_train.evaluate import Bench, EvaluateSettings
+from echo_train.targets import LandmarkTarget
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+FRAMES = 5
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--store", type=click.Path(path_type=Path), help="By default the runs' own.")
+def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
+    """Draw the maps of landmark RUNS over a few frames of the test split."""
+    figure = Figure(figsize=(2.3 * FRAMES + 0.6, 2.35 * len(runs)), layout="constrained")
+    grid = figure.subplots(len(runs), FRAMES, squeeze=False)
+    for folder, row in zip(runs, grid, strict=True):
+        bench = Bench(folder, EvaluateSettings(store=store, device="cpu"))
+        if not isinstance(bench.model.target, LandmarkTarget):
+            raise RunError(f"{folder} predicts masks, and has no landmark maps")
+        test = bench.orders("test")["test"]
+        picked = test[np.linspace(0, len(test) - 1, FRAMES).round().astype(int)]
+        (batch,) = bench.loader.in_gray().batches(picked, FRAMES)
+        logits = bench.model.logits(batch.images)
+        maps = bench.model.target.maps(logits)
+        peaks = maps.amax((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+        points = bench.model.target.predict(logits).points
+        assert points is not None
+        for place, axes in enumerate(row):
+            _draw(
+                axes,
+                batch.images[place, 0].numpy(),
+                (maps / peaks)[place].numpy(),
+                batch.masks[place].numpy(),
+            )
+            contour = bench.model.target.contour(points[place])
+            axes.plot(*np.concatenate([contour, contour[:1]]).T, color="white", linewidth=0.9)
+            axes.plot(*points[place].T, ".", color="white", markersize=5)
+        row[0].text(
+            -0.06,
+            0.5,
+            folder.name,
+            rotation=90,
+            va="center",
+            ha="right",
+            transform=row[0].transAxes,
+        )
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=75)
+    atomic.write_bytes(out, content.getvalue())
+
+
+def _draw(axes: Axes, image: np.ndarray, maps: np.ndarray, mask: np.ndarray) -> None:
+    colours = colormaps["turbo"](np.linspace(0.08, 0.95, len(maps)))[:, :3]
+    strength = maps.max(axis=0)[..., None]
+    colour = colours[maps.argmax(axis=0)]
+    axes.imshow(np.repeat(image[..., None], 3, axis=2) * (1 - strength) + colour * strength)
+    axes.contour(mask, levels=[0.5], colors=["#35d07f"], linewidths=0.9, linestyles="dashed")
+    axes.set_axis_off()
+
+
+if __name__ == "__main__":
+    run_command(main)
