@@ -27,6 +27,7 @@ from echo_prep.dataset import VIDEOS, read_dataset
 from echo_prep.info import store_bytes
 from echo_prep.lock import build_lock
 from echo_prep.mark import clear_mark, mark_path
+from echo_prep.names import shown_name
 from echo_prep.needs import Need, find_needs, wanted_stages
 from echo_prep.parallel import run_tasks
 from echo_prep.plan import Plan, make_plan
@@ -283,5 +284,5 @@ def _refuse_rejects(rejects: Sequence[Reject]) -> None:
         frame = "" if first.frame is None else f" frame {first.frame}"
         raise DataError(
             f"{len(rejects)} videos or traces are not sound, and --strict was given; the first: "
-            f"{first.video}{frame} ({first.where}): {first.message}"
+            f"{shown_name(first.video)}{frame} ({first.where}): {first.message}"
         )

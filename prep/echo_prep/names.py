@@ -13,6 +13,9 @@ from echo_common.errors import DataError
 
 SUFFIX = ".avi"
 
+_SHOWN = 80
+"""Letters of a name that a message holds."""
+
 
 class RefusedError(DataError):
     """A name leads to something that must not be opened."""
@@ -28,6 +31,12 @@ def unsafe_name(name: str) -> str | None:
         # Control characters forge lines of a log; lone surrogates are bytes that are no UTF-8.
         return "the file name has characters that cannot be printed; save the CSV as UTF-8"
     return None
+
+
+def shown_name(name: str) -> str:
+    """Spell out what of a name cannot be printed, and shorten it, for a message of one line."""
+    text = name if name.isprintable() else ascii(name)[1:-1]
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def locate_video(folder: Path, name: str) -> Path:

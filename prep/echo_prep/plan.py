@@ -11,6 +11,7 @@ from echo_common.errors import DataError
 from echo_common.schema import PHASES
 
 from echo_prep.dataset import TRACINGS, Dataset, Video
+from echo_prep.names import shown_name
 from echo_prep.rejects import Reject
 from echo_prep.traces import Trace
 
@@ -109,7 +110,9 @@ def make_plan(dataset: Dataset) -> Plan:
         for trace, phase in zip(sound, _phases(sound), strict=True):
             rows.append((video, trace, phase))
     if not rows:
-        first = f"; the first: {rejects[0].video}: {rejects[0].message}" if rejects else ""
+        first = (
+            f"; the first: {shown_name(rejects[0].video)}: {rejects[0].message}" if rejects else ""
+        )
         raise DataError(
             f"{dataset.root} has no sound trace among {dataset.traced}, so there is nothing to "
             f"build{first}"

@@ -212,14 +212,18 @@ def store_faults(store: Path) -> list[Fault]:
             message = "its manifest is not the one that the root lists"
             faults.append(Fault(where=array, state="damaged", message=message))
         faults += array_faults(container, array, manifest, full=True)
-    for array in container.arrays():
-        if array not in listed:
-            faults.append(
-                Fault(where=array, state="surplus", message="the root does not list this array")
-            )
-    faults += group_faults(container, listed)
+    faults += _surplus_arrays(container, listed) + group_faults(container, listed)
     container.close()
     return faults
+
+
+def _surplus_arrays(container: Container, listed: Collection[str]) -> list[Fault]:
+    try:
+        surplus = [array for array in container.arrays() if array not in listed]
+    except StoreDamagedError as error:
+        return [Fault(where="", state="damaged", message=str(error))]
+    message = "the root does not list this array"
+    return [Fault(where=array, state="surplus", message=message) for array in surplus]
 
 
 def _altered(container: Container, array: str, chunk: str, listed: dict[str, Any]) -> bool:

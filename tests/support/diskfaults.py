@@ -124,7 +124,11 @@ def _failing_files(disk: Disk) -> Iterator[None]:
 
 
 def killed_at(
-    at: int, work: Callable[..., Any], *arguments: Any, calls: tuple[str, ...] = STEPS
+    at: int,
+    work: Callable[..., Any],
+    *arguments: Any,
+    calls: tuple[str, ...] = STEPS,
+    **options: Any,
 ) -> bool:
     """Do some work in a process of its own, which is killed at a step of its writing.
 
@@ -135,7 +139,7 @@ def killed_at(
     ----------
     at : int
     work : callable
-        Importable by name.
+        Importable by name; it is given the arguments and options.
     calls : tuple of str
         See `failing_disk`.
 
@@ -146,7 +150,7 @@ def killed_at(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    process = context.Process(target=_work_until, args=(at, work, arguments, calls))
+    process = context.Process(target=_work_until, args=(at, work, arguments, options, calls))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
@@ -154,7 +158,11 @@ def killed_at(
 
 
 def _work_until(
-    at: int, work: Callable[..., Any], arguments: tuple[Any, ...], calls: tuple[str, ...]
+    at: int,
+    work: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    calls: tuple[str, ...],
 ) -> None:
     with failing_disk(at, kill, calls):
-        work(*arguments)
+        work(*arguments, **options)

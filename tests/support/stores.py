@@ -37,10 +37,10 @@ def chunks_of(rows: int) -> Iterator[None]:
         yield
 
 
-def build_in_small_chunks(data: Path, store: Path) -> None:
+def build_in_small_chunks(data: Path, store: Path, **options: Any) -> None:
     """Build a store of a few videos that has several chunks."""
     with chunks_of(4):
-        build_store(data, store)
+        build_store(data, store, **options)
 
 
 def read_all(store: Path) -> dict[str, np.ndarray]:
