@@ -15,7 +15,6 @@ landmarks   of each identity and number of landmarks the ceiling, which is the D
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from echo_common.settings import CommaList
 from echo_common.store import EchoStore
 from echo_prep.landmarks import choose_landmarks
 from echo_prep.polygons import polygon, whole_pixels
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 REFERENCE = METHODS[0]
 
@@ -57,9 +56,7 @@ def main(
     axes, contours = opened.read(LONG_AXIS)[sound], opened.read(CONTOUR)[sound]
     shape = opened.read(FRAMES).shape[1:]
     sets = list(itertools.product(IDENTITIES, landmarks))
-    parallel = Parallel(
-        n_jobs=jobs or len(os.sched_getaffinity(0)), return_as="generator", batch_size=16
-    )
+    parallel = Parallel(n_jobs=jobs or cpu_count(), return_as="generator", batch_size=16)
     done = parallel(
         delayed(measure)(axis, contour, shape, sets, jitter, (seed, int(row)))
         for axis, contour, row in zip(axes, contours, sound, strict=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import CubicSpline
 
 CURVES = ("open-spline", "polygon")
 """How landmarks are joined to a contour."""
@@ -116,6 +115,9 @@ def contour_from_landmarks(
 
 
 def _open_spline(landmarks: np.ndarray) -> np.ndarray:
+    # Imported where used: it takes half a second, and only what rebuilds contours needs it.
+    from scipy.interpolate import CubicSpline
+
     # Centripetal parameters (square roots of the distances) keep the curve from
     # overshooting where neighbours are close together and turn sharply, as at the apex.
     steps = np.sqrt(np.linalg.norm(np.diff(landmarks, axis=0), axis=1))

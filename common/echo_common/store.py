@@ -134,7 +134,7 @@ class EchoStore:
             for number in numbers:
                 fill(number)
             return out
-        threads = min(len(os.sched_getaffinity(0)), len(numbers))
+        threads = min(_cores(), len(numbers))
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(fill, numbers):
                 pass
@@ -281,3 +281,10 @@ class EchoStore:
 
     def _damaged(self, array: str, name: str, state: str) -> StoreDamagedError:
         return StoreDamagedError(f"{self.path}: chunk {name} of {array} {state}; {AGAIN}")
+
+
+def _cores() -> int:
+    """Cores that this process may use; macOS does not say which, so there all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

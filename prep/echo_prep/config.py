@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from echo_common.errors import SettingsError
 from echo_common.schema import FALLOFFS, HDF5_SUFFIXES, IDENTITIES, METHODS, is_hdf5
 from echo_common.settings import setting
+from joblib import cpu_count
 
 from echo_prep.heatmaps import HeatmapSettings
 
@@ -131,4 +131,4 @@ class BuildSettings(HeatmapSettings):
 
     def workers(self) -> int:
         """Number of workers, counted where it is left open."""
-        return self.jobs or len(os.sched_getaffinity(0))
+        return self.jobs or cpu_count()

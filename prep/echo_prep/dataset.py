@@ -12,9 +12,9 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from echo_common.errors import DataNotFoundError
 from echo_common.schema import SPLITS
 
@@ -22,6 +22,9 @@ from echo_prep.names import SUFFIX, unsafe_name
 from echo_prep.rejects import Reject
 from echo_prep.tables import read_table
 from echo_prep.traces import TRACE_COLUMNS, TRACE_NUMBERS, Trace, read_traces
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_LIST = "FileList.csv"
 TRACINGS = "VolumeTracings.csv"
@@ -128,6 +131,8 @@ def read_dataset(root: Path) -> Dataset:
 
 
 def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
+    import pandas as pd
+
     numbers = {
         column: pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
         if column in table

@@ -1,4 +1,8 @@
-"""Reading a CSV strictly: every cell as text, every column by its name."""
+"""Reading a CSV strictly: every cell as text, every column by its name.
+
+pandas is imported where it is used, here and where its tables go: it takes
+half a second, and a build with nothing to do never needs it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,13 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from echo_common.errors import DataError, DataNotFoundError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_table(
@@ -52,6 +59,8 @@ def read_table(
     DataError
         If it is no CSV, lacks a column, or has one twice.
     """
+    import pandas as pd
+
     content = _content(path)
     columns = [name.strip() for name in _cells(_lines(content, limit=1)[0]) or ()]
     missing = [name for name in required if name not in columns]
@@ -108,6 +117,8 @@ def _lines(content: bytes, limit: int = 0) -> list[str]:
 
 def _clean_table(content: bytes, width: int, floats: Sequence[int]) -> pd.DataFrame | None:
     """Read a file that has no quotes and no row too long, many times faster; else None."""
+    import pandas as pd
+
     if b'"' in content or b"\0" in content:
         return None
     # One column more, which shows where a row is too long.

@@ -9,13 +9,16 @@ other. So the points have an order: down one wall and up the other.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from echo_common.curves import shoelace_areas
 
 from echo_prep.names import SUFFIX, unsafe_name
 from echo_prep.rejects import Reject
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRACE_NUMBERS = ("X1", "Y1", "X2", "Y2")
 TRACE_COLUMNS = ("FileName", *TRACE_NUMBERS, "Frame")
@@ -148,6 +151,8 @@ def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the rows of each (name, frame): how to sort the rows, where each begins, how many."""
+    import pandas as pd
+
     # By the frame's text as it stands, so that a number that is none is one group too.
     videos, _ = pd.factorize(names)
     frames, words = pd.factorize(texts)
@@ -159,6 +164,8 @@ def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _numbers(texts: np.ndarray) -> np.ndarray:
     """Each text as a float64; NaN where it is no number."""
+    import pandas as pd
+
     codes, words = pd.factorize(texts)
     return pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(np.float64)[codes]
 

@@ -3,6 +3,8 @@
 It stands beside the store, on the same file system, so that what is complete
 moves into the store by a rename. Until then no reader sees it. Its arrays are
 Zarr, whatever the store's own format, so that workers can write side by side.
+The zarr package is imported where it is used: it takes a third of a second, and
+a build with nothing to do never needs it.
 """
 
 from __future__ import annotations
@@ -15,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from echo_common import atomic
 from echo_common.schema import ArraySpec, chunk_name
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from echo_prep.stages import CHUNK_FRAMES
 
@@ -61,6 +61,8 @@ class WorkFolder:
 
     def write_rows(self, path: str, start: int, stop: int, content: np.ndarray) -> str:
         """Write one chunk of an array, down to the disk; returns the chunk's file name."""
+        import zarr
+
         node = zarr.open_array(self.folder(path), mode="r+")
         # Opening forgets what creating asked for: a chunk of zeros is a file too.
         node = node.with_config({"write_empty_chunks": True})
@@ -111,6 +113,8 @@ class WorkFolder:
 
     def read_rows(self, path: str, start: int, stop: int) -> np.ndarray:
         """Content of rows that have been written."""
+        import zarr
+
         node = zarr.open_array(self.folder(path), mode="r")
         return np.asarray(node[start:stop])
 
@@ -150,6 +154,9 @@ def digest(content: bytes) -> dict[str, Any]:
 
 def create_array(folder: Path, array: ArraySpec, key: str) -> None:
     """Write the metadata of an array, and no chunk."""
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
     dtype: Any = np.dtypes.StringDType() if array.dtype == "str" else np.dtype(array.dtype)
     zarr.create_array(
         folder,

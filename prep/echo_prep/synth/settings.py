@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from echo_common.settings import setting
+from joblib import cpu_count
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class SynthSettings:
 
     def workers(self) -> int:
         """Number of workers, counted where it is left open."""
-        return self.jobs or len(os.sched_getaffinity(0))
+        return self.jobs or cpu_count()
 
     def content(self) -> dict[str, object]:
         """The settings that the data set's content depends on."""
