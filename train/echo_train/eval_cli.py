@@ -12,6 +12,7 @@ from echo_common.command import run_command
 from echo_common.progress import show
 from echo_common.settings import click_options
 
+from echo_train import device as devices
 from echo_train.evaluate import EvaluateSettings, evaluate
 from echo_train.names import common_folder, distinct_names
 from echo_train.noise import NoiseRow, describe_noise, noise_table
@@ -46,8 +47,10 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
     base, named = out_folder(runs, settings), dict(zip(names, runs, strict=True))
     outs = {name: base / name if len(named) > 1 else base for name in named}
     noise: dict[str, list[NoiseRow]] = {}
-    for name, folder in named.items():
-        noise[name] = evaluate(folder, outs[name], settings, progress=show)
+    device = devices.pick_device(settings.device)
+    with devices.memory_explained(device, "choose --device cpu, or a store of fewer frames"):
+        for name, folder in named.items():
+            noise[name] = evaluate(folder, outs[name], settings, device, progress=show)
     click.echo(describe([(out, read_summary(out)) for out in outs.values()], every_split=True))
     if settings.noise:
         atomic.write_text(base / NOISE_TABLE, noise_table(noise))

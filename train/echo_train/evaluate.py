@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from echo_common import atomic, schema
 from echo_common.errors import NotInStoreError
 from echo_common.progress import Progress, silent
@@ -84,6 +85,7 @@ class Bench:
     folder : Path
         The run.
     settings : EvaluateSettings
+    device : torch.device
 
     Raises
     ------
@@ -91,12 +93,10 @@ class Bench:
         If the folder holds no run, or its checkpoint cannot be read.
     StoreError
         If the store is not there, is damaged, or lacks what the run learnt.
-    SettingsError
-        If there is no such device.
     """
 
-    def __init__(self, folder: Path, settings: EvaluateSettings) -> None:
-        self.model = load_model(folder, settings.checkpoint, devices.pick_device(settings.device))
+    def __init__(self, folder: Path, settings: EvaluateSettings, device: torch.device) -> None:
+        self.model = load_model(folder, settings.checkpoint, device)
         self.store = EchoStore(settings.store or self.model.settings.store)
         choice = choose(self.store, self.model.settings)
         self.own = store_keys(self.store, choice) == self.model.store
@@ -139,7 +139,11 @@ class Bench:
 
 
 def evaluate(
-    folder: Path, out: Path, settings: EvaluateSettings, progress: Progress[Any] = silent
+    folder: Path,
+    out: Path,
+    settings: EvaluateSettings,
+    device: torch.device,
+    progress: Progress[Any] = silent,
 ) -> list[NoiseRow]:
     """Measure a run, and write summary.json, frames.csv and the pictures.
 
@@ -150,6 +154,7 @@ def evaluate(
     out : Path
         Folder for the results; what an earlier call left there is replaced.
     settings : EvaluateSettings
+    device : torch.device
     progress : Progress
         Wraps the batches.
 
@@ -165,7 +170,7 @@ def evaluate(
         As `Bench` does, or where the split has no frames.
     """
     started = time.perf_counter()
-    bench = Bench(folder, settings)
+    bench = Bench(folder, settings, device)
     model, orders = bench.model, bench.orders(settings.split)
     areas = bench.area_range()
     measured = measure_splits(model, bench.loader, orders, areas, progress)
