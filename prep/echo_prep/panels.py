@@ -276,6 +276,6 @@ def _borders(store: EchoStore, rows: np.ndarray, method: str, made: str | None) 
     """Polygon of a method for each row, of coordinates cut as they were for an array."""
     axes = read_chosen(store, schema.LONG_AXIS, rows)
     contours = read_chosen(store, schema.CONTOUR, rows)
-    if made is not None and store.manifests[made].parameters["truncate"]:
+    if made is not None and store.manifests[made].parameters.get("truncate", False):
         axes, contours = whole_pixels(axes), whole_pixels(contours)
     return [polygon(axis, contour, method) for axis, contour in zip(axes, contours, strict=True)]

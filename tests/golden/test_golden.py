@@ -11,15 +11,24 @@ never built again. What they must hold is computed here in closed form.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from echo_common.schema import LandmarkSet
 from echo_common.store import EchoStore
+from echo_prep.build import build
+from echo_prep.config import BuildSettings
 from echo_prep.info import store_info
+from echo_prep.panels import PreviewSettings
+from echo_prep.preview import preview
+from echo_prep.publish import list_stages, write_root
 from echo_prep.verify import verify
-from support.golden import SIDE, TRACED, VIDEOS, box, chords, frame, mask
+from support.golden import SIDE, TRACED, VIDEOS, box, chords, frame, mask, write_golden_dataset
+from support.stores import assert_same, read_all
 
 HERE = Path(__file__).parent
 STORES = ("echo-store-1.zarr", "echo-store-1.h5")
@@ -119,3 +128,46 @@ def test_the_heatmaps(store: EchoStore, falloff: str) -> None:
             low, high = values[near].min(), values[near].max()
             wanted = 255 * (values - low) / (high - low) * (near & outer & ~inner)
             assert np.abs(heatmap - wanted).max() <= 0.51
+
+
+def _forget_truncate(path: Path) -> None:
+    """Make of a store one that was built before `--truncate` was there: nothing was cut."""
+    store = EchoStore(path)
+    manifests = {}
+    for array, manifest in store.manifests.items():
+        parameters = {k: v for k, v in manifest.parameters.items() if k != "truncate"}
+        if parameters != manifest.parameters:
+            # The digest of other parameters is another one; which, only that version knew.
+            key = hashlib.sha256(manifest.key.encode()).hexdigest()
+            manifest = dataclasses.replace(manifest, parameters=parameters, key=key)
+            (path / array / "manifest.json").write_text(manifest.to_json())
+        manifests[array] = manifest
+    write_root(path, {**store.attributes, "stages": list_stages(manifests)})
+
+
+@pytest.mark.parametrize(
+    ("name", "older"), [(STORES[0], False), (STORES[0], True), (STORES[1], False)]
+)
+def test_more_is_added_without_the_videos(name: str, older: bool, tmp_path: Path) -> None:
+    path, data = tmp_path / name, write_golden_dataset(tmp_path / "data")
+    shutil.rmtree(data / "Videos")
+    before = read_all(HERE / name)
+    (shutil.copytree if (HERE / name).is_dir() else shutil.copy2)(HERE / name, path)
+    if older:
+        _forget_truncate(path)
+        assert verify(path) == []
+        preview(path, PreviewSettings(out=tmp_path / "sheet.png"))
+    settings = BuildSettings(data=data, store=path, method=("centroid",), landmarks=(5,), jobs=1)
+    report = build(settings)
+    added = {"masks/centroid", "landmarks/centroid/anatomical-5/points"}
+    made = set(report.made)
+    assert added < made
+    # Where the older version's keys are not this one's, what was drawn is drawn again.
+    assert ("masks/chords" in made) == older
+    assert {"index", "frames"} <= set(report.kept)
+    assert verify(path) == []
+    after = read_all(path)
+    assert_same({array: after[array] for array in before}, before)
+    for row, (video, number) in enumerate(ROWS):
+        np.testing.assert_array_equal(after["masks/centroid"][row], mask(box(video, number)))
+    assert build(settings).made == ()
