@@ -41,7 +41,7 @@ class AviIndex:
         Offset and size in bytes of each frame that the file holds whole. A
         size of 0 is a dropped frame: the one before it is shown again.
     cut : bool
-        Whether the file ends before its frames do.
+        Whether the file ends, or stops making sense, before its frames end.
     """
 
     codec: bytes
@@ -104,10 +104,12 @@ def read_index(handle: int) -> AviIndex:
     if movie is None:
         return AviIndex(codec=codec, shape=shape, frames=(), cut=True)
     tags = frozenset({b"%02ddc" % number, b"%02ddb" % number})
+    cut = movie.start + movie.size > end
     frames = _frames_from_table(handle, table, movie, tags, end)
     if frames is None:
-        frames = _frames_by_walking(handle, movie, tags, end)
-    return AviIndex(codec=codec, shape=shape, frames=frames, cut=movie.start + movie.size > end)
+        frames, lost = _frames_by_walking(handle, movie, tags, end)
+        cut = cut or lost
+    return AviIndex(codec=codec, shape=shape, frames=frames, cut=cut)
 
 
 def read_frame_bytes(handle: int, index: AviIndex, number: int) -> bytes:
@@ -216,8 +218,9 @@ def _agrees(handle: int, base: int, entry: tuple[bytes, int, int], end: int) -> 
 
 def _frames_by_walking(
     handle: int, movie: _Chunk, tags: frozenset[bytes], end: int
-) -> tuple[tuple[int, int], ...]:
-    frames = []
+) -> tuple[tuple[tuple[int, int], ...], bool]:
+    """Find the frames, and say whether the walk lost its way before the movie's end."""
+    frames: list[tuple[int, int]] = []
     start = movie.start + 4
     # Not to where the movie says that it ends: a recording that was cut off says nothing there.
     while start + 8 <= end:
@@ -228,9 +231,16 @@ def _frames_by_walking(
             # part. Step into them.
             start += 12
             continue
-        if not tag.isalnum() or start + 8 + size > end:
-            break
+        if not tag.isalnum():
+            # Where a frame of no size ends, and no chunk begins, the size was false: no frame was
+            # dropped there, and a decoder that believes it would miscount all that follow.
+            while frames and frames[-1] == (start, 0):
+                frames.pop()
+                start -= 8
+            return tuple(frames), start < movie.start + movie.size
+        if start + 8 + size > end:
+            return tuple(frames), True
         if tag in tags:
             frames.append((start + 8, size))
         start += 8 + size + size % 2
-    return tuple(frames)
+    return tuple(frames), False

@@ -106,6 +106,8 @@ def _content(path: Path) -> bytes:
         raise DataNotFoundError(
             f"no {path.name} in {path.parent}: it should stand beside the Videos folder"
         ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _lines(content: bytes, limit: int = 0) -> list[str]:
