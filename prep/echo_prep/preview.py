@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from echo_common import schema
 from echo_common.atomic import write_bytes
+from echo_common.command import describe_os_error
 from echo_common.errors import NotInStoreError, SettingsError, StoreError
 from echo_common.store import EchoStore
 
@@ -55,8 +56,7 @@ def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
                 page.paste(block, place, panel.label, tile)
     finally:
         store.container.close()
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(settings.out, page.png())
+    _write(settings.out, page.png())
     return len(rows), len(panels)
 
 
@@ -122,3 +122,11 @@ def _check_out(store: Path, out: Path) -> None:
         raise SettingsError(f"--out {out} is inside the store {store}; write it somewhere else")
     if out.is_dir() or (out.parent.exists() and not out.parent.is_dir()):
         raise StoreError(f"{out} cannot be written: it is a folder, or is below a file")
+
+
+def _write(out: Path, content: bytes) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(out, content)
+    except OSError as error:
+        raise StoreError(f"{out} was not written: {describe_os_error(error)}") from error

@@ -16,10 +16,10 @@ from echo_common.store import EchoStore
 from echo_prep import sheet
 from echo_prep.cli import cli
 from echo_prep.convert import convert
-from echo_prep.panels import PreviewSettings, choose_panels
+from echo_prep.panels import PreviewSettings, choose_panels, read_chosen
 from echo_prep.preview import preview
-from support.datasets import small_videos, write_small_dataset
-from support.stores import build_store, file_bytes, flip_chunk
+from support.datasets import SmallVideo, half_ellipse_trace, small_videos, write_small_dataset
+from support.stores import build_in_small_chunks, build_store, file_bytes, flip_chunk
 
 SIDE = 112
 SCALE = 3
@@ -136,6 +136,30 @@ def test_the_band_is_what_heatmaps_were_cut_to(tmp_path: Path) -> None:
     band = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, kernel) == 1
     changed = (tile[::SCALE, ::SCALE] != frame[:, :, None]).any(axis=2)
     np.testing.assert_array_equal(changed, band)
+
+
+def test_the_contour_is_the_one_that_was_filled(tmp_path: Path) -> None:
+    rows = half_ellipse_trace((50.9, 15.9), (50.9, 69.9), 30.0)
+    data = write_small_dataset(
+        tmp_path / "data", [SmallVideo(name="a", frames=3, traces={1: rows})]
+    )
+    store = build_store(data, tmp_path / "s.zarr", truncate=True)
+    tile = one_tile(store, tmp_path, 0, scale=9, panels=("mask",))
+    # The last chord, which is the mitral plane: traced at y = 68.55, cut to 68.
+    y = EchoStore(store).read("tracing/contour")[0, 19, 1]
+    assert y == pytest.approx(68.55)
+    line = (tile[:, 51 * 9 + 4] == sheet.CONTOUR).all(axis=1)
+    assert np.flatnonzero(line)[-1] // 9 == 68
+
+
+def test_rows_are_read_across_chunks_in_the_order_asked_for(tmp_path: Path) -> None:
+    data = write_small_dataset(tmp_path / "data", small_videos(5))
+    build_in_small_chunks(data, tmp_path / "s.zarr")
+    store = EchoStore(tmp_path / "s.zarr")
+    assert store.chunk_rows == 4
+    rows = np.array([9, 0, 5, 3, 0, 8])
+    for array in ("frames", "index/video", "tracing/contour"):
+        np.testing.assert_array_equal(read_chosen(store, array, rows), store.read(array)[rows])
 
 
 @pytest.mark.parametrize("falloff", ["gaussian", "euclidean"])
@@ -295,10 +319,12 @@ def test_the_command(full_store: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert read_rgb(out).shape[2] == 3
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
     for name, message in (
         ("x.jpg", "give one ending in .png"),
         ("file/x.png", "is below a file"),
         ("folder.png", "is a folder"),
+        ("lost/x.png", "lost/x.png was not written: file exists"),
     ):
         code, said, err = run(str(full_store), "--out", str(tmp_path / name))
         assert (code, said, err.count("\n")) == (1, "", 1)
