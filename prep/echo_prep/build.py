@@ -231,7 +231,9 @@ def _deliveries(work: WorkFolder, needs: Sequence[Need], held: Survey) -> list[D
     return [
         _delivery(work, need, array, held.manifests.get(array.path), versions)
         for need in needs
-        for array in need.stage.arrays
+        # A stage's first array says which videos it was made from, so it is put in last: a build
+        # that is killed before that still finds the videos changed.
+        for array in reversed(need.stage.arrays)
     ]
 
 

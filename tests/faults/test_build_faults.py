@@ -165,9 +165,11 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
             assert said.splitlines()[-1].startswith("error: the disk is full"), said
             assert "what is done is kept" in said
             assert not list(cache.rglob(".*.tmp"))
+            halfway = (store / "frames").exists() and not (store / "index" / "status").exists()
             build_in_small_chunks(data, store)
-        # Of the two chunks, only one that was not recorded is made twice.
-        assert read.call_count <= 3 + 2
+        # A chunk that was not recorded is made twice: of two videos, or of one. So is the whole
+        # stage where it was on its way into the store.
+        assert read.call_count <= 3 + (3 if halfway else 2)
         assert_same_folder(cache, wanted)
 
 
