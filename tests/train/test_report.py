@@ -255,3 +255,15 @@ def test_a_run_that_is_not_finished_is_one_message(
     assert echo_report(two_runs[0], tmp_path / "empty") == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "holds no finished run" in error
+
+
+def test_a_summary_of_another_version_is_one_message(
+    two_runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = two_runs[1] / "summary.json"
+    summary = json.loads(path.read_text())
+    del summary["test"]["hd95"]
+    path.write_text(json.dumps(summary))
+    assert echo_report(*two_runs) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path} lacks figures") and "echo-eval" in error

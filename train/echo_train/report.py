@@ -9,6 +9,7 @@ from typing import Any
 import click
 from echo_common import atomic
 from echo_common.command import run_command
+from echo_common.errors import RunError
 
 from echo_train.compare import paired_difference, read_scores
 from echo_train.names import common_folder, short_names
@@ -51,11 +52,22 @@ def figure_rows(
     every_split : bool
         A row for each split measured; by default the test split alone, or
         validation where there is no test.
+
+    Raises
+    ------
+    RunError
+        If a summary is not one that this version writes.
     """
     rows = []
     for folder, summary in runs:
         splits = [split for split in SPLITS if split in summary]
-        rows += [_row(folder, summary, split) for split in splits[: None if every_split else 1]]
+        try:
+            rows += [_row(folder, summary, split) for split in splits[: None if every_split else 1]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{folder / SUMMARY} lacks figures that this version writes ({error}); measure "
+                f"the run again with: echo-eval {folder}"
+            ) from error
     return rows
 
 
