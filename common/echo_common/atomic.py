@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-
 _SUFFIX = ".tmp"
 
 
@@ -35,7 +34,7 @@ def fsync_path(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a binary file that becomes `path` when the block ends without an error.
 
     Parameters
@@ -43,6 +42,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     path : Path
         The target; its directory must exist. A file already there stays
         untouched until the new one is complete on the disk.
+    durable : bool
+        Whether it is flushed to the disk. Where not, a power cut may leave an
+        older file, an empty one or none; the end of the process does not.
 
     Yields
     ------
@@ -54,26 +56,28 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         # mkstemp makes private files; what we leave should follow the user's umask.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_path(path.parent)
+    if durable:
+        fsync_path(path.parent)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
     """Replace the content of `path` in one step; see `atomic_writer`."""
-    with atomic_writer(path) as file:
+    with atomic_writer(path, durable) as file:
         file.write(content)
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Path, content: str, durable: bool = True) -> None:
     """Replace the content of `path` in one step, as UTF-8; see `atomic_writer`."""
-    write_bytes(path, content.encode())
+    write_bytes(path, content.encode(), durable)
 
 
 def is_leftover(path: Path) -> bool:

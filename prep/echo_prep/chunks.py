@@ -1,8 +1,8 @@
 """Making one chunk of rows: all that is missing of it, in one worker, in one pass.
 
-A chunk is written into the build's work folder, flushed to the disk, and then
-recorded with its digest. A chunk without its record does not count, so a build
-that is killed anywhere goes on from the records.
+A chunk is written into the build's work folder, and then recorded with its
+digest. A chunk that is not what a record says does not count, so a build that
+is killed anywhere goes on from the records.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class _Walk:
     ) -> None:
         closed = _distinct(border)
         begin, edge = _nearest(closed, start)
-        vertices = np.concatenate([[begin], np.roll(closed, -(edge + 1), axis=0), [begin]])
+        vertices = np.concatenate([[begin], closed[edge + 1 :], closed[: edge + 1], [begin]])
         self._use(vertices)
         if self.position(first) > self.position(then):
             self._use(vertices[::-1])
@@ -148,18 +148,20 @@ class _Walk:
 
 
 def _distinct(border: np.ndarray) -> np.ndarray:
-    moved = (border != np.roll(border, 1, axis=0)).any(axis=1)
+    moved = (border != np.concatenate([border[-1:], border[:-1]])).any(axis=1)
     return border[moved] if moved.any() else border[:1]
 
 
 def _nearest(closed: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, int]:
     """The point of a closed polygon nearest to a point, and the edge that it lies on."""
-    edges = np.roll(closed, -1, axis=0) - closed
+    # Not np.roll, which takes longer than all else here.
+    following = np.concatenate([closed[1:], closed[:1]])
+    edges = following - closed
     squared = (edges**2).sum(axis=1)
     share = np.zeros(len(closed))
     np.divide(((point - closed) * edges).sum(axis=1), squared, out=share, where=squared > 0)
     feet = closed + np.clip(share, 0.0, 1.0)[:, None] * edges
     # A vertex is itself, to the last bit.
-    feet[share >= 1] = np.roll(closed, -1, axis=0)[share >= 1]
+    feet[share >= 1] = following[share >= 1]
     edge = int(np.argmin(((feet - point) ** 2).sum(axis=1)))
     return feet[edge], edge

@@ -59,6 +59,12 @@ class Delivery:
         """Whether the store's array is not already what it should be."""
         return bool(self.fresh or self.made or self.metadata or self.surplus)
 
+    def moved(self) -> list[str]:
+        """Names of the chunks that move from the work folder into a Zarr store."""
+        if self.fresh:
+            return list(self.manifest.chunks)
+        return [chunk_name(number, len(self.spec.shape)) for number in sorted(self.made)]
+
 
 def publish(
     store: Path,
@@ -119,6 +125,7 @@ def _publish_zarr(
     store.mkdir(exist_ok=True)
     if not (store / "zarr.json").exists():
         write_root(store, {"schema": schema.SCHEMA, "stages": {}})
+    work.flush((one.spec.path, name) for one in deliveries for name in one.moved())
     manifests = {}
     for one in deliveries:
         _make_groups(store, one.spec.path)
@@ -158,8 +165,7 @@ def _mend_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
         shutil.rmtree(fresh, ignore_errors=True)
         create_array(fresh, one.spec, one.key)
         atomic.write_bytes(target / "zarr.json", (fresh / "zarr.json").read_bytes())
-    for number in sorted(one.made):
-        name = chunk_name(number, len(one.spec.shape))
+    for name in one.moved():
         (work.folder(one.spec.path) / name).replace(target / name)
     for name in one.surplus:
         (target / name).unlink(missing_ok=True)
