@@ -24,7 +24,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-FRAMES = 5
+FRAMES = 4
 
 
 @click.command()
@@ -36,7 +36,7 @@ def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
     figure = Figure(figsize=(2.3 * FRAMES + 0.6, 2.35 * len(runs)), layout="constrained")
     grid = figure.subplots(len(runs), FRAMES, squeeze=False)
     for folder, row in zip(runs, grid, strict=True):
-        bench = Bench(folder, EvaluateSettings(store=store, device="cpu"))
+        bench = Bench(folder, EvaluateSettings(store=store), torch.device("cpu"))
         if not isinstance(bench.model.target, LandmarkTarget):
             raise RunError(f"{folder} predicts masks, and has no landmark maps")
         test = bench.orders("test")["test"]
@@ -67,7 +67,7 @@ def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
             transform=row[0].transAxes,
         )
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=75)
+    figure.savefig(content, format="png", dpi=60)
     atomic.write_bytes(out, content.getvalue())
 
 
