@@ -110,7 +110,7 @@ def build(data: Path, store: Path) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("calls", "samples"), [(STEPS, 40), (REMOVALS, 8)], ids=["write", "remove"]
+    ("calls", "samples"), [(STEPS, 24), (REMOVALS, 6)], ids=["write", "remove"]
 )
 def test_a_build_killed_at_any_step_comes_to_the_same_end(
     data: Path, whole: Path, cache: Path, calls: tuple[str, ...], samples: int
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
     store, wanted = cache / whole.name, file_bytes(whole.parent)
     with failing_disk(0, be_full) as disk:
         build_in_small_chunks(data, store)
-    for at in sampled(disk.steps, 20):
+    for at in sampled(disk.steps, 14):
         empty(cache)
         with mock.patch.object(chunks, "read_frames", wraps=chunks.read_frames) as read:
             with failing_disk(at, be_full):
