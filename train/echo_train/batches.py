@@ -12,6 +12,9 @@ from torch import Tensor
 NORMALISATIONS = ("none", "frame")
 """How images are scaled after the division by 255; the first is the default."""
 
+EVALUATION_BATCH = 64
+"""Frames a batch where no gradient is kept."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pixels:

@@ -14,7 +14,7 @@ from echo_common.progress import Progress, silent
 from echo_common.store import EchoStore
 from torch import Tensor
 
-from echo_train.batches import Batch
+from echo_train.batches import EVALUATION_BATCH, Batch
 from echo_train.figures import Figures
 from echo_train.frames import Choice, FrameSet
 from echo_train.loader import Loader
@@ -23,9 +23,6 @@ from echo_train.model import Model
 from echo_train.shapes import count_holes, count_pieces, crosses_itself
 from echo_train.surfaces import surface_distances
 from echo_train.targets import LandmarkTarget, Prediction
-
-BATCH = 64
-"""Frames a batch where no gradient is kept."""
 
 
 def measure(
@@ -62,8 +59,8 @@ def measure(
     """
     _check_size(model, loader.frames)
     counts, losses, parts = MaskCounts(sync_on_compute=False), [], []
-    batches = loader.in_gray().batches(order, BATCH)
-    for batch in progress(batches, -(-len(order) // BATCH), f"measuring {model.folder}"):
+    batches = loader.in_gray().batches(order, EVALUATION_BATCH)
+    for batch in progress(batches, -(-len(order) // EVALUATION_BATCH), f"measuring {model.folder}"):
         logits = model.logits(batch.images)
         losses.append(model.target.loss(logits, batch) * len(batch.index))
         prediction, true = model.target.predict(logits), batch.masks.cpu() > 0

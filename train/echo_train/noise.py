@@ -12,12 +12,11 @@ import torch
 from echo_common import schema
 from echo_common.progress import Progress, silent
 
-from echo_train.batches import Batch
+from echo_train.batches import EVALUATION_BATCH, Batch
 from echo_train.bootstrap import bootstrap_intervals
 from echo_train.chance import frame_keys
 from echo_train.corruptions import CORRUPTIONS, grades
 from echo_train.loader import Loader
-from echo_train.measure import BATCH
 from echo_train.metrics import missed, pooled_dice
 from echo_train.model import Model
 from echo_train.results import Results
@@ -86,8 +85,10 @@ def measure_noise(
     collectors = {
         grade: model.target.collector(frames, model.device) for grade in [CLEAN, *grades()]
     }
-    batches = loader.in_gray().batches(order, BATCH)
-    for batch in progress(batches, -(-len(order) // BATCH), f"corruptions, {model.folder}"):
+    batches = loader.in_gray().batches(order, EVALUATION_BATCH)
+    for batch in progress(
+        batches, -(-len(order) // EVALUATION_BATCH), f"corruptions, {model.folder}"
+    ):
         for (name, severity), collector in collectors.items():
             images = batch.images
             if name in CORRUPTIONS:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from echo_train import device as devices
 from echo_train import distributed, run
 from echo_train.average import Average
+from echo_train.batches import EVALUATION_BATCH
 from echo_train.config import TrainSettings
 from echo_train.distributed import ALONE, Ranks
 from echo_train.events import make_events
@@ -28,9 +29,6 @@ from echo_train.results import Results
 from echo_train.resume import save
 from echo_train.schedule import rate_factor
 from echo_train.targets import Target, make_target
-
-EVALUATION_BATCH = 64
-"""Frames a batch where no gradient is kept."""
 
 
 class Trainer:
