@@ -8,7 +8,7 @@ is killed anywhere goes on from the records.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class _Maker:
             self._masks[method, truncate] = np.stack(
                 [
                     rasterise(polygon(axis, contour, method), self.task.shape, method)
-                    for axis, contour in self._traces(truncate)
+                    for axis, contour in zip(*self._traces(truncate), strict=True)
                 ]
             )
         return self._masks[method, truncate]
@@ -120,17 +120,13 @@ class _Maker:
         """Points of a landmark set, (row, landmark, xy) float32."""
         one, truncate = landmark_set(parameters), parameters["truncate"]
         if (one, truncate) not in self._points:
-            self._points[one, truncate] = np.stack(
-                [
-                    choose_landmarks(axis, contour, one.method, one.identity, one.count)
-                    for axis, contour in self._traces(truncate)
-                ]
-            ).astype(np.float32)
+            points = choose_landmarks(*self._traces(truncate), one.method, one.identity, one.count)
+            self._points[one, truncate] = points.astype(np.float32)
         return self._points[one, truncate]
 
-    def _traces(self, truncate: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _traces(self, truncate: bool) -> tuple[np.ndarray, np.ndarray]:
         change = whole_pixels if truncate else np.asarray
-        return zip(change(self.task.long_axis), change(self.task.contour), strict=True)
+        return change(self.task.long_axis), change(self.task.contour)
 
     def _heatmaps(self, parameters: dict[str, Any]) -> np.ndarray:
         names = {field.name for field in dataclasses.fields(HeatmapSettings)}
@@ -138,12 +134,8 @@ class _Maker:
             **{name: value for name, value in parameters.items() if name in names}
         )
         masks, points = self.masks(parameters), self.points(parameters)
-        return np.stack(
-            [
-                draw_heatmaps(one_set, border_band(mask, settings), parameters["falloff"], settings)
-                for mask, one_set in zip(masks, points, strict=True)
-            ]
-        )
+        bands = np.stack([border_band(mask, settings) for mask in masks])
+        return draw_heatmaps(points, bands, parameters["falloff"], settings)
 
     def _frames(self) -> tuple[dict[str, np.ndarray], dict[str, list[Any]]]:
         task = self.task

@@ -8,6 +8,10 @@ import cv2
 import numpy as np
 from echo_common.errors import SettingsError
 from echo_common.settings import setting
+from numpy.lib.stride_tricks import sliding_window_view
+
+_AT_ONCE = 1 << 15
+"""Pixels that are computed together."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,17 +66,17 @@ def border_band(mask: np.ndarray, settings: HeatmapSettings) -> np.ndarray:
 def draw_heatmaps(
     points: np.ndarray, band: np.ndarray, falloff: str, settings: HeatmapSettings
 ) -> np.ndarray:
-    """Draw one heatmap a landmark.
+    """Draw one heatmap a landmark, of one frame or of many.
 
     Within the pixel expansion a heatmap falls off from the landmark, is scaled
     so that its largest value is 1 and its smallest 0, and is cut to the band.
 
     Parameters
     ----------
-    points : ndarray, (landmark, 2) float
+    points : ndarray, (…, landmark, 2) float
         (x, y) in pixels.
-    band : ndarray, (height, width) uint8
-        From `border_band`.
+    band : ndarray, (…, height, width) uint8
+        From `border_band`; one a frame.
     falloff : str
         ``gaussian``, ``exp(-d^2 / (2 sigma^2))``, or ``euclidean``,
         ``1 - d / max(d)``, of the distance d to the landmark.
@@ -80,7 +84,7 @@ def draw_heatmaps(
 
     Returns
     -------
-    heatmaps : ndarray, (landmark, height, width) uint8
+    heatmaps : ndarray, (…, landmark, height, width) uint8
         Times 1/255 in [0, 1]; all 0 where the landmark's expansion misses the
         image.
 
@@ -91,38 +95,66 @@ def draw_heatmaps(
     """
     if falloff not in ("gaussian", "euclidean"):
         raise SettingsError(f"no falloff {falloff!r}")
-    height, width = band.shape
-    heatmaps = np.zeros((len(points), height, width), dtype=np.uint8)
-    for (x, y), heatmap in zip(np.asarray(points, dtype=np.float64), heatmaps, strict=True):
-        # Only the square around the landmark is computed: a few hundred pixels of 12,544.
-        rows = _span(y, settings.radius, height)
-        columns = _span(x, settings.radius, width)
-        down = (np.arange(rows.start, rows.stop) - y) ** 2
-        across = (np.arange(columns.start, columns.stop) - x) ** 2
-        squared = down[:, None] + across
-        near = squared <= settings.radius**2
-        if not near.any():
-            continue
-        if falloff == "gaussian":
-            # The Gaussian of a sum is the product of two Gaussians: two short rows of exp.
-            # Measured from the nearest pixel, as the scaling takes any factor out again, and a
-            # landmark far outside the image would have a Gaussian of nothing but zeros.
-            scale = -0.5 / settings.sigma**2
-            values = np.exp(scale * (down - down.min()))[:, None] * np.exp(
-                scale * (across - across.min())
-            )
-        else:
-            distance = np.sqrt(squared)
-            values = 1.0 - distance / max(float(distance[near].max()), 1e-12)
-        lowest, highest = values[near].min(), values[near].max()
-        # A single pixel, or several as far away as each other, are all the peak.
-        span = highest - lowest
-        scaled = (values - lowest) / span if span > 0 else np.ones_like(values)
-        heatmap[rows, columns] = np.rint(255 * scaled) * near * band[rows, columns]
+    count, (height, width) = points.shape[-2], band.shape[-2:]
+    heatmaps = np.zeros((*points.shape[:-1], height, width), dtype=np.uint8)
+    # Only the square around a landmark is computed: a few hundred pixels of 12,544.
+    side = int(2 * settings.radius) + 1
+    square = min(side, height), min(side, width)
+    maps = _windows(heatmaps.reshape(-1, height, width), square)
+    bands = _windows(band.reshape(-1, height, width), square)
+    places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    # As many at once as stay in the processor's cache.
+    at_once = max(1, _AT_ONCE // (square[0] * square[1]))
+    for first in range(0, len(places), at_once):
+        x, y = places[first : first + at_once].T
+        top, down = _squares(y, settings.radius, square[0], height)
+        left, across = _squares(x, settings.radius, square[1], width)
+        seen = down.min(axis=1) + across.min(axis=1) <= settings.radius**2
+        number, top, left = np.arange(first, first + len(x))[seen], top[seen], left[seen]
+        values = _scaled(down[seen], across[seen], falloff, settings)
+        maps[number, top, left] = np.rint(values) * bands[number // count, top, left]
     return heatmaps
 
 
-def _span(centre: float, radius: float, size: int) -> slice:
-    first = min(max(int(np.ceil(centre - radius)), 0), size)
-    last = min(max(int(np.floor(centre + radius)) + 1, first), size)
-    return slice(first, last)
+def _scaled(
+    down: np.ndarray, across: np.ndarray, falloff: str, settings: HeatmapSettings
+) -> np.ndarray:
+    """Falloff within the pixel expansion from 0 to 255, and 0 outside; (landmark, y, x) float64."""
+    squared = down[:, :, None] + across[:, None, :]
+    near = squared <= settings.radius**2
+    if falloff == "gaussian":
+        # The Gaussian of a sum is the product of two Gaussians: two short rows of exp.
+        # Measured from the nearest pixel, as the scaling takes any factor out again, and a
+        # landmark far outside the image would have a Gaussian of nothing but zeros.
+        scale = -0.5 / settings.sigma**2
+        rows, columns = (
+            np.exp(scale * (one - one.min(axis=1, keepdims=True))) for one in (down, across)
+        )
+        values = rows[:, :, None] * columns[:, None, :]
+    else:
+        distance = np.sqrt(squared)
+        farthest = np.where(near, distance, 0.0).max(axis=(1, 2), keepdims=True)
+        values = 1.0 - distance / np.maximum(farthest, 1e-12)
+    lowest = np.where(near, values, np.inf).min(axis=(1, 2), keepdims=True)
+    values -= lowest
+    values *= near
+    # A single pixel, or several as far away as each other, are all the peak.
+    span = values.max(axis=(1, 2), keepdims=True)
+    flat = span == 0
+    np.copyto(values, near, where=flat)
+    values /= np.where(flat, 1.0, span)
+    values *= 255
+    return values
+
+
+def _squares(
+    centre: np.ndarray, radius: float, size: int, limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each landmark's square begins on an axis, and its pixels' squared distances."""
+    begin = np.clip(np.ceil(centre - radius), 0, limit - size).astype(np.intp)
+    return begin, (begin[:, None] + np.arange(size) - centre[:, None]) ** 2
+
+
+def _windows(images: np.ndarray, square: tuple[int, int]) -> np.ndarray:
+    """Every square of each image, (image, top, left, y, x), without a copy."""
+    return sliding_window_view(images, square, axis=(1, 2), writeable=images.flags.writeable)

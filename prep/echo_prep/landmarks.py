@@ -13,12 +13,13 @@ from echo_common.errors import SettingsError
 
 from echo_prep.optimal import best_corners
 from echo_prep.polygons import polygon
+from echo_prep.walks import Walks
 
 
 def choose_landmarks(
     long_axis: np.ndarray, contour: np.ndarray, method: str, identity: str, count: int
 ) -> np.ndarray:
-    """Choose landmarks on the polygon that a method makes of a trace.
+    """Choose landmarks on the polygon that a method makes of a trace, of one or of many.
 
     - `anatomical`: from the end of the mitral plane on the image's left, up
       that wall to the apex, and down the other wall to the mitral plane's
@@ -36,9 +37,9 @@ def choose_landmarks(
 
     Parameters
     ----------
-    long_axis : ndarray, (2, 2) float
+    long_axis : ndarray, (…, 2, 2) float
         Apex and middle of the mitral plane, (x, y) in pixels.
-    contour : ndarray, (point, 2) float
+    contour : ndarray, (…, point, 2) float
         The ordered contour of the chords; rows of NaN are padding.
     method : str
         One of `echo_common.schema.METHODS`. The self-crossing polygon of
@@ -50,49 +51,73 @@ def choose_landmarks(
 
     Returns
     -------
-    landmarks : ndarray, (count, 2) float64
+    landmarks : ndarray, (…, count, 2) float64
 
     Raises
     ------
     SettingsError
         If the identity is not known or the count is out of range.
     """
-    ordered = np.asarray(contour, dtype=np.float64)
-    ordered = ordered[~np.isnan(ordered).any(axis=1)]
-    axis = np.asarray(long_axis, dtype=np.float64)
-    if not 3 <= count <= len(ordered) + 2:
-        raise SettingsError(
-            f"{count} landmarks asked for: a contour needs at least 3, and a trace has "
-            f"{len(ordered) + 2} points"
-        )
+    axes = np.asarray(long_axis, dtype=np.float64).reshape(-1, 2, 2)
+    contours = np.asarray(contour, dtype=np.float64)
+    contours = contours.reshape(-1, *contours.shape[-2:])
+    landmarks = np.empty((len(axes), count if count > 0 else 0, 2))
+    traced = ~np.isnan(contours).any(axis=2)
+    sizes = traced.sum(axis=1)
+    # Traces of as many points go together; nearly all have forty.
+    for size in np.unique(sizes):
+        if not 3 <= count <= size + 2:
+            raise SettingsError(
+                f"{count} landmarks asked for: a contour needs at least 3, and a trace has "
+                f"{size + 2} points"
+            )
+        rows = np.flatnonzero(sizes == size)
+        ordered = contours[rows][traced[rows]].reshape(len(rows), size, 2)
+        landmarks[rows] = _choose(axes[rows], ordered, method, identity, count)
+    return landmarks.reshape(*np.shape(long_axis)[:-2], count, 2)
+
+
+def _choose(
+    axes: np.ndarray, contours: np.ndarray, method: str, identity: str, count: int
+) -> np.ndarray:
+    """Landmarks, (trace, landmark, 2), of contours of as many points, (trace, point, 2)."""
     if identity == "angle":
-        return _smallest_angles(np.concatenate([axis, ordered]), count)
+        points = np.concatenate([axes, contours], axis=1)
+        return np.stack([_smallest_angles(one, count) for one in points])
     if identity not in ("anatomical", "uniform", "optimal"):
         raise SettingsError(f"no landmark identity {identity!r}")
-    border = polygon(axis, ordered, "chords" if method == "simplesort" else method)
-    middle = len(ordered) // 2
-    bases = ordered[middle - 1], ordered[middle]
-    left, right = bases if _is_left(bases[0], bases[1], axis) else bases[::-1]
+    shape = "chords" if method == "simplesort" else method
+    borders = [polygon(axis, one, shape) for axis, one in zip(axes, contours, strict=True)]
+    left, right = _bases(axes, contours)
+    apex = axes[:, 0]
     if identity == "optimal":
-        walk = _Walk(border, start=left, first=axis[0], then=right)
-        # Backwards, so that of two equal neighbours the first one of the walk is kept.
-        ring = _divided(_distinct(walk.vertices[-2::-1])[::-1], count)
-        return ring[best_corners(ring, count)]
-    walk = _Walk(border, start=axis[0], first=left, then=right)
+        rings = [_divided(ring, count) for ring in Walks(borders, left, apex, right).rings()]
+        return np.stack([ring[best_corners(ring, count)] for ring in rings])
+    walks = Walks(borders, apex, left, right)
     if identity == "uniform":
-        return walk.at(walk.length * np.arange(count) / count)
-    left_at, right_at = walk.position(left), walk.position(right)
-    between = count - 3
-    left_wall = np.linspace(left_at, 0.0, between - between // 2 + 2)
-    right_wall = np.linspace(walk.length, right_at, between // 2 + 2)
-    return walk.at(np.concatenate([left_wall, right_wall[1:]]))
+        landmarks = walks.at(walks.length[:, None] * np.arange(count) / count)
+        landmarks[:, 0] = walks.feet[:, 0]
+        return landmarks
+    on_right = (count - 3) // 2
+    at_apex = count - 2 - on_right
+    left_at, right_at = walks.positions[:, 1], walks.positions[:, 2]
+    up = np.linspace(left_at, 0.0, at_apex + 1, axis=1)
+    down = np.linspace(walks.length, right_at, on_right + 2, axis=1)
+    landmarks = walks.at(np.concatenate([up, down[:, 1:]], axis=1))
+    # These are the border's own points, to the last bit.
+    landmarks[:, [at_apex, 0, -1]] = walks.feet
+    return landmarks
 
 
-def _is_left(first: np.ndarray, second: np.ndarray, axis: np.ndarray) -> bool:
+def _bases(axes: np.ndarray, contours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of the mitral plane, (trace, 2) each, the one on the image's left first."""
+    middle = contours.shape[1] // 2
+    one, other = contours[:, middle - 1], contours[:, middle]
     # With the apex up, the first point is on the image's left where it lies to the right of
     # the direction from the apex to the base (y is down).
-    down, across = axis[1] - axis[0], first - second
-    return bool(down[0] * across[1] - down[1] * across[0] > 0)
+    down, across = axes[:, 1] - axes[:, 0], one - other
+    is_left = (down[:, 0] * across[:, 1] - down[:, 1] * across[:, 0] > 0)[:, None]
+    return np.where(is_left, one, other), np.where(is_left, other, one)
 
 
 def _smallest_angles(points: np.ndarray, count: int) -> np.ndarray:
@@ -114,54 +139,3 @@ def _divided(ring: np.ndarray, count: int) -> np.ndarray:
         middle = (ring[longest] + following[longest]) / 2
         ring = np.insert(ring, longest + 1, middle, axis=0)
     return ring
-
-
-class _Walk:
-    """A walk once around a closed polygon, from one point of it, passing two others in order."""
-
-    def __init__(
-        self, border: np.ndarray, start: np.ndarray, first: np.ndarray, then: np.ndarray
-    ) -> None:
-        closed = _distinct(border)
-        begin, edge = _nearest(closed, start)
-        vertices = np.concatenate([[begin], closed[edge + 1 :], closed[: edge + 1], [begin]])
-        self._use(vertices)
-        if self.position(first) > self.position(then):
-            self._use(vertices[::-1])
-
-    def _use(self, vertices: np.ndarray) -> None:
-        self.vertices = vertices
-        steps = np.linalg.norm(np.diff(vertices, axis=0), axis=1)
-        self.along = np.concatenate([[0.0], np.cumsum(steps)])
-        self.length = float(self.along[-1])
-
-    def position(self, point: np.ndarray) -> float:
-        """Arc length, in pixels from the start, of the border's point nearest to a point."""
-        foot, edge = _nearest(self.vertices[:-1], point)
-        return float(self.along[edge] + np.linalg.norm(foot - self.vertices[edge]))
-
-    def at(self, positions: np.ndarray) -> np.ndarray:
-        """Points at these arc lengths, (position, 2)."""
-        return np.stack(
-            [np.interp(positions, self.along, self.vertices[:, axis]) for axis in (0, 1)], axis=1
-        )
-
-
-def _distinct(border: np.ndarray) -> np.ndarray:
-    moved = (border != np.concatenate([border[-1:], border[:-1]])).any(axis=1)
-    return border[moved] if moved.any() else border[:1]
-
-
-def _nearest(closed: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, int]:
-    """The point of a closed polygon nearest to a point, and the edge that it lies on."""
-    # Not np.roll, which takes longer than all else here.
-    following = np.concatenate([closed[1:], closed[:1]])
-    edges = following - closed
-    squared = (edges**2).sum(axis=1)
-    share = np.zeros(len(closed))
-    np.divide(((point - closed) * edges).sum(axis=1), squared, out=share, where=squared > 0)
-    feet = closed + np.clip(share, 0.0, 1.0)[:, None] * edges
-    # A vertex is itself, to the last bit.
-    feet[share >= 1] = following[share >= 1]
-    edge = int(np.argmin(((feet - point) ** 2).sum(axis=1)))
-    return feet[edge], edge
