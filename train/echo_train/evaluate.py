@@ -277,5 +277,6 @@ def _draw_sheets(
             folder / ATTENTION,
             loader.pixels(index[few][:ATTENDED]),
             maps,
-            title=f"{model.choice}: where the gates look in {len(maps[0])} frames of {split}",
+            title=f"{model.choice}: where the gates look in {len(maps[0])} of {len(scores)} frames "
+            f"of {split}, worst first",
         )

@@ -232,7 +232,7 @@ def draw_attention(path: Path, pixels: Pixels, maps: Sequence[np.ndarray], title
     """
     images, masks = pixels.images.numpy(), pixels.masks.numpy()
     count = len(images)
-    size = (2.0 * count + 0.8, 2.0 * len(maps) + 0.9)
+    size = (1.9 * count + 1.4, 1.9 * len(maps) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=11)
     grid = figure.subplots(len(maps), count, squeeze=False)
@@ -244,6 +244,11 @@ def draw_attention(path: Path, pixels: Pixels, maps: Sequence[np.ndarray], title
             _outline(axes, masks[place], TRUE)
         row[0].set_ylabel(f"1/{1 << level} of the resolution", fontsize=9)
     figure.colorbar(shown, ax=grid, label="weight of a pixel", shrink=0.8)
+    figure.legend(
+        handles=[Figure().subplots().plot([], color=TRUE, label="tracing")[0]],
+        loc="outside lower center",
+        frameon=False,
+    )
     _save(figure, path)
 
 
