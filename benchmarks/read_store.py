@@ -50,8 +50,7 @@ def make_store(store: Path, rows: int) -> None:
             count = stage.chunk_count
             for number in range(count):
                 start, stop = number * CHUNK_FRAMES, min((number + 1) * CHUNK_FRAMES, rows)
-                name = work.write_rows(array.path, start, stop, _content(array, stop - start, rng))
-                work.record(array.path, stage.key, number, name, {})
+                work.put(array, stage.key, number, _content(array, stop - start, rng), {})
             manifest = stage.manifest(work.chunks(array.path, stage.key, range(count)), {})
             deliveries.append(
                 Delivery(spec=array, key=stage.key, manifest=manifest, made=frozenset(range(count)))

@@ -54,7 +54,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Write the manifest; the same manifest always gives the same bytes."""
-        table = with_digest(dataclasses.asdict(self))
+        # Not `asdict`, which copies every chunk's entry, one after the other.
+        table = with_digest({one.name: getattr(self, one.name) for one in dataclasses.fields(self)})
         return json.dumps(table, indent=1, sort_keys=True) + "\n"
 
     def digest(self) -> str:

@@ -11,6 +11,8 @@ import dataclasses
 import os
 import struct
 
+import numpy as np
+
 MOTION_JPEG = frozenset({b"MJPG", b"mjpg", b"AVRn", b"dmb1"})
 """Codes of codecs whose chunks are whole JPEG files."""
 
@@ -20,7 +22,7 @@ MAX_HEADERS = 4096
 _NO_FRAME_HEADER = frozenset({0xC4, 0xC8, 0xCC})
 """JPEG markers among the frame headers' that are tables or extensions."""
 
-_INDEX_ENTRY = struct.Struct("<4sIII")
+_INDEX_ENTRY = np.dtype([("tag", "S4"), ("flags", "<u4"), ("offset", "<u4"), ("size", "<u4")])
 
 
 class AviError(ValueError):
@@ -181,39 +183,39 @@ def _video_stream(
 def _frames_from_table(
     handle: int, table: bytes, movie: _Chunk, tags: frozenset[bytes], end: int
 ) -> tuple[tuple[int, int], ...] | None:
-    whole = len(table) - len(table) % _INDEX_ENTRY.size
-    entries = [
-        (tag, offset, size) for tag, _, offset, size in _INDEX_ENTRY.iter_unpack(table[:whole])
-    ]
-    if not entries or not _is_seamless(entries, tags):
+    whole = len(table) - len(table) % _INDEX_ENTRY.itemsize
+    entries = np.frombuffer(table[:whole], dtype=_INDEX_ENTRY)
+    offset, size = entries["offset"].astype(np.int64), entries["size"].astype(np.int64)
+    if not len(entries) or not _is_seamless(entries["tag"], offset, size, tags):
         return None
     # Offsets count from the word "movi", or, from some writers, from the file's beginning.
     for base in (movie.start, 0):
-        if base + entries[0][1] not in (movie.start + 4, movie.start + 16):
+        if base + int(offset[0]) not in (movie.start + 4, movie.start + 16):
             continue
-        if all(_agrees(handle, base, entry, end) for entry in (entries[0], entries[-1])):
-            frames = tuple((base + offset + 8, size) for _, offset, size in entries)
-            last = frames[-1][0] + entries[-1][2] + entries[-1][2] % 2
+        starts = base + offset + 8
+        if all(
+            _agrees(handle, bytes(entries["tag"][one]), int(starts[one]), int(size[one]), end)
+            for one in (0, -1)
+        ):
+            last = int(starts[-1] + size[-1] + size[-1] % 2)
+            frames = tuple(zip(starts.tolist(), size.tolist(), strict=True))
             return frames if last == movie.start + movie.size <= end else None
     return None
 
 
-def _is_seamless(entries: list[tuple[bytes, int, int]], tags: frozenset[bytes]) -> bool:
+def _is_seamless(
+    tag: np.ndarray, offset: np.ndarray, size: np.ndarray, tags: frozenset[bytes]
+) -> bool:
     # An index that left a frame out, or named it wrongly, would shift all that follow. One
     # without a gap, whose ends are the movie's, has them all; others are not relied on.
-    following = entries[0][1]
-    for tag, offset, size in entries:
-        if tag not in tags or offset not in (following, following + 12):
-            return False
-        following = offset + 8 + size + size % 2
-    return True
+    gaps = offset[1:] - (offset + 8 + size + size % 2)[:-1]
+    return bool(((gaps == 0) | (gaps == 12)).all()) and set(tag.tolist()) <= tags
 
 
-def _agrees(handle: int, base: int, entry: tuple[bytes, int, int], end: int) -> bool:
-    tag, offset, size = entry
-    if base + offset + 8 + size > end:
+def _agrees(handle: int, tag: bytes, start: int, size: int, end: int) -> bool:
+    if start + size > end:
         return False
-    return os.pread(handle, 8, base + offset) == tag + size.to_bytes(4, "little")
+    return os.pread(handle, 8, start - 8) == tag + size.to_bytes(4, "little")
 
 
 def _frames_by_walking(

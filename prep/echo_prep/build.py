@@ -143,7 +143,6 @@ def _build_locked(
     for need in made:
         for array in need.stage.arrays:
             work.begin(array, need.stage.key)
-    _make_index(work, plan, made)
     tasks = list(make_tasks(settings, plan, work, made))
     if tasks:
         for _ in show(run_tasks(tasks, work, settings), len(tasks), "building"):
@@ -186,20 +185,6 @@ def check_videos(settings: BuildSettings) -> None:
         )
 
 
-def _make_index(work: WorkFolder, plan: Plan, needs: Sequence[Need]) -> None:
-    content = index_content(plan)
-    for need in needs:
-        stage = need.stage
-        if stage.kind != "index":
-            continue
-        for number in work.lacking(stage.arrays, stage.key, sorted(need.numbers)):
-            start = number * CHUNK_FRAMES
-            stop = min(start + CHUNK_FRAMES, len(plan))
-            for array in stage.arrays:
-                name = work.write_rows(array.path, start, stop, content[array.path][start:stop])
-                work.record(array.path, stage.key, number, name, {})
-
-
 def make_tasks(
     settings: BuildSettings, plan: Plan, work: WorkFolder, needs: Sequence[Need]
 ) -> Iterator[ChunkTask]:
@@ -207,9 +192,9 @@ def make_tasks(
     lacking: dict[int, list[Stage]] = {}
     for need in needs:
         stage = need.stage
-        if stage.kind != "index":
-            for number in work.lacking(stage.arrays, stage.key, sorted(need.numbers)):
-                lacking.setdefault(number, []).append(stage)
+        for number in work.lacking(stage.arrays, stage.key, sorted(need.numbers)):
+            lacking.setdefault(number, []).append(stage)
+    content = index_content(plan)
     for number, missing in sorted(lacking.items()):
         rows = slice(number * CHUNK_FRAMES, (number + 1) * CHUNK_FRAMES)
         yield ChunkTask(
@@ -218,10 +203,7 @@ def make_tasks(
             stages=tuple(missing),
             work=work.root,
             videos=settings.data / VIDEOS,
-            video=plan.video[rows],
-            frame=plan.frame[rows],
-            long_axis=plan.long_axis[rows],
-            contour=plan.contour[rows],
+            index={path: values[rows] for path, values in content.items()},
             shape=plan.shape,
         )
 

@@ -40,8 +40,8 @@ class ChunkTask:
         The build's work folder.
     videos : Path
         The data set's folder of videos.
-    video, frame, long_axis, contour : ndarray
-        The plan's rows of this chunk.
+    index : dict of str to ndarray
+        The plan's rows of this chunk: content of the index stage's arrays, by path.
     shape : tuple of int
         (height, width) of every frame.
     """
@@ -51,11 +51,18 @@ class ChunkTask:
     stages: tuple[Stage, ...]
     work: Path
     videos: Path
-    video: np.ndarray
-    frame: np.ndarray
-    long_axis: np.ndarray
-    contour: np.ndarray
+    index: dict[str, np.ndarray]
     shape: tuple[int, int]
+
+    @property
+    def video(self) -> np.ndarray:
+        """Video of each row."""
+        return self.index["index/video"]
+
+    @property
+    def frame(self) -> np.ndarray:
+        """Frame number of each row."""
+        return self.index["index/frame"]
 
 
 def make_chunk(task: ChunkTask) -> int:
@@ -76,11 +83,9 @@ def make_chunk(task: ChunkTask) -> int:
     for stage in task.stages:
         contents, notes = maker.make(stage)
         for array in stage.arrays:
-            stop = task.start + len(task.frame)
-            name = work.write_rows(array.path, task.start, stop, contents[array.path])
             # What was found on the way stands once, with the stage's first array.
             found = notes if array is stage.arrays[0] else {}
-            work.record(array.path, stage.key, task.number, name, found)
+            work.put(array, stage.key, task.number, contents[array.path], found)
     started.unlink(missing_ok=True)
     return task.number
 
@@ -95,6 +100,8 @@ class _Maker:
 
     def make(self, stage: Stage) -> tuple[dict[str, np.ndarray], dict[str, list[Any]]]:
         """Content of the stage's arrays for this chunk by path, and what was noted."""
+        if stage.kind == "index":
+            return self.task.index, {}
         if stage.kind == "frames":
             return self._frames()
         makers: dict[str, Callable[[dict[str, Any]], np.ndarray]] = {
@@ -126,7 +133,7 @@ class _Maker:
 
     def _traces(self, truncate: bool) -> tuple[np.ndarray, np.ndarray]:
         change = whole_pixels if truncate else np.asarray
-        return change(self.task.long_axis), change(self.task.contour)
+        return change(self.task.index[schema.LONG_AXIS]), change(self.task.index[schema.CONTOUR])
 
     def _heatmaps(self, parameters: dict[str, Any]) -> np.ndarray:
         names = {field.name for field in dataclasses.fields(HeatmapSettings)}

@@ -9,7 +9,7 @@ from echo_common import atomic, progress, schema
 from echo_common.command import describe_os_error
 from echo_common.containers import Container
 from echo_common.errors import EchoError, SettingsError, StoreDamagedError, StoreError
-from echo_common.schema import ArraySpec
+from echo_common.schema import ArraySpec, chunk_name
 from echo_common.store import EchoStore
 
 from echo_prep.lock import build_lock
@@ -84,8 +84,8 @@ def _copy_chunk(store: EchoStore, work: WorkFolder, spec: ArraySpec, number: int
         return
     start = number * CHUNK_FRAMES
     stop = min(start + CHUNK_FRAMES, spec.shape[0])
-    name = work.write_rows(spec.path, start, stop, store.read_rows(spec.path, start, stop))
-    work.record(spec.path, manifest.key, number, name, manifest.chunks[name].get("notes", {}))
+    notes = manifest.chunks[chunk_name(number, len(spec.shape))].get("notes", {})
+    work.put(spec, manifest.key, number, store.read_rows(spec.path, start, stop), notes)
 
 
 def _delivery(store: EchoStore, work: WorkFolder, spec: ArraySpec, fresh: bool) -> Delivery:

@@ -101,10 +101,7 @@ def _probe(task: ChunkTask) -> tuple[float, float]:
         small = dataclasses.replace(
             task,
             work=work.root,
-            video=task.video[few],
-            frame=task.frame[few],
-            long_axis=task.long_axis[few],
-            contour=task.contour[few],
+            index={path: values[few] for path, values in task.index.items()},
         )
         started = time.perf_counter()
         make_chunk(small)

@@ -61,9 +61,13 @@ def locate_video(folder: Path, name: str) -> Path:
     """
     if reason := unsafe_name(name):
         raise RefusedError(reason)
+    path = folder / (name + SUFFIX)
+    if stat.S_ISREG(path.lstat().st_mode):
+        # No link, and its name is no path: nothing has to be resolved, which takes time.
+        return path
     home = folder.resolve()
     try:
-        path = (home / (name + SUFFIX)).resolve(strict=True)
+        path = path.resolve(strict=True)
     except RuntimeError as error:
         raise RefusedError("the file is a link that leads to itself") from error
     if not path.is_relative_to(home):

@@ -4,7 +4,7 @@ It stands beside the store, on the same file system, so that what is complete
 moves into the store by a rename. Until then no reader sees it. Its arrays are
 Zarr, whatever the store's own format, so that workers can write side by side.
 The zarr package is imported where it is used: it takes a third of a second, and
-a build with nothing to do never needs it.
+neither workers nor a build with nothing to do need it.
 
 Nothing here is flushed to the disk chunk by chunk, which took most of a build's
 time: a chunk counts where its bytes have the digest of its record, be it after
@@ -25,7 +25,11 @@ import numpy as np
 from echo_common import atomic
 from echo_common.schema import ArraySpec, chunk_name
 
+from echo_prep.encode import codecs, encode_chunk, fill_value
 from echo_prep.stages import CHUNK_FRAMES
+
+Notes = dict[str, list[Any]]
+"""What making a chunk found, by kind."""
 
 _FLUSHES = 32
 """Files that are flushed side by side: a file system writes its journal once for all of them."""
@@ -47,15 +51,12 @@ class WorkFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        # Opening one takes longer than writing a small chunk into it.
-        self._open: dict[str, Any] = {}
 
     def begin(self, array: ArraySpec, key: str) -> None:
         """Declare an array; what is left of a build with another key is removed."""
         folder = self.folder(array.path)
         if self._key(folder) == key:
             return
-        self._open.pop(array.path, None)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self._records(array.path), ignore_errors=True)
         self._records(array.path).mkdir(parents=True)
@@ -70,27 +71,19 @@ class WorkFolder:
             if not all(self._holds(path, key, number) for path in paths)
         ]
 
-    def write_rows(self, path: str, start: int, stop: int, content: np.ndarray) -> str:
-        """Write one chunk of an array; returns the chunk's file name."""
-        import zarr
-
-        node = self._open.get(path)
-        if node is None:
-            node = zarr.open_array(self.folder(path), mode="r+")
-            # Opening forgets what creating asked for: a chunk of zeros is a file too.
-            node = self._open[path] = node.with_config({"write_empty_chunks": True})
-        node[start:stop] = content
-        return chunk_name(start // CHUNK_FRAMES, len(node.shape))
-
-    def record(
-        self, path: str, key: str, number: int, name: str, notes: dict[str, list[Any]]
+    def put(
+        self, array: ArraySpec, key: str, number: int, content: np.ndarray, notes: Notes
     ) -> None:
-        """Note that a chunk is complete, with its digest and what was found on the way."""
-        chunk: dict[str, Any] = digest((self.folder(path) / name).read_bytes())
+        """Write one chunk of an array, then note its digest and what was found on the way."""
+        name = chunk_name(number, len(array.shape))
+        packed = encode_chunk(array, content, CHUNK_FRAMES)
+        with (self.folder(array.path) / name).open("wb") as file:
+            file.write(packed)
+        chunk: dict[str, Any] = digest(packed)
         if notes:
             chunk["notes"] = notes
         text = json.dumps({"key": key, "name": name, "chunk": chunk}, sort_keys=True)
-        atomic.write_text(self._records(path) / f"{number}.json", text, durable=False)
+        atomic.write_text(self._records(array.path) / f"{number}.json", text, durable=False)
 
     def flush(self, chunks: Iterable[tuple[str, str]]) -> None:
         """Flush chunks to the disk, each given by its array's path and its name."""
@@ -180,7 +173,6 @@ def digest(content: bytes) -> dict[str, Any]:
 def create_array(folder: Path, array: ArraySpec, key: str) -> None:
     """Write the metadata of an array, and no chunk."""
     import zarr
-    from zarr.codecs import BloscCodec, Crc32cCodec
 
     dtype: Any = np.dtypes.StringDType() if array.dtype == "str" else np.dtype(array.dtype)
     zarr.create_array(
@@ -188,14 +180,12 @@ def create_array(folder: Path, array: ArraySpec, key: str) -> None:
         shape=array.shape,
         chunks=(CHUNK_FRAMES, *array.shape[1:]),
         dtype=dtype,
-        # LZ4 reads back faster than a disk delivers; crc32c makes a flipped bit an error.
-        compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle"), Crc32cCodec()],
-        fill_value=np.nan if array.dtype == "float32" else "" if array.dtype == "str" else 0,
+        compressors=codecs(),
+        fill_value=fill_value(array),
         dimension_names=array.dimensions,
         # Sorted, so that a store converted there and back has the same bytes.
         attributes=dict(sorted({**array.attributes, "stage_key": key}.items())),
         # One flat folder an array, and every chunk a file: what is not there is missing.
         chunk_key_encoding={"name": "default", "separator": "."},
-        config={"write_empty_chunks": True},
         zarr_format=3,
     )
