@@ -23,16 +23,17 @@ from echo_common.schema import ArraySpec
 from echo_prep.chunks import ChunkTask
 from echo_prep.config import BuildSettings
 from echo_prep.current import Current, find_current
-from echo_prep.dataset import VIDEOS, read_dataset
+from echo_prep.dataset import VIDEOS
 from echo_prep.info import store_bytes
 from echo_prep.lock import build_lock
 from echo_prep.mark import clear_mark, mark_path
 from echo_prep.names import shown_name
 from echo_prep.needs import Need, find_needs, wanted_stages
 from echo_prep.parallel import run_tasks
-from echo_prep.plan import Plan, make_plan
+from echo_prep.plan import Plan
 from echo_prep.publish import Delivery, publish
 from echo_prep.rejects import Reject, frame_rejects, rejects_path, write_rejects
+from echo_prep.replan import find_plan
 from echo_prep.stages import CHUNK_FRAMES, Stage, index_content, index_stage
 from echo_prep.survey import Survey, survey
 from echo_prep.work import WorkFolder, work_path
@@ -126,14 +127,14 @@ def _build_locked(
     settings: BuildSettings, show: progress.Progress[int]
 ) -> tuple[Current, tuple[str, ...]]:
     """Make what is missing; returns what the store then holds, and the stages that were made."""
-    plan = make_plan(read_dataset(settings.data))
+    store = settings.target()
+    held = survey(store)
+    plan = find_plan(settings, held)
     if settings.strict:
         _refuse_rejects(plan.rejects)
-    store = settings.target()
     for path in (store, rejects_path(store), mark_path(store)):
         atomic.remove_leftovers(path)
     work = WorkFolder(work_path(store))
-    held = survey(store)
     stages = wanted_stages(settings, index_stage(plan), held)
     needs = find_needs(settings, stages, held)
     missing = [need for need in needs if need.changes]

@@ -56,6 +56,8 @@ class BuildSettings(HeatmapSettings):
     method, identity, falloff : tuple of str
     landmarks : tuple of int
         Numbers of landmarks; each is made for each method and identity.
+    masks_only : bool
+        Whether neither landmarks nor heatmaps are made.
     truncate : bool
         Whether coordinates are cut to whole pixels before anything is made of
         them, and not rounded where they are drawn.
@@ -89,6 +91,7 @@ class BuildSettings(HeatmapSettings):
     falloff: tuple[str, ...] = setting(
         ("gaussian",), "How a heatmap fades from its landmark.", choices=FALLOFFS
     )
+    masks_only: bool = setting(False, "Make masks, and neither landmarks nor heatmaps.")
     truncate: bool = setting(
         False, "Cut coordinates to whole pixels first, as the paper's own code does."
     )

@@ -7,14 +7,13 @@ was made from, the store's own list of rows and of what was left out holds.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 
 from echo_common import schema
 from echo_common.errors import EchoError
 from echo_common.store import EchoStore
 
 from echo_prep.config import BuildSettings
-from echo_prep.dataset import FILE_LIST, TRACINGS
+from echo_prep.dataset import fingerprint
 from echo_prep.mark import mark_path
 from echo_prep.needs import find_needs, wanted_stages
 from echo_prep.publish import list_stages
@@ -59,7 +58,10 @@ def find_current(settings: BuildSettings) -> Current | None:
     held = survey(store)
     if not held.attributes or work_path(store).exists() or mark_path(store).exists():
         return None
-    if held.attributes.get("fingerprint") != _fingerprint(settings):
+    try:
+        if held.attributes.get("fingerprint") != fingerprint(settings.data):
+            return None
+    except OSError:
         return None
     stages = _stages(settings, held)
     if stages is None:
@@ -68,16 +70,6 @@ def find_current(settings: BuildSettings) -> Current | None:
         return _sum_up(EchoStore(store), stages)
     except (EchoError, KeyError, TypeError):
         # Whatever is wrong with it, the build sees it again, and mends it.
-        return None
-
-
-def _fingerprint(settings: BuildSettings) -> dict[str, str] | None:
-    try:
-        return {
-            name: hashlib.sha256((settings.data / name).read_bytes()).hexdigest()
-            for name in (FILE_LIST, TRACINGS)
-        }
-    except OSError:
         return None
 
 

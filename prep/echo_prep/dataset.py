@@ -123,11 +123,22 @@ def read_dataset(root: Path) -> Dataset:
         traces={video.name: traces[video.name] for video in videos},
         rejects=tuple(rejects),
         traced=traced,
-        fingerprint={
-            name: hashlib.sha256((root / name).read_bytes()).hexdigest()
-            for name in (FILE_LIST, TRACINGS)
-        },
+        fingerprint=fingerprint(root),
     )
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    """SHA-256 of each of a data set's CSV files, by name.
+
+    Raises
+    ------
+    OSError
+        If one of them cannot be read.
+    """
+    return {
+        name: hashlib.sha256((root / name).read_bytes()).hexdigest()
+        for name in (FILE_LIST, TRACINGS)
+    }
 
 
 def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:

@@ -10,10 +10,9 @@ from pathlib import Path
 from echo_prep.build import check_videos, make_tasks
 from echo_prep.chunks import ChunkTask, make_chunk
 from echo_prep.config import BuildSettings
-from echo_prep.dataset import read_dataset
 from echo_prep.needs import find_needs, wanted_stages
-from echo_prep.plan import make_plan
 from echo_prep.rejects import Reject
+from echo_prep.replan import find_plan
 from echo_prep.stages import index_stage
 from echo_prep.survey import survey
 from echo_prep.work import WorkFolder, work_path
@@ -64,8 +63,8 @@ def forecast(settings: BuildSettings) -> Forecast:
         As the build would.
     """
     store = settings.target()
-    plan = make_plan(read_dataset(settings.data))
     held = survey(store)
+    plan = find_plan(settings, held)
     stages = wanted_stages(settings, index_stage(plan), held)
     needs = find_needs(settings, stages, held)
     made = [need for need in needs if need.changes]

@@ -67,7 +67,7 @@ def wanted_stages(settings: BuildSettings, index: Stage, held: Survey) -> list[S
             stages[again.name] = again
     for method in settings.method:
         asked = [mask_stage(index, method, settings.truncate)]
-        for identity in settings.identity:
+        for identity in () if settings.masks_only else settings.identity:
             for count in settings.landmarks:
                 one_set = schema.LandmarkSet(method=method, identity=identity, count=count)
                 asked.append(points_stage(index, one_set, settings.truncate))

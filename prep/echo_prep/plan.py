@@ -37,8 +37,6 @@ class Plan:
         NaN where not known.
     long_axis : ndarray, (row, 2, 2) float32
     contour : ndarray, (row, 40, 2) float32
-    lines : ndarray, (row,) int64
-        Row of VolumeTracings.csv where the trace begins.
     shape : tuple of int
         (height, width) of every frame.
     rejects : tuple of Reject
@@ -59,7 +57,6 @@ class Plan:
     fps: np.ndarray
     long_axis: np.ndarray
     contour: np.ndarray
-    lines: np.ndarray
     shape: tuple[int, int]
     rejects: tuple[Reject, ...]
     traced: int
@@ -128,7 +125,6 @@ def make_plan(dataset: Dataset) -> Plan:
         fps=np.array([video.fps for video, _, _ in rows], dtype=np.float32),
         long_axis=to_float32(np.stack([trace.long_axis for _, trace, _ in rows])),
         contour=to_float32(np.stack([trace.contour for _, trace, _ in rows])),
-        lines=np.array([trace.line for _, trace, _ in rows], dtype=np.int64),
         shape=shape,
         rejects=tuple(sorted(rejects, key=lambda one: (one.where.split(" ")[0], _row(one)))),
         traced=dataset.traced,

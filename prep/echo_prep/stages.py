@@ -270,11 +270,16 @@ def landmark_set(parameters: dict[str, Any]) -> schema.LandmarkSet:
     )
 
 
+def index_columns() -> dict[str, str]:
+    """Path of the array in which each of a plan's columns is kept, by name."""
+    names = ("video", "frame", "phase", "split", "ef", "edv", "esv", "fps")
+    columns = {name: f"index/{name}" for name in names}
+    return {**columns, "long_axis": schema.LONG_AXIS, "contour": schema.CONTOUR}
+
+
 def index_content(plan: Plan) -> dict[str, np.ndarray]:
     """Content of the index stage's arrays, by path."""
-    columns = ("video", "frame", "phase", "split", "ef", "edv", "esv", "fps")
-    content = {f"index/{name}": getattr(plan, name) for name in columns}
-    return {**content, schema.LONG_AXIS: plan.long_axis, schema.CONTOUR: plan.contour}
+    return {path: getattr(plan, name) for name, path in index_columns().items()}
 
 
 def _flags(names: tuple[str, ...]) -> dict[str, Any]:

@@ -15,7 +15,9 @@ import pytest
 import xarray
 import zarr
 from echo_common.errors import DataError, DataNotFoundError, StoreError
+from echo_common.store import EchoStore
 from echo_prep import frames as frames_module
+from echo_prep import stages
 from echo_prep.build import BuildReport, build
 from echo_prep.config import BuildSettings
 from echo_prep.rejects import rejects_path
@@ -118,6 +120,8 @@ def test_more_is_added_without_a_video_being_read(
     with monkeypatch.context() as patch:
         patch.setattr(frames_module, "read_frames", None)
         patch.setattr("echo_prep.chunks.read_frames", None)
+        # The rows stand in the store, made from the same CSV files.
+        patch.setattr("echo_prep.replan.read_dataset", None)
         added = make(data, store, backend="threading")
         assert set(added.made) == {
             "masks/convexhull",
@@ -132,6 +136,39 @@ def test_more_is_added_without_a_video_being_read(
     assert file_bytes(undisturbed).items() - file_bytes(store).items() == {
         ("zarr.json", file_bytes(undisturbed)["zarr.json"])
     }
+
+
+@pytest.mark.parametrize("harm", ["chunk", "manifest", "code"])
+def test_rows_that_do_not_hold_any_more_are_read_from_the_csv_files(
+    data: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    store = tmp_path / "echo.zarr"
+    make(data, store, method=("chords",))
+    if harm == "code":
+        monkeypatch.setitem(stages._CODE, "index", 2)
+    else:
+        chunk = store / "index/phase" / ("c.0" if harm == "chunk" else "manifest.json")
+        chunk.write_bytes(bytes(reversed(chunk.read_bytes())))
+    made = make(data, store, backend="threading").made
+    assert "masks/convexhull" in made and "index" in made
+    assert np.array_equal(
+        EchoStore(store).read("index/phase"), EchoStore(undisturbed).read("index/phase")
+    )
+
+
+def test_masks_alone_and_landmarks_later(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "echo.zarr"
+    assert make(data, store, masks_only=True).made == (
+        "index",
+        "frames",
+        "masks/chords",
+        "masks/convexhull",
+    )
+    make(data, store)
+    assert "landmarks/chords/anatomical-7/gaussian" in EchoStore(store).manifests
+    assert make(data, store, masks_only=True).made == ()
+    make(data, store, masks_only=True, prune=True)
+    assert not (store / "landmarks").exists()
 
 
 @pytest.mark.parametrize("how", [{"jobs": 2}, {"jobs": 3, "backend": "threading"}])
