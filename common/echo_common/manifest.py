@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
@@ -54,6 +55,11 @@ class Manifest:
 
     def to_json(self) -> str:
         """Write the manifest; the same manifest always gives the same bytes."""
+        return self._json
+
+    @functools.cached_property
+    def _json(self) -> str:
+        # Kept, as one build asks for it several times, and with an indent it takes milliseconds.
         # Not `asdict`, which copies every chunk's entry, one after the other.
         table = with_digest({one.name: getattr(self, one.name) for one in dataclasses.fields(self)})
         return json.dumps(table, indent=1, sort_keys=True) + "\n"
