@@ -4,11 +4,13 @@
     python benchmarks/landmarks.py build --data data/ladder --store cache/ladder.zarr
     python benchmarks/landmarks.py run --store cache/ladder.zarr --out runs/ladder
     python benchmarks/landmarks.py table --out runs/ladder
+    python benchmarks/landmarks.py limit
 
 `build` makes the store's masks and all landmark sets that the ladder needs; `run` trains each rung
 with each seed, at the budget of the paper's experiment 3 (800 training images, 5 epochs, batches
-of 8), and goes on where it was stopped; `table` prints mean and spread over the seeds, on the
-test split, which shares no video with training. `--rungs` takes a part of the ladder.
+of 8), and goes on where it was stopped; `table` prints mean and spread over the seeds, on the test
+split, which shares no video with training; `limit` says what the hands that drew the test split
+leave to be reached. `--rungs` takes a part of the ladder; what stands on its last rung has a `+`.
 """
 
 from __future__ import annotations
@@ -22,9 +24,14 @@ from typing import Any
 import click
 import numpy as np
 from echo_common.command import run_command
+from echo_common.curves import contour_from_landmarks
+from echo_common.raster import rasterise
 from echo_common.settings import CommaList
 from echo_prep.build import build
 from echo_prep.config import BuildSettings
+from echo_prep.landmarks import choose_landmarks
+from echo_prep.synth.videos import split_of, traced_borders
+from echo_prep.traces import split_rows
 from echo_train.config import TrainSettings
 from echo_train.loop import train
 from echo_train.run import SUMMARY, read_summary
@@ -57,14 +64,18 @@ CHANGES: dict[str, dict[str, Any]] = {
     "loss": {"loss": "spatial-ce"},
     "decoder": {"decoder": "dark"},
     "curve": {"curve": "open-spline"},
+    "centroid": {"decoder": "centroid"},
+    "faster": {"learning_rate": 2e-3},
+    "augmentation": {"augment": "light"},
 }
-"""What each rung changes on top of all those before it."""
+"""What each rung changes on top of all those before it; the last one has the defaults."""
+
+BRANCHES_FROM = "curve"
 
 BRANCHES: dict[str, dict[str, Any]] = {
     "mse": {"loss": "mse"},
     "adaptive-wing": {"loss": "adaptive-wing"},
     "dsnt": {"loss": "dsnt", "decoder": "soft-argmax"},
-    "centroid": {"decoder": "centroid"},
     "3 landmarks": {"landmarks": 3},
     "5 landmarks": {"landmarks": 5},
     "11 landmarks": {"landmarks": 11},
@@ -75,24 +86,46 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "distance head": {"distance_weight": 1.0},
     "shape prior": {"shape_prior": True},
 }
-"""What each of these changes on the top rung alone."""
+"""What each of these changes on the rung `BRANCHES_FROM` alone."""
 
-MASK: dict[str, Any] = {"target": "mask", "learning_rate": 1e-3, "schedule": "cosine"}
-"""The mask model at the same budget."""
+BEYOND: dict[str, dict[str, Any]] = {
+    "11 landmarks+": {"landmarks": 11},
+    "21 landmarks+": {"landmarks": 21},
+    "42 landmarks+": {"landmarks": 42},
+    "distance head+": {"landmarks": 11, "distance_weight": 1.0},
+    "shape prior+": {"shape_prior": True},
+    "11 landmarks, shape prior+": {"landmarks": 11, "shape_prior": True},
+    "20 epochs+": {"epochs": 20},
+    "40 epochs+": {"epochs": 40},
+    "11 landmarks, 20 epochs+": {"landmarks": 11, "epochs": 20},
+}
+"""What each of these changes on the last rung."""
 
-COUNTS = (3, 5, 7, 11, 21)
+_MASK: dict[str, Any] = {"target": "mask", "learning_rate": 1e-3, "schedule": "cosine"}
+_LAST_MASK = _MASK | {"learning_rate": 2e-3, "augment": "light"}
+
+MASKS: dict[str, dict[str, Any]] = {
+    "mask": _MASK,
+    "mask+": _LAST_MASK,
+    "mask, 20 epochs+": _LAST_MASK | {"epochs": 20},
+    "mask, 40 epochs+": _LAST_MASK | {"epochs": 40},
+}
+"""The mask model at the same budget, with the first and the last rung's settings."""
+
+COUNTS = (3, 5, 7, 11, 21, 42)
 
 FIGURES = ("dice", "ceiling", "mean_radial_error", "hd95")
 
 
 def rungs() -> dict[str, dict[str, Any]]:
-    """Settings of each rung by its name, from the bottom up; the mask model first."""
-    found = {"mask": MASK}
-    so_far = dict(PAPER)
+    """Settings of each rung by its name, from the bottom up; the mask models first."""
+    found = dict(MASKS)
+    last = dict(PAPER)
     for name, change in CHANGES.items():
-        so_far |= change
-        found[name] = dict(so_far)
-    return found | {name: so_far | change for name, change in BRANCHES.items()}
+        last |= change
+        found[name] = dict(last)
+    found |= {name: found[BRANCHES_FROM] | change for name, change in BRANCHES.items()}
+    return found | {name: last | change for name, change in BEYOND.items()}
 
 
 @click.group()
@@ -125,7 +158,7 @@ def run_command_(
         raise click.UsageError(f"no rung {', '.join(sorted(unknown))}; {', '.join(ladder)}")
     for seed in range(seeds):
         for name in names or ladder:
-            folder = out / f"{name.replace(' ', '-')}-{seed}"
+            folder = out / f"{folder_name(name)}-{seed}"
             if (folder / SUMMARY).exists():
                 continue
             settings = TrainSettings(
@@ -139,6 +172,51 @@ def run_command_(
             train(settings)
             score = read_summary(folder)["test"]["dice"]["mean"]
             print(f"{name}, seed {seed}: Dice {score:.4f}", file=sys.stderr, flush=True)
+
+
+@cli.command("limit")
+@click.option("--videos", default=700, show_default=True)
+@click.option("--seed", default=7, show_default=True)
+@click.option("--frames", default=32, show_default=True)
+def limit_command(videos: int, seed: int, frames: int) -> None:
+    """Measure a model that knew the true border: what the annotators' hands leave to be reached.
+
+    Give the numbers that `echo-prep synth` made the data set with.
+    """
+    rows = [
+        _stray(true, drawn)
+        for number in range(videos)
+        if split_of(seed, number) == "TEST"
+        for true, drawn in traced_borders(seed, number, frames)
+    ]
+    print("| from the true border | Dice | radial error, px |")
+    print("| --- | --- | --- |")
+    mask, *landmarks = np.mean(rows, axis=0)
+    print(f"| mask | {mask:.4f} | - |")
+    for count, dice, error in zip((7, 11), landmarks[::2], landmarks[1::2], strict=True):
+        print(f"| {count} landmarks | {dice:.4f} | {error:.2f} |")
+
+
+def _stray(true: np.ndarray, drawn: np.ndarray) -> list[float]:
+    """Dice of the true mask, then Dice and radial error of 7 and of 11 true landmarks."""
+    shape = (112, 112)
+    traces = [split_rows(true), split_rows(drawn)]
+    wanted = rasterise(traces[1][1], shape, "chords")
+    found = [dice(rasterise(traces[0][1], shape, "chords"), wanted)]
+    for count in (7, 11):
+        one, other = (
+            choose_landmarks(axis, contour, "chords", "anatomical", count)
+            for axis, contour in traces
+        )
+        contour = contour_from_landmarks(one, "anatomical")
+        found.append(dice(rasterise(contour, shape, "chords"), wanted))
+        found.append(float(np.linalg.norm(one - other, axis=1).mean()))
+    return found
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """Foreground Dice of two masks."""
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
 @cli.command("table")
@@ -158,10 +236,15 @@ def table_command(out: Path) -> None:
     (out / "table.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
+def folder_name(rung: str) -> str:
+    """The rung's name, as a run's folder has it."""
+    return rung.replace(",", "").replace(" ", "-")
+
+
 def _figures(out: Path, name: str) -> dict[str, list[float]]:
     """Each figure of each seed of a rung."""
     found: dict[str, list[float]] = {}
-    for path in sorted(out.glob(f"{name.replace(' ', '-')}-[0-9]*/{SUMMARY}")):
+    for path in sorted(out.glob(f"{folder_name(name)}-[0-9]/{SUMMARY}")):
         summary = read_summary(path.parent)
         test = summary["test"]
         values = {figure: (test.get(figure) or {}).get("mean") for figure in FIGURES}

@@ -15,7 +15,7 @@ from echo_common.errors import DataError
 from echo_prep.avi import AviError, read_index
 from echo_prep.names import SUFFIX
 from echo_prep.synth.draw import draw_study
-from echo_prep.synth.movie import make_film
+from echo_prep.synth.movie import Film, make_film
 from echo_prep.synth.study import SIZE
 from echo_prep.synth.tracing import disc_volume, draw_by_hand, draw_hand, trace_rows
 
@@ -91,15 +91,9 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
     film = make_film(study, rng)
     name = study_name(seed, number)
     write_video(folder / (name + SUFFIX), film.frames, study.rhythm.fps)
-    hand = draw_hand(rng)
-    borders = {
-        film.motion.end_diastole: film.end_diastole,
-        film.motion.end_systole: film.end_systole,
-    }
-    edv, esv = (
-        disc_volume(trace_rows(border), study.ventricle.mm_per_px) for border in borders.values()
-    )
-    traces = [(frame, trace_rows(draw_by_hand(borders[frame], hand, rng))) for frame in borders]
+    diastole, systole = _trace(film, rng)
+    edv, esv = (disc_volume(rows, study.ventricle.mm_per_px) for rows, _ in (diastole, systole))
+    traces = [(film.motion.end_diastole, diastole[1]), (film.motion.end_systole, systole[1])]
     return Record(
         name=name,
         ef=100 * (edv - esv) / edv,
@@ -110,6 +104,26 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
         split=split_of(seed, number),
         traces=tuple(sorted(traces, key=lambda trace: trace[0])),
     )
+
+
+def traced_borders(
+    seed: int, number: int, frames: int | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Trace the border of a video that `make_video` makes, at end-diastole and at end-systole.
+
+    Returns
+    -------
+    traces : list of (ndarray, ndarray), each (21, 4) float64
+        The true border's rows, and those that the annotator drew.
+    """
+    rng = np.random.default_rng([seed, number])
+    return _trace(make_film(draw_study(rng, frames), rng), rng)
+
+
+def _trace(film: Film, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    hand = draw_hand(rng)
+    borders = (film.end_diastole, film.end_systole)
+    return [(trace_rows(one), trace_rows(draw_by_hand(one, hand, rng))) for one in borders]
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, codec: str = "MJPG") -> None:
