@@ -18,6 +18,7 @@ from echo_train.corruptions import CORRUPTIONS, grades
 from echo_train.eval_cli import cli
 from echo_train.loop import train
 from echo_train.model import load_model
+from echo_train.surfaces import surface_distances
 from support.datasets import small_videos, write_small_dataset
 from support.stores import build_store
 from support.training import checkpoint, tiny
@@ -158,6 +159,9 @@ def test_noise_measures_what_the_model_says_of_corrupted_images(
             own["dice"]["ci95"], abs=1e-6
         )
         assert int(clean["missed_frames"]) == own["missed_frames"]
+        assert float(clean["hd95"]) == pytest.approx(own["hd95"]["mean"], abs=1e-6)
+        implausible = own["shape"]["implausible"]["mean"]
+        assert float(clean["implausible"]) == pytest.approx(implausible, abs=1e-6)
         assert summary(out / target)["val"] == own
     assert told["mask", "clean", 0.0]["mean_radial_error"] == ""
     store = EchoStore(small_store)
@@ -173,6 +177,8 @@ def test_noise_measures_what_the_model_says_of_corrupted_images(
         row = told["mask", name, severity]
         assert float(row["dice"]) == pytest.approx((2 * both / total).mean(), abs=1e-6)
         assert float(row["pooled"]) == pytest.approx(2 * both.sum() / total.sum(), abs=1e-6)
+        distances = surface_distances(found.astype(np.uint8), masks.astype(np.uint8))
+        assert float(row["hd95"]) == pytest.approx(distances[:, 0].mean(), abs=1e-6)
     said = capsys.readouterr().out
     assert f"{float(told['landmarks', 'blur', 2.0]['dice']):8.3f}" in said
     assert (out / "noise.png").read_bytes().startswith(b"\x89PNG")

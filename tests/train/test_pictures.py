@@ -86,6 +86,8 @@ def noise_rows(dice: float) -> list[NoiseRow]:
             pooled=dice,
             ed=dice,
             es=None,
+            hd95=3.0,
+            implausible=0.0,
             missed_frames=0,
             mean_radial_error=None,
         )

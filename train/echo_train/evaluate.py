@@ -194,7 +194,7 @@ def evaluate(
     if not settings.noise:
         return []
     return measure_noise(
-        model, bench.loader, list(orders.values())[-1], settings.noise_seed, progress
+        model, bench.loader, list(orders.values())[-1], areas, settings.noise_seed, progress
     )
 
 

@@ -50,6 +50,14 @@ class Figures(Results):
     ceiling: np.ndarray | None = None
     area_range: tuple[float, float] | None = None
 
+    def hd95(self) -> np.ndarray:
+        """95th percentile of the surface distances of each frame, in pixels."""
+        return self.distances[:, 0]
+
+    def implausible(self) -> np.ndarray:
+        """Whether each prediction is one that no ventricle looks like, (frame,) bool."""
+        return self._shape_ratios()["implausible"][0] > 0
+
     def summary(self) -> dict[str, Any]:
         """The figures of one split, as they stand in summary.json.
 
@@ -121,7 +129,7 @@ class Figures(Results):
             "dice": (self.dice(), one),
             "iou": (iou(self.counts), one),
             "pixel_accuracy": (self.pixel_accuracy(), one),
-            "hd95": (self.distances[:, 0], one),
+            "hd95": (self.hd95(), one),
             "surface_distance": (self.distances[:, 1], one),
             "area_error": (np.abs(difference), one),
             "area_bias": (difference, one),

@@ -22,7 +22,7 @@ from echo_train.metrics import MaskCounts, dice
 from echo_train.model import Model
 from echo_train.shapes import count_holes, count_pieces, crosses_itself
 from echo_train.surfaces import surface_distances
-from echo_train.targets import LandmarkTarget, Prediction
+from echo_train.targets import LandmarkTarget, Prediction, Target
 
 
 def measure(
@@ -58,27 +58,57 @@ def measure(
         If the run's loss weighs each pixel, of frames of another size.
     """
     _check_size(model, loader.frames)
-    counts, losses, parts = MaskCounts(sync_on_compute=False), [], []
+    collector, losses = FigureCollector(model.target, loader.frames, area_range), []
     batches = loader.in_gray().batches(order, EVALUATION_BATCH)
     for batch in progress(batches, -(-len(order) // EVALUATION_BATCH), f"measuring {model.folder}"):
         logits = model.logits(batch.images)
         losses.append(model.target.loss(logits, batch) * len(batch.index))
-        prediction, true = model.target.predict(logits), batch.masks.cpu() > 0
-        counts.update(batch.index.cpu(), torch.from_numpy(prediction.masks) > 0, true)
+        collector.update(logits, batch)
+    return collector.figures(), float(torch.stack(losses).sum()) / len(order)
+
+
+class FigureCollector:
+    """Takes predictions batch by batch, and gives their figures.
+
+    Parameters
+    ----------
+    target : Target
+    frames : FrameSet
+        The frames that batches are from.
+    area_range : tuple of float, or None
+        From `area_range`.
+    """
+
+    def __init__(
+        self, target: Target, frames: FrameSet, area_range: tuple[float, float] | None
+    ) -> None:
+        self._target = target
+        self._frames = frames
+        self._area_range = area_range
+        self._counts = MaskCounts(sync_on_compute=False)
+        self._parts: list[dict[str, np.ndarray]] = []
+
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        """Take one batch."""
+        prediction, true = self._target.predict(logits), batch.masks.cpu() > 0
+        self._counts.update(batch.index.cpu(), torch.from_numpy(prediction.masks) > 0, true)
         part = _look(prediction, true.numpy().astype(np.uint8))
-        if isinstance(model.target, LandmarkTarget):
-            part |= _look_at_landmarks(model.target, prediction, batch, true)
-        parts.append(part)
-    index, table = counts.compute()
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    figures = Figures(
-        frames=loader.frames,
-        index=index.numpy(),
-        counts=table.numpy(),
-        area_range=area_range,
-        **joined,
-    )
-    return figures, float(torch.stack(losses).sum()) / len(order)
+        if isinstance(self._target, LandmarkTarget):
+            part |= _look_at_landmarks(self._target, prediction, batch, true)
+        self._parts.append(part)
+
+    def figures(self) -> Figures:
+        """Give the figures of everything taken so far; at least one batch."""
+        index, table = self._counts.compute()
+        parts = self._parts
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return Figures(
+            frames=self._frames,
+            index=index.numpy(),
+            counts=table.numpy(),
+            area_range=self._area_range,
+            **joined,
+        )
 
 
 def area_range(store: EchoStore, choice: Choice, frames: FrameSet) -> tuple[float, float] | None:

@@ -16,10 +16,11 @@ from echo_train.batches import EVALUATION_BATCH, Batch
 from echo_train.bootstrap import bootstrap_intervals
 from echo_train.chance import frame_keys
 from echo_train.corruptions import CORRUPTIONS, grades
+from echo_train.figures import Figures
 from echo_train.loader import Loader
+from echo_train.measure import FigureCollector
 from echo_train.metrics import missed, pooled_dice
 from echo_train.model import Model
-from echo_train.results import Results
 
 CLEAN = ("clean", 0.0)
 """In the place of a corruption and its severity: images as they are."""
@@ -37,6 +38,10 @@ class NoiseRow:
     dice, low, high : float
         Mean foreground Dice and its 95 % interval.
     pooled, ed, es : float or None
+    hd95 : float
+        In pixels.
+    implausible : float
+        Share of predictions that no ventricle looks like.
     missed_frames : int
     mean_radial_error : float or None
         In pixels; None where masks are predicted, or every landmark is missed.
@@ -50,6 +55,8 @@ class NoiseRow:
     pooled: float
     ed: float | None
     es: float | None
+    hd95: float
+    implausible: float
     missed_frames: int
     mean_radial_error: float | None
 
@@ -58,6 +65,7 @@ def measure_noise(
     model: Model,
     loader: Loader,
     order: np.ndarray,
+    area_range: tuple[float, float] | None,
     seed: int,
     progress: Progress[Batch] = silent,
 ) -> list[NoiseRow]:
@@ -70,6 +78,8 @@ def measure_noise(
         Gives the frames.
     order : ndarray, (frame,) int64
         Which of the loader's frames; at least one.
+    area_range : tuple of float, or None
+        From `echo_train.measure.area_range`.
     seed : int
         Of the random corruptions.
     progress : Progress
@@ -83,7 +93,7 @@ def measure_noise(
     frames = loader.frames
     rows = torch.from_numpy(frames.rows).to(model.device)
     collectors = {
-        grade: model.target.collector(frames, model.device) for grade in [CLEAN, *grades()]
+        grade: FigureCollector(model.target, frames, area_range) for grade in [CLEAN, *grades()]
     }
     batches = loader.in_gray().batches(order, EVALUATION_BATCH)
     for batch in progress(
@@ -96,12 +106,12 @@ def measure_noise(
                 keys = frame_keys(rows[batch.index], seed, list(CORRUPTIONS).index(name))
                 images = CORRUPTIONS[name].apply(images, severity, keys)
             collector.update(model.logits(images), batch)
-    results = [collector.results() for collector in collectors.values()]
-    scores = np.stack([one.dice() for one in results])
-    intervals = bootstrap_intervals(scores, np.ones_like(scores), frames.video[results[0].index])
+    figures = [collector.figures() for collector in collectors.values()]
+    scores = np.stack([one.dice() for one in figures])
+    intervals = bootstrap_intervals(scores, np.ones_like(scores), frames.video[figures[0].index])
     return [
         _row(grade, one, interval)
-        for grade, one, interval in zip(collectors, results, intervals, strict=True)
+        for grade, one, interval in zip(collectors, figures, intervals, strict=True)
     ]
 
 
@@ -118,31 +128,38 @@ def noise_table(measured: Mapping[str, Sequence[NoiseRow]]) -> str:
 
 
 def describe_noise(measured: Mapping[str, Sequence[NoiseRow]]) -> str:
-    """The mean Dice of several runs, a corruption a block and a run a line."""
-    width = max(len(name) for name in ("", *measured))
+    """Figures of several runs as text: a corruption a block, a figure of a run a line."""
+    labels = {"dice": "Dice", "hd95": "HD95 px", "implausible": "implausible"}
+    formats = {"dice": "8.3f", "hd95": "8.1f", "implausible": "8.1%"}
+    width = max(len(name) for name in ("", *measured)) + 1
+    right = max(map(len, labels.values()))
     lines = []
     for corruption, one in CORRUPTIONS.items():
         severities = "".join(f"{severity:>8g}" for severity in one.severities)
-        lines += ["", f"{corruption} ({one.unit})", f"{'':{width}}{'clean':>8}{severities}"]
-        for name, rows in measured.items():
-            chosen = [row for row in rows if row.corruption in (CLEAN[0], corruption)]
-            lines.append(f"{name:{width}}" + "".join(f"{row.dice:8.3f}" for row in chosen))
+        lines += ["", f"{corruption} ({one.unit})", f"{'':{width + right}}{'clean':>8}{severities}"]
+        for figure, label in labels.items():
+            for name, rows in measured.items():
+                chosen = [row for row in rows if row.corruption in (CLEAN[0], corruption)]
+                values = "".join(f"{getattr(row, figure):{formats[figure]}}" for row in chosen)
+                lines.append(f"{name:{width}}{label:{right}}{values}")
     return "\n".join(lines[1:])
 
 
-def _row(grade: tuple[str, float], results: Results, interval: np.ndarray) -> NoiseRow:
-    scores, phase = results.dice(), results.frames.phase[results.index]
-    errors = results.radial_errors()
+def _row(grade: tuple[str, float], figures: Figures, interval: np.ndarray) -> NoiseRow:
+    scores, phase = figures.dice(), figures.frames.phase[figures.index]
+    errors = figures.radial_errors()
     return NoiseRow(
         corruption=grade[0],
         severity=grade[1],
         dice=float(scores.mean()),
         low=float(interval[0]),
         high=float(interval[1]),
-        pooled=pooled_dice(results.counts),
+        pooled=pooled_dice(figures.counts),
         ed=_mean(scores[phase == schema.PHASES.index("ED")]),
         es=_mean(scores[phase == schema.PHASES.index("ES")]),
-        missed_frames=int(missed(results.counts).sum()),
+        hd95=float(figures.hd95().mean()),
+        implausible=float(figures.implausible().mean()),
+        missed_frames=int(missed(figures.counts).sum()),
         mean_radial_error=None if errors is None else _mean(errors[~np.isnan(errors)]),
     )
 
