@@ -50,6 +50,8 @@ class BuildReport:
     store : Path
     made, kept : tuple of str
         Names of the stages that were made, and that were current already.
+    dropped : tuple of str
+        Arrays that the store had, and that `prune` took away.
     rows : int
         Rows of the store that can be used.
     videos : int
@@ -65,6 +67,7 @@ class BuildReport:
     store: Path
     made: tuple[str, ...]
     kept: tuple[str, ...]
+    dropped: tuple[str, ...]
     rows: int
     videos: int
     traced: int
@@ -95,11 +98,12 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
     store = settings.target()
     current = find_current(settings)
     made: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     try:
         if current is None or not rejects_path(store).exists():
             store.parent.mkdir(parents=True, exist_ok=True)
             with build_lock(store):
-                current, made = _build_locked(settings, show)
+                current, made, dropped = _build_locked(settings, show)
     except OSError as error:
         if isinstance(error, EchoError) or error.errno is None:
             raise
@@ -114,6 +118,7 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
         store=store,
         made=made,
         kept=tuple(name for name in current.stages if name not in made),
+        dropped=dropped,
         rows=current.rows,
         videos=current.videos,
         traced=current.traced,
@@ -125,8 +130,8 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
 
 def _build_locked(
     settings: BuildSettings, show: progress.Progress[int]
-) -> tuple[Current, tuple[str, ...]]:
-    """Make what is missing; returns what the store then holds, and the stages that were made."""
+) -> tuple[Current, tuple[str, ...], tuple[str, ...]]:
+    """Make what is missing; returns what the store then holds, and what was made and dropped."""
     store = settings.target()
     held = survey(store)
     plan = find_plan(settings, held)
@@ -174,7 +179,7 @@ def _build_locked(
         traced=plan.traced,
         rejects=rejects,
     )
-    return current, tuple(need.stage.name for need in missing)
+    return current, tuple(need.stage.name for need in missing), tuple(dropped)
 
 
 def check_videos(settings: BuildSettings) -> None:

@@ -133,10 +133,9 @@ def synth_command(folder: Path, **values: Any) -> None:
 
 def describe(report: BuildReport) -> list[str]:
     """Say in a few lines what a build did."""
-    if report.made:
-        lines = [f"made {', '.join(report.made)}"]
-        if report.kept:
-            lines.append(f"already there: {', '.join(report.kept)}")
+    if report.made or report.dropped:
+        told = {"made": report.made, "dropped": report.dropped, "already there:": report.kept}
+        lines = [f"{what} {', '.join(names)}" for what, names in told.items() if names]
     else:
         lines = [f"nothing to do: {report.store} already holds {', '.join(report.kept)}"]
     if report.rejects:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from echo_common.errors import SettingsError, StoreDamagedError
 from echo_common.store import EchoStore
 from echo_prep.build import build
-from echo_prep.cli import cli
+from echo_prep.cli import cli, describe
 from echo_prep.config import BuildSettings
 from echo_prep.convert import convert
 from echo_prep.info import describe_info, store_info
@@ -88,6 +88,12 @@ def test_prune_drops_what_is_not_asked_for(data: Path, tmp_path: Path, suffix: s
     assert "masks/convexhull" in kept.kept
     report = build(BuildSettings(data=data, store=store, jobs=1, prune=True))
     assert report.made == ()
+    assert report.dropped == (
+        "landmarks/convexhull/anatomical-7/gaussian",
+        "landmarks/convexhull/anatomical-7/points",
+        "masks/convexhull",
+    )
+    assert describe(report)[0] == f"dropped {', '.join(report.dropped)}"
     assert file_bytes(store) == file_bytes(plain)
 
 
