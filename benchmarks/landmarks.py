@@ -41,6 +41,8 @@ BUDGET: dict[str, Any] = {
     "epochs": 5,
     "batch_size": 8,
     "method": "chords",
+    "augment": "none",
+    "shape_prior": False,
     "device": "auto",
 }
 
@@ -67,6 +69,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "centroid": {"decoder": "centroid"},
     "faster": {"learning_rate": 2e-3},
     "augmentation": {"augment": "light"},
+    # It also puts the landmarks back that are missed, so now some may be.
+    "prior": {"shape_prior": True, "min_confidence": 0.2},
 }
 """What each rung changes on top of all those before it; the last one has the defaults."""
 
@@ -89,15 +93,14 @@ BRANCHES: dict[str, dict[str, Any]] = {
 """What each of these changes on the rung `BRANCHES_FROM` alone."""
 
 BEYOND: dict[str, dict[str, Any]] = {
-    "11 landmarks+": {"landmarks": 11},
-    "21 landmarks+": {"landmarks": 21},
-    "42 landmarks+": {"landmarks": 42},
-    "distance head+": {"landmarks": 11, "distance_weight": 1.0},
-    "shape prior+": {"shape_prior": True},
-    "11 landmarks, shape prior+": {"landmarks": 11, "shape_prior": True},
+    "strong augmentation+": {"augment": "strong"},
     "20 epochs+": {"epochs": 20},
     "40 epochs+": {"epochs": 40},
-    "11 landmarks, 20 epochs+": {"landmarks": 11, "epochs": 20},
+    "11 landmarks+": {"landmarks": 11},
+    "11 landmarks, no prior+": {"landmarks": 11, "shape_prior": False},
+    "11 landmarks, distance head+": {"landmarks": 11, "distance_weight": 1.0},
+    "21 landmarks+": {"landmarks": 21},
+    "42 landmarks+": {"landmarks": 42},
 }
 """What each of these changes on the last rung."""
 
@@ -107,6 +110,7 @@ _LAST_MASK = _MASK | {"learning_rate": 2e-3, "augment": "light"}
 MASKS: dict[str, dict[str, Any]] = {
     "mask": _MASK,
     "mask+": _LAST_MASK,
+    "mask, strong augmentation+": _LAST_MASK | {"augment": "strong"},
     "mask, 20 epochs+": _LAST_MASK | {"epochs": 20},
     "mask, 40 epochs+": _LAST_MASK | {"epochs": 40},
 }

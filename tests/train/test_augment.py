@@ -180,4 +180,4 @@ def test_each_strength_changes_what_it_names_alone(name: str) -> None:
 def test_single_strengths_win_over_the_named_ones() -> None:
     settings = AugmentSettings(augment="strong", augment_flip=0.0, augment_blur=2.5)
     assert settings.strengths() == dataclasses.replace(STRONG, flip=0.0, blur=2.5)
-    assert AugmentSettings().strengths() == Strengths()
+    assert AugmentSettings(augment="none").strengths() == Strengths()

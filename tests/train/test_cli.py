@@ -61,7 +61,7 @@ def test_option_wins_over_environment_over_file_over_default(
     assert echo_train(*arguments) == 0
     said = config(folder)
     assert (said["batch_size"], said["width"], said["seed"]) == (4, 2, 3)
-    assert said["learning_rate"] == 0.001
+    assert said["learning_rate"] == 0.002
 
 
 def test_a_config_repeats_its_run_in_another_folder(small_store: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def losses_of(folder: Path) -> list[float]:
 
 def test_an_epoch_is_the_textbook_loop(small_store: Path, tmp_path: Path) -> None:
     """The weights of `train` against a loop written out with torch's plain Adam."""
-    settings = tiny(small_store, tmp_path / "run", schedule="constant", epochs=2)
+    settings = tiny(small_store, tmp_path / "run", schedule="constant", epochs=2, augment="none")
     trainer = make_trainer(settings)
     network = copy.deepcopy(trainer.network).train()
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)

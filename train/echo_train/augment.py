@@ -69,7 +69,7 @@ AUGMENTS: dict[str, Strengths] = {
         gamma=0.5, gain=0.5, speckle=0.3, blur=1.5, sector=20,
     ),
 }  # fmt: skip
-"""Strengths by name; the first is the default."""
+"""Strengths by name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class AugmentSettings:
     """
 
     augment: str = setting(
-        "none", "How far training frames are changed at random.", choices=tuple(AUGMENTS)
+        "light", "How far training frames are changed at random.", choices=tuple(AUGMENTS)
     )
     augment_shift: float | None = setting(
         None, "Largest move, in shares of the side; else --augment's.", minimum=0, maximum=1

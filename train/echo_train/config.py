@@ -133,7 +133,7 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
         0.0, "Weight of a second head that learns the distance to the contour.", minimum=0
     )
     shape_prior: bool = setting(
-        False, "Pull landmarks back that do not fit the others, as the training split has them."
+        True, "Pull landmarks back that do not fit the others, as the training split has them."
     )
     network: str = setting(next(iter(NETWORKS)), "Which network learns.", choices=tuple(NETWORKS))
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
@@ -155,7 +155,7 @@ class TrainSettings(AugmentSettings, PriorSettings, MaskLossSettings):
     )
     epochs: int = setting(20, "Times the training split is seen.", minimum=1)
     batch_size: int = setting(16, "Images a step.", minimum=1)
-    learning_rate: float = setting(1e-3, "Step size of Adam.", minimum=0)
+    learning_rate: float = setting(2e-3, "Step size of Adam.", minimum=0)
     schedule: str = setting(
         SCHEDULES[0], "How the learning rate goes over the run.", choices=SCHEDULES
     )

@@ -51,6 +51,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "loss": "channel-ce",
         "decoder": "argmax",
         "min_confidence": 0.0,
+        "shape_prior": False,
         "batch_size": 8,
         "train_images": 800,
         "epochs": 5,
