@@ -97,7 +97,7 @@ BEYOND: dict[str, dict[str, Any]] = {
     "20 epochs+": {"epochs": 20},
     "40 epochs+": {"epochs": 40},
     "11 landmarks+": {"landmarks": 11},
-    "11 landmarks, no prior+": {"landmarks": 11, "shape_prior": False},
+    "11 landmarks, no prior+": {"landmarks": 11, "shape_prior": False, "min_confidence": 0.0},
     "11 landmarks, distance head+": {"landmarks": 11, "distance_weight": 1.0},
     "21 landmarks+": {"landmarks": 21},
     "42 landmarks+": {"landmarks": 42},

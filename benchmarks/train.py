@@ -28,6 +28,7 @@ from pathlib import Path
 
 import click
 import cv2
+import joblib
 import numpy as np
 import skimage.draw
 import torch
@@ -106,7 +107,7 @@ def main(
             data,
             device,
             samples,
-            workers or len(os.sched_getaffinity(0)),
+            workers or joblib.cpu_count(),
         )
     if "device" in parts:
         measure_device(width, device, steps)
@@ -117,7 +118,7 @@ def describe_machine(device: torch.device) -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             model = line.split(":")[1].strip()
-    cores = len(os.sched_getaffinity(0))
+    cores = joblib.cpu_count()
     return (
         f"{model}, {cores} cores, {devices.free_memory(torch.device('cpu')) / 1e9:.0f} GB free; "
         f"{devices.describe(device)}; Python {platform.python_version()}, torch {torch.__version__}"
