@@ -15,6 +15,7 @@ leave to be reached. `--rungs` takes a part of the ladder; what stands on its la
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -243,6 +244,37 @@ def table_command(out: Path) -> None:
 def folder_name(rung: str) -> str:
     """The rung's name, as a run's folder has it."""
     return rung.replace(",", "").replace(" ", "-")
+
+
+SHOWN = (
+    ("clean", 0.0), ("noise", 0.2), ("noise", 0.4), ("speckle", 1.0), ("blur", 4.0),
+    ("gain", -18.0), ("gain", 12.0), ("resolution", 7.0), ("sector", 30.0), ("sector", 60.0),
+)  # fmt: skip
+"""Corruptions and severities of the table of harder studies."""
+
+
+@cli.command("harder")
+@click.argument("noise", type=click.Path(path_type=Path, exists=True))
+def harder_command(noise: Path) -> None:
+    """Print the table of the noise.csv of `echo-eval RUNG-SEED… --noise`, means over the seeds."""
+    with noise.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(dict.fromkeys(row["run"].rsplit("-", 1)[0] for row in rows))
+    print(f"| corruption | {' | '.join(names)} |")
+    print(f"| --- |{' --- |' * len(names)}")
+    for corruption, severity in SHOWN:
+        cells = []
+        for name in names:
+            chosen = [
+                [float(row[figure]) for figure in ("dice", "hd95", "implausible")]
+                for row in rows
+                if row["run"].rsplit("-", 1)[0] == name
+                and (row["corruption"], float(row["severity"])) == (corruption, severity)
+            ]
+            score, distance, implausible = np.mean(chosen, axis=0)
+            cells.append(f"{score:.3f}, {distance:.1f} px, {100 * implausible:.0f} %")
+        label = corruption if corruption == "clean" else f"{corruption} {severity:g}"
+        print(f"| {label} | {' | '.join(cells)} |")
 
 
 def _figures(out: Path, name: str) -> dict[str, list[float]]:
