@@ -127,7 +127,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
 def test_ctrl_c_ends_with_130_and_the_run_goes_on(small_store: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     options = {"store": small_store, "run": folder, "width": 2, "epochs": 500, "batch-size": 4}
-    options |= {"device": "cpu", "schedule": "constant"}
+    options |= {"device": "cpu", "schedule": "constant", "learning-rate": 0.01}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     process = subprocess.Popen(
         [sys.executable, "-m", "echo_train", *words],
@@ -148,7 +148,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(small_store: Path, tmp_path: P
     )
     done = len(checkpoint(folder / run.LAST)["history"])
     assert 2 <= done < 500
-    settings = tiny(small_store, folder, learning_rate=1e-3, schedule="constant", resume=True)
+    settings = tiny(small_store, folder, schedule="constant", resume=True)
     train(dataclasses.replace(settings, epochs=done + 1))
     assert [int(row["epoch"]) for row in figures(folder)] == list(range(1, done + 2))
 

@@ -72,4 +72,4 @@ def test_nothing_to_do_is_seen_from_the_files_alone(
     assert second.made == first.made == ()
     assert (second.rows, second.videos, second.traced) == (600, 300, 600)
     with pytest.raises(AssertionError, match=r"were read"):
-        build(BuildSettings(data=data, store=store, jobs=1, landmarks=(3,)))
+        build(BuildSettings(data=data, store=tmp_path / "other.zarr", jobs=1))
