@@ -61,7 +61,7 @@ def choose_landmarks(
     axes = np.asarray(long_axis, dtype=np.float64).reshape(-1, 2, 2)
     contours = np.asarray(contour, dtype=np.float64)
     contours = contours.reshape(-1, *contours.shape[-2:])
-    landmarks = np.empty((len(axes), count if count > 0 else 0, 2))
+    landmarks = np.empty((len(axes), max(count, 0), 2))
     traced = np.logical_not(np.isnan(contours).any(axis=2))
     sizes = traced.sum(axis=1)
     # Traces of as many points go together; nearly all have forty.
