@@ -23,12 +23,12 @@ import numpy as np
 from echo_common import progress
 from echo_common.command import run_command
 from echo_common.curves import contour_from_landmarks
-from echo_common.raster import rasterise
+from echo_common.raster import rasterise, rasterise_all
 from echo_common.schema import CONTOUR, FRAMES, IDENTITIES, LONG_AXIS, METHODS, STATUS
 from echo_common.settings import CommaList
 from echo_common.store import EchoStore
 from echo_prep.landmarks import choose_landmarks
-from echo_prep.polygons import polygon, whole_pixels
+from echo_prep.polygons import polygons, whole_pixels
 from joblib import Parallel, cpu_count, delayed
 
 REFERENCE = METHODS[0]
@@ -85,11 +85,11 @@ def measure(
     landmarks : ndarray, (set, 2) float64
         Ceiling and movement in px for each of `sets`.
     """
-    reference = rasterise(polygon(axis, contour, REFERENCE), shape, REFERENCE)
+    reference = draw(axis, contour, shape, REFERENCE)
     methods = []
     for method, cut in VARIANTS:
         points = (whole_pixels(axis), whole_pixels(contour)) if cut else (axis, contour)
-        mask = rasterise(polygon(*points, method), shape, method)
+        mask = draw(*points, shape, method)
         methods.append((dice(mask, reference), mask.sum() / max(int(reference.sum()), 1)))
     rng = np.random.default_rng(seed)
     moved = axis + rng.normal(0, jitter, axis.shape), contour + rng.normal(0, jitter, contour.shape)
@@ -100,6 +100,11 @@ def measure(
         again = choose_landmarks(*moved, REFERENCE, identity, count)
         landmarks.append((dice(mask, reference), np.linalg.norm(again - points, axis=1).mean()))
     return np.array(methods), np.array(landmarks)
+
+
+def draw(axis: np.ndarray, contour: np.ndarray, shape: tuple[int, int], method: str) -> np.ndarray:
+    """Mask of one trace by a method."""
+    return rasterise_all(polygons(axis[None], contour[None], method), shape, method)[0]
 
 
 def dice(mask: np.ndarray, reference: np.ndarray) -> float:

@@ -50,17 +50,17 @@ def angular_order(points: npt.ArrayLike) -> np.ndarray:
 
     Parameters
     ----------
-    points : array_like, (point, 2) float
+    points : array_like, (…, point, 2) float
 
     Returns
     -------
-    order : ndarray, (point,) int64
+    order : ndarray, (…, point) int64
         Clockwise on the screen (y is down) from the image's left; points of
         the same angle keep their order.
     """
     values = np.asarray(points, dtype=np.float64)
-    offsets = values - values.mean(axis=0)
-    return np.argsort(np.arctan2(offsets[:, 1], offsets[:, 0]), kind="stable")
+    offsets = values - values.mean(axis=-2, keepdims=True)
+    return np.argsort(np.arctan2(offsets[..., 1], offsets[..., 0]), axis=-1, kind="stable")
 
 
 def default_curve(identity: str) -> str:

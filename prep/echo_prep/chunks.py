@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 from echo_common import schema
-from echo_common.raster import rasterise
+from echo_common.raster import rasterise_all
 
 from echo_prep.frames import file_size, prepare_process, read_frames
 from echo_prep.heatmaps import HeatmapSettings, border_band, draw_heatmaps
 from echo_prep.landmarks import choose_landmarks
-from echo_prep.polygons import polygon, whole_pixels
+from echo_prep.polygons import polygons, whole_pixels
 from echo_prep.stages import Stage, landmark_set
 from echo_prep.work import WorkFolder
 
@@ -115,12 +115,8 @@ class _Maker:
         """Masks of a method, (row, y, x) uint8."""
         method, truncate = parameters["method"], parameters["truncate"]
         if (method, truncate) not in self._masks:
-            self._masks[method, truncate] = np.stack(
-                [
-                    rasterise(polygon(axis, contour, method), self.task.shape, method)
-                    for axis, contour in zip(*self._traces(truncate), strict=True)
-                ]
-            )
+            borders = polygons(*self._traces(truncate), method)
+            self._masks[method, truncate] = rasterise_all(borders, self.task.shape, method)
         return self._masks[method, truncate]
 
     def points(self, parameters: dict[str, Any]) -> np.ndarray:

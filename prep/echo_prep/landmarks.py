@@ -12,7 +12,7 @@ from echo_common.curves import angular_order
 from echo_common.errors import SettingsError
 
 from echo_prep.optimal import best_corners
-from echo_prep.polygons import polygon
+from echo_prep.polygons import polygons, same_sizes
 from echo_prep.walks import Walks
 
 
@@ -62,18 +62,14 @@ def choose_landmarks(
     contours = np.asarray(contour, dtype=np.float64)
     contours = contours.reshape(-1, *contours.shape[-2:])
     landmarks = np.empty((len(axes), max(count, 0), 2))
-    traced = np.logical_not(np.isnan(contours).any(axis=2))
-    sizes = traced.sum(axis=1)
-    # Traces of as many points go together; nearly all have forty.
-    for size in np.unique(sizes):
+    for rows, traced in same_sizes(contours):
+        size = traced.shape[1]
         if not 3 <= count <= size + 2:
             raise SettingsError(
                 f"{count} landmarks asked for: a contour needs at least 3, and a trace has "
                 f"{size + 2} points"
             )
-        rows = np.flatnonzero(sizes == size)
-        ordered = contours[rows][traced[rows]].reshape(len(rows), size, 2)
-        landmarks[rows] = _choose(axes[rows], ordered, method, identity, count)
+        landmarks[rows] = _choose(axes[rows], traced, method, identity, count)
     return landmarks.reshape(*np.shape(long_axis)[:-2], count, 2)
 
 
@@ -87,7 +83,7 @@ def _choose(
     if identity not in ("anatomical", "uniform", "optimal"):
         raise SettingsError(f"no landmark identity {identity!r}")
     shape = "chords" if method == "simplesort" else method
-    borders = [polygon(axis, one, shape) for axis, one in zip(axes, contours, strict=True)]
+    borders = polygons(axes, contours, shape)
     left, right = _bases(axes, contours)
     apex = axes[:, 0]
     if identity == "optimal":

@@ -15,7 +15,7 @@ from echo_common.store import EchoStore
 
 from echo_prep import sheet
 from echo_prep.heatmaps import HeatmapSettings, border_band
-from echo_prep.polygons import polygon, whole_pixels
+from echo_prep.polygons import polygons, whole_pixels
 
 PANELS = ("frame", "tracing", "mask", "band", "landmarks", "heatmap")
 """What can be shown of a frame."""
@@ -278,4 +278,4 @@ def _borders(store: EchoStore, rows: np.ndarray, method: str, made: str | None) 
     contours = read_chosen(store, schema.CONTOUR, rows)
     if made is not None and store.manifests[made].parameters.get("truncate", False):
         axes, contours = whole_pixels(axes), whole_pixels(contours)
-    return [polygon(axis, contour, method) for axis, contour in zip(axes, contours, strict=True)]
+    return polygons(axes, contours, method)

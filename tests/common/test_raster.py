@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage.draw
 from echo_common.errors import SettingsError
-from echo_common.raster import PIXEL_LIMIT, rasterise
+from echo_common.raster import PIXEL_LIMIT, rasterise, rasterise_all
 from echo_prep.traces import split_rows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -90,6 +90,18 @@ def test_fewer_than_three_points_are_no_mask(points: list[list[float]]) -> None:
     contour = np.array(points, float).reshape(-1, 2)
     for method in ("chords", *PAPER_METHODS):
         assert not rasterise(contour, (20, 30), method).any()
+
+
+@pytest.mark.parametrize("method", ["chords", *PAPER_METHODS])
+def test_many_contours_are_each_filled_as_alone(method: str) -> None:
+    whole = half_ellipse_trace()[1:].reshape(-1, 2)
+    padded = np.concatenate([whole[:7], np.full((2, 2), np.nan), whole[7:]])
+    contours = [whole, np.empty((0, 2)), whole[:5], padded, whole[:2], whole + 9]
+    masks = rasterise_all(contours, (80, 90), method)
+    assert masks.shape == (6, 80, 90)
+    for contour, mask in zip(contours, masks, strict=True):
+        np.testing.assert_array_equal(mask, rasterise(contour, (80, 90), method))
+    assert [bool(mask.any()) for mask in masks] == [True, False, True, True, False, True]
 
 
 @pytest.mark.parametrize("far", [1e9, 1e300, np.inf])

@@ -11,7 +11,7 @@ from echo_common.curves import angular_order, contour_from_landmarks
 from echo_common.errors import SettingsError
 from echo_common.raster import rasterise
 from echo_prep.landmarks import choose_landmarks
-from echo_prep.polygons import polygon
+from echo_prep.polygons import polygons
 from echo_prep.traces import split_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,7 +133,7 @@ def test_any_number_from_three_to_all_points(identity: str, method: str, count: 
     assert found.shape == (count, 2)
     assert len(np.unique(found.round(9), axis=0)) == count
     # In any polygon's bounding box.
-    points = polygon(axis, contour, "convexhull")
+    (points,) = polygons(axis[None], contour[None], "convexhull")
     assert (found >= points.min(axis=0) - 1e-9).all()
     assert (found <= points.max(axis=0) + 1e-9).all()
 

@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 from echo_common.errors import SettingsError
 from echo_common.raster import rasterise
-from echo_prep.polygons import polygon
+from echo_prep.polygons import polygons, same_sizes
 from echo_prep.traces import split_rows
 from hypothesis import given, settings
 from scipy.spatial import ConvexHull
 from support.datasets import half_ellipse_trace
 from support.oracles import all_points, dice, reference_mask
 from support.strategies import scribbles, ventricles
+
+
+def polygon(axis: np.ndarray, contour: np.ndarray, method: str) -> np.ndarray:
+    """The polygon of one trace."""
+    (found,) = polygons(axis[None], contour[None], method)
+    return found
 
 
 @given(rows=ventricles())
@@ -78,3 +84,25 @@ def test_how_far_the_methods_masks_are_from_the_reference() -> None:
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(SettingsError, match="no method 'hull'"):
         polygon(*split_rows(half_ellipse_trace()), "hull")
+
+
+@pytest.mark.parametrize("method", ["chords", "convexhull", "centroid", "simplesort"])
+def test_many_traces_of_several_sizes_are_each_what_they_are_alone(method: str) -> None:
+    rng = np.random.default_rng(5)
+    contours = rng.uniform(0, 112, (9, 12, 2))
+    axes = rng.uniform(0, 112, (9, 2, 2))
+    for row, size in enumerate((12, 8, 12, 6, 8, 12, 4, 12, 8)):
+        contours[row, size:] = np.nan
+    found = polygons(axes, contours, method)
+    assert len(found) == 9
+    for axis, contour, one in zip(axes, contours, found, strict=True):
+        np.testing.assert_array_equal(one, polygon(axis, contour, method))
+
+
+def test_contours_are_divided_by_their_number_of_points() -> None:
+    contours = np.arange(24.0).reshape(3, 4, 2)
+    contours[1, 2:] = np.nan
+    found = {len(traced[0]): (rows.tolist(), traced) for rows, traced in same_sizes(contours)}
+    assert {size: rows for size, (rows, _) in found.items()} == {2: [1], 4: [0, 2]}
+    np.testing.assert_array_equal(found[2][1], contours[1:2, :2])
+    np.testing.assert_array_equal(found[4][1], contours[[0, 2]])
