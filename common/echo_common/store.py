@@ -27,11 +27,12 @@ class EchoStore:
 
     Parameters
     ----------
-    path : Path
+    path : path-like
         The store.
 
     Attributes
     ----------
+    path : Path
     attributes : dict
         The root's attributes.
     manifests : dict of str to Manifest
@@ -47,9 +48,9 @@ class EchoStore:
         If a build did not finish, or an array that the store lists is not there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.container: Container = open_container(path)
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.container: Container = open_container(self.path)
         self.attributes = self.container.attributes()
         found = self.attributes.get("schema")
         if found != schema.SCHEMA:

@@ -55,6 +55,11 @@ class ChunkTask:
     shape: tuple[int, int]
 
     @property
+    def reads_videos(self) -> bool:
+        """Whether its videos have to be opened."""
+        return any(stage.kind == "frames" for stage in self.stages)
+
+    @property
     def video(self) -> np.ndarray:
         """Video of each row."""
         return self.index["index/video"]

@@ -15,7 +15,7 @@ from joblib import cpu_count
 from echo_prep.heatmaps import HeatmapSettings
 
 BACKENDS = ("loky", "threading", "dask", "ray")
-"""joblib's backends: processes or threads of this machine, or a cluster."""
+"""joblib's processes or threads on this machine, or the workers of a dask or ray cluster."""
 
 FORMATS = ("zarr", "hdf5")
 """What a store may be; its name's suffix says which."""

@@ -1,7 +1,7 @@
 """Running a build's tasks on many workers, and finishing without one that is killed.
 
 One worker that is killed takes joblib's whole call with it and does not say
-what it was doing. So each task leaves a mark while it runs; after an abort
+what it was doing; a cluster says which tasks it gave up. So each task leaves a mark while it runs; after an abort
 the others go on together, and those with a mark run again, each alone. A task
 that is killed even then is named.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from echo_prep.chunks import ChunkTask, make_chunk
 from echo_prep.config import BuildSettings
 from echo_prep.work import WorkFolder
+
+_HEAD_START = 0.5
+"""Seconds that worker processes take to start, about."""
 
 Run = Callable[[Sequence[ChunkTask], int], Iterator[int]]
 """Runs tasks on so many workers, and yields the number of each as it ends."""
@@ -38,8 +42,12 @@ def run_tasks(
     SettingsError
         If the backend's package is not installed, or the cluster not there.
     """
-    workers = min(settings.workers(), len(tasks))
     waiting = {task.number: task for task in tasks}
+    if settings.backend == "loky":
+        yield from _head_start(waiting)
+    if not waiting:
+        return
+    workers = min(settings.workers(), len(waiting))
     alone: dict[int, ChunkTask] = {}
     lost: list[ChunkTask] = []
     with _backend(settings, workers) as (run, killed):
@@ -72,6 +80,19 @@ def run_tasks(
         )
 
 
+def _head_start(waiting: dict[int, ChunkTask]) -> Iterator[int]:
+    """Make chunks here for as long as workers would only be starting; for masks, that is all.
+
+    A chunk whose videos are read is left to a worker: a damaged file, or the
+    memory that it asks for, may end the process that opens it.
+    """
+    until = time.monotonic() + _HEAD_START
+    for number in [number for number, task in waiting.items() if not task.reads_videos]:
+        if time.monotonic() >= until:
+            return
+        yield make_chunk(waiting.pop(number))
+
+
 def _done(task: ChunkTask, work: WorkFolder) -> bool:
     return not any(work.lacking(stage.arrays, stage.key, [task.number]) for stage in task.stages)
 
@@ -94,11 +115,11 @@ def _backend(
             f"--scheduler is for --backend dask or ray, and this is --backend {settings.backend}"
         )
     if settings.backend == "dask":
-        with _dask(settings, workers) as killed:
-            yield _run_dask, killed
+        with _dask(settings, workers) as cluster:
+            yield cluster
     elif settings.backend == "ray":
-        with _ray(settings, workers) as killed:
-            yield _run_ray, killed
+        with _ray(settings, workers) as cluster:
+            yield cluster
     elif settings.backend == "threading" or workers == 1:
         # One worker needs no second process.
         backend = "threading" if workers > 1 else "sequential"
@@ -119,24 +140,10 @@ def _run_loky(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
     yield from _run(tasks, max(workers, 2), backend="loky", inner_max_num_threads=1)
 
 
-def _run_dask(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
-    yield from _run(tasks, workers, backend="dask")
-
-
-def _run_ray(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
-    # ray gives results only all together, so a few at a time.
-    for some in _batches(tasks, 4 * workers):
-        with parallel_config(backend="ray", n_jobs=workers):
-            yield from Parallel(batch_size=1)(delayed(make_chunk)(task) for task in some)
-
-
-def _batches(tasks: Sequence[ChunkTask], size: int) -> Iterator[Sequence[ChunkTask]]:
-    for start in range(0, len(tasks), size):
-        yield tasks[start : start + size]
-
-
 @contextlib.contextmanager
-def _dask(settings: BuildSettings, workers: int) -> Iterator[tuple[type[BaseException], ...]]:
+def _dask(
+    settings: BuildSettings, workers: int
+) -> Iterator[tuple[Run, tuple[type[BaseException], ...]]]:
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
@@ -145,20 +152,40 @@ def _dask(settings: BuildSettings, workers: int) -> Iterator[tuple[type[BaseExce
         try:
             cluster: Any = settings.scheduler or stack.enter_context(
                 distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None
+                    n_workers=workers, threads_per_worker=1, dashboard_address=":0"
                 )
             )
-            stack.enter_context(distributed.Client(cluster))
+            client = stack.enter_context(distributed.Client(cluster))
         except (OSError, ValueError) as error:
             raise _no_scheduler(settings, error) from error
-        yield (distributed.scheduler.KilledWorker,)
+        killed = distributed.scheduler.KilledWorker
+
+        def run(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
+            # Not through joblib 1.6, whose dask backend does not hear of a task that failed, and
+            # waits for it without end.
+            futures = client.map(make_chunk, tasks, pure=False)
+            lost = None
+            for future in distributed.as_completed(futures):
+                error = future.exception()
+                if error is None:
+                    yield future.result()
+                elif isinstance(error, killed):
+                    # The others go on meanwhile.
+                    lost = error
+                else:
+                    raise error
+            if lost is not None:
+                raise lost
+
+        yield run, (killed,)
 
 
 @contextlib.contextmanager
-def _ray(settings: BuildSettings, workers: int) -> Iterator[tuple[type[BaseException], ...]]:
+def _ray(
+    settings: BuildSettings, workers: int
+) -> Iterator[tuple[Run, tuple[type[BaseException], ...]]]:
     try:
         ray: Any = importlib.import_module("ray")
-        register_ray: Any = importlib.import_module("ray.util.joblib").register_ray
     except ImportError as error:
         raise _not_installed("ray", error) from error
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -168,10 +195,26 @@ def _ray(settings: BuildSettings, workers: int) -> Iterator[tuple[type[BaseExcep
         ray.init(address=settings.scheduler or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_scheduler(settings, error) from error
+    killed = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
+
+    def run(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
+        # Not through joblib, which takes a single job to mean this very process. A task that
+        # kills its worker is not tried again at once: what to do then is `run_tasks`' to say.
+        remote = ray.remote(max_retries=0)(make_chunk)
+        waiting, lost = [remote.remote(task) for task in tasks], None
+        while waiting:
+            (done,), waiting = ray.wait(waiting)
+            try:
+                yield ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except killed as error:
+                lost = error
+        if lost is not None:
+            raise lost
+
     try:
-        register_ray()
-        faults = ray.exceptions
-        yield (faults.WorkerCrashedError, faults.RayActorError, faults.OutOfMemoryError)
+        yield run, killed
     finally:
         ray.shutdown()
 

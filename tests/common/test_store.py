@@ -64,7 +64,9 @@ def test_whole_arrays_are_those_that_other_readers_see(stores: dict[str, Path]) 
 
 
 def test_rows_are_slices_of_the_whole(store: Path) -> None:
-    opened = EchoStore(store)
+    # The path as a word will do.
+    opened = EchoStore(str(store))
+    assert opened.path == store
     assert (opened.rows, opened.chunk_rows) == (2 * VIDEOS, 128)
     assert opened.shape(HEATMAPS) == (2 * VIDEOS, 7, 112, 112)
     for array in ("frames", "index/video", schema.CONTOUR):

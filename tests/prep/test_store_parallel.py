@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -15,6 +16,8 @@ from echo_prep.config import BuildSettings
 from echo_prep.verify import verify
 from support.datasets import small_videos, write_small_dataset
 from support.stores import build_store, file_bytes
+
+_PACKAGE = {"dask": "distributed", "ray": "ray"}
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +36,8 @@ def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 def test_the_same_store_whoever_made_it(
     data: Path, wanted: dict[str, bytes], tmp_path: Path, backend: str
 ) -> None:
-    if backend == "dask":
-        pytest.importorskip("distributed", reason="the extra dask is not installed")
-    if backend == "ray":
-        pytest.importorskip("ray", reason="the extra ray is not installed")
+    if backend in _PACKAGE:
+        pytest.importorskip(_PACKAGE[backend], reason=f"the extra {backend} is not installed")
     store = build_store(data, tmp_path / "store.zarr", jobs=2, backend=backend)
     assert file_bytes(store) == wanted
 
@@ -46,7 +47,7 @@ def test_a_dask_cluster_that_is_there_already(
 ) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as cluster:
         store = build_store(
             data,
@@ -95,6 +96,78 @@ def test_a_worker_that_is_killed_once_is_made_up_for(
     store = build_store(data, tmp_path / "store.zarr", jobs=2)
     assert mark.exists()
     assert file_bytes(store) == wanted
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_a_cluster_makes_up_for_a_worker_that_is_killed_once(
+    data: Path,
+    wanted: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+) -> None:
+    pytest.importorskip(_PACKAGE[backend], reason=f"the extra {backend} is not installed")
+    mark = tmp_path / "killed"
+    monkeypatch.setattr("echo_prep.parallel.make_chunk", _kill_at(1, mark, always=False))
+    store = build_store(data, tmp_path / "store.zarr", jobs=2, backend=backend)
+    assert mark.exists()
+    assert file_bytes(store) == wanted
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_a_cluster_names_a_task_that_kills_its_workers(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    pytest.importorskip(_PACKAGE[backend], reason=f"the extra {backend} is not installed")
+    store = tmp_path / "store.zarr"
+    monkeypatch.setattr(
+        "echo_prep.parallel.make_chunk", _kill_at(2, tmp_path / "mark", always=True)
+    )
+    with pytest.raises(StoreError, match=r"killed twice.*chunk 2 \(rows 256 to 383"):
+        build_store(data, store, jobs=2, backend=backend)
+    records = store.with_name("store.zarr.partial") / "records" / "frames"
+    assert sorted(file.name for file in records.iterdir()) == ["0.json", "1.json", "3.json"]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "dask", "ray"])
+def test_a_full_disk_is_told_from_a_killed_worker(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    if backend in _PACKAGE:
+        pytest.importorskip(_PACKAGE[backend], reason=f"the extra {backend} is not installed")
+    make_chunk = chunks.make_chunk
+
+    def full(task: chunks.ChunkTask) -> int:
+        if task.number == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/c.2")
+        return make_chunk(task)
+
+    monkeypatch.setattr("echo_prep.parallel.make_chunk", full)
+    with pytest.raises(StoreError, match=r"/somewhere/c\.2.*what is done is kept"):
+        build_store(data, tmp_path / "store.zarr", jobs=2, backend=backend)
+
+
+def test_masks_are_made_before_a_worker_would_have_started(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = build_store(data, tmp_path / "wanted.zarr", method=("chords", "convexhull"))
+    store = build_store(data, tmp_path / "store.zarr", masks_only=True)
+    made: list[int] = []
+    make_chunk = chunks.make_chunk
+    here = os.getpid()
+
+    def noted(task: chunks.ChunkTask) -> int:
+        made.append(os.getpid() - here)
+        return make_chunk(task)
+
+    monkeypatch.setattr("echo_prep.parallel.make_chunk", noted)
+    build_store(data, store, jobs=2, masks_only=True, method=("convexhull",))
+    assert made == [0] * 4
+    # Where there is more to do than fits in that time, workers go on with it.
+    monkeypatch.setattr("echo_prep.parallel._HEAD_START", 0.0)
+    build_store(data, store, jobs=2, method=("chords", "convexhull"))
+    assert made == [0] * 4
+    assert file_bytes(store) == file_bytes(wanted)
 
 
 def test_a_task_that_kills_its_worker_is_named_and_the_rest_is_kept(
