@@ -1,9 +1,10 @@
 """Running a build's tasks on many workers, and finishing without one that is killed.
 
 One worker that is killed takes joblib's whole call with it and does not say
-what it was doing; a cluster says which tasks it gave up. So each task leaves a mark while it runs; after an abort
-the others go on together, and those with a mark run again, each alone. A task
-that is killed even then is named.
+what it was doing; a cluster names the tasks that it gave up. So each task
+leaves a mark while it runs; after an abort the others go on together, and
+those with a mark run again, each alone. A task that is killed even then is
+named.
 """
 
 from __future__ import annotations
