@@ -112,7 +112,7 @@ class Hdf5Container:
     def raw(self, array: str, chunk: str) -> bytes:
         """See `Container`."""
         node = self._dataset(array)
-        offset = (int(chunk.split(".")[1]) * node.chunks[0], *[0] * (len(node.shape) - 1))
+        offset = (schema.chunk_number(chunk) * node.chunks[0], *[0] * (len(node.shape) - 1))
         try:
             skipped, content = node.id.read_direct_chunk(offset)
         except _FAULTS as error:

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from echo_common.errors import StoreDamagedError
-from echo_common.schema import ArraySpec
+from echo_common.schema import ArraySpec, chunk_number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,4 +132,4 @@ def _chunk(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(item: tuple[str, Any]) -> int:
-    return int(item[0].split(".")[1])
+    return chunk_number(item[0])

@@ -61,6 +61,11 @@ def chunk_name(number: int, dimensions: int) -> str:
     return ".".join(["c", str(number), *["0"] * (dimensions - 1)])
 
 
+def chunk_number(name: str) -> int:
+    """Which rows a chunk of this name holds; the reverse of `chunk_name`."""
+    return int(name.split(".")[1])
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArraySpec:
     """One array of a store, as it is declared in its metadata.

@@ -28,7 +28,7 @@ from echo_prep.info import store_bytes
 from echo_prep.lock import build_lock
 from echo_prep.mark import clear_mark, mark_path
 from echo_prep.names import shown_name
-from echo_prep.needs import Need, find_needs, wanted_stages
+from echo_prep.needs import Need, changed_videos, find_needs, wanted_stages
 from echo_prep.parallel import run_tasks
 from echo_prep.plan import Plan
 from echo_prep.publish import Delivery, publish
@@ -149,6 +149,8 @@ def _build_locked(
     for need in made:
         for array in need.stage.arrays:
             work.begin(array, need.stage.key)
+        if need.stage.kind == "frames":
+            _forget_changed(settings, work, need)
     tasks = list(make_tasks(settings, plan, work, made))
     if tasks:
         for _ in show(run_tasks(tasks, work, settings), len(tasks), "building"):
@@ -189,6 +191,15 @@ def check_videos(settings: BuildSettings) -> None:
         raise DataNotFoundError(
             f"no folder {videos}: the frames have to be read from the videos in it"
         )
+
+
+def _forget_changed(settings: BuildSettings, work: WorkFolder, need: Need) -> None:
+    """Of a build that was stopped, keep the frames of videos that are still the same."""
+    noted, numbers = need.stage.arrays[0], sorted(need.numbers)
+    lacking = set(work.lacking([noted], need.stage.key, numbers))
+    kept = work.chunks(noted.path, need.stage.key, (one for one in numbers if one not in lacking))
+    for number in changed_videos(kept, settings.data / VIDEOS):
+        work.forget(noted, number)
 
 
 def make_tasks(

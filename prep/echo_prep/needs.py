@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from echo_common import schema
 
@@ -103,9 +104,9 @@ def _need(
         faults += array_faults(
             held.container, array.path, manifest, settings.check, suspects.get(array.path, ())
         )
-        numbers |= _changed_videos(manifest.chunks, settings.data / VIDEOS)
+        numbers |= changed_videos(manifest.chunks, settings.data / VIDEOS)
     wrong = [fault for fault in faults if fault.chunk and fault.state != "surplus"]
-    numbers |= {int(str(fault.chunk).split(".")[1]) for fault in wrong}
+    numbers |= {schema.chunk_number(str(fault.chunk)) for fault in wrong}
     surplus: dict[str, tuple[str, ...]] = {}
     for fault in faults:
         if fault.state == "surplus":
@@ -118,12 +119,20 @@ def _need(
     )
 
 
-def _changed_videos(chunks: dict[str, dict[str, object]], videos: Path) -> set[int]:
-    """Chunks whose videos have another size now. One that is gone is no reason to lose its rows."""
+def changed_videos(chunks: dict[str, dict[str, Any]], videos: Path) -> set[int]:
+    """Chunks whose videos have another size now. One that is gone is no reason to lose its rows.
+
+    Parameters
+    ----------
+    chunks : dict of str to dict
+        Manifest entries by the chunk's name, some of them with the noted sizes.
+    videos : Path
+        The data set's folder of videos.
+    """
     noted = {
-        number: chunk["notes"]["sizes"]  # type: ignore[index]
-        for number, chunk in enumerate(chunks.values())
-        if "sizes" in chunk.get("notes", {})  # type: ignore[operator]
+        schema.chunk_number(name): chunk["notes"]["sizes"]
+        for name, chunk in chunks.items()
+        if "sizes" in chunk.get("notes", {})
     }
     if not noted:
         return set()

@@ -85,6 +85,10 @@ class WorkFolder:
         text = json.dumps({"key": key, "name": name, "chunk": chunk}, sort_keys=True)
         atomic.write_text(self._records(array.path) / f"{number}.json", text, durable=False)
 
+    def forget(self, array: ArraySpec, number: int) -> None:
+        """Let a chunk count as not made."""
+        (self._records(array.path) / f"{number}.json").unlink(missing_ok=True)
+
     def flush(self, chunks: Iterable[tuple[str, str]]) -> None:
         """Flush chunks to the disk, each given by its array's path and its name."""
         files = [self.folder(path) / name for path, name in chunks]

@@ -23,7 +23,7 @@ from unittest import mock
 
 import pytest
 from echo_common.command import run_command
-from echo_common.errors import EchoError
+from echo_common.errors import EchoError, SettingsError
 from echo_prep import chunks
 from echo_prep.cli import cli
 from echo_prep.verify import verify
@@ -33,6 +33,7 @@ from support.stores import (
     assert_same,
     build_in_small_chunks,
     chunks_of,
+    convert_in_small_chunks,
     file_bytes,
     flip_chunk,
     read_all,
@@ -148,6 +149,70 @@ def test_a_change_killed_at_any_step_comes_to_the_same_end(
         assert killed_at(at, build_in_small_chunks, data, store, **options), at
         build_in_small_chunks(data, store, **options)
         assert_same_folder(cache, wanted)
+
+
+def test_a_video_that_changes_between_a_kill_and_the_next_build_is_read_anew(
+    data: Path, whole: Path, cache: Path, tmp_path: Path
+) -> None:
+    changed = Path(shutil.copytree(data, tmp_path / "data"))
+    video = changed / "Videos" / f"{VIDEOS[0].name}.avi"
+    before = video.read_bytes()
+    write_video(video, [frame_pattern(9, number) for number in range(13)])
+    after = video.read_bytes()
+    store = cache / whole.name
+    with failing_disk(0, be_full) as disk:
+        build_in_small_chunks(changed, store)
+    wanted = file_bytes(cache)
+    assert wanted != file_bytes(whole.parent)
+    for at in sampled(disk.steps, 12):
+        empty(cache)
+        video.write_bytes(before)
+        assert killed_at(at, build_in_small_chunks, changed, store), at
+        video.write_bytes(after)
+        build_in_small_chunks(changed, store)
+        assert_same_folder(cache, wanted)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_conversion_killed_at_any_step_comes_to_the_same_end(
+    data: Path, whole: Path, cache: Path, suffix: str
+) -> None:
+    target = cache / f"other.{suffix}"
+    with failing_disk(0, be_full) as disk:
+        convert_in_small_chunks(whole, target)
+    wanted = file_bytes(cache)
+    assert verify(target) == []
+    for at in sampled(disk.steps, 10):
+        empty(cache)
+        assert killed_at(at, convert_in_small_chunks, whole, target), at
+        try:
+            convert_in_small_chunks(whole, target)
+        except SettingsError as error:
+            # It was killed when all was done but the tidying up.
+            assert "is a store already" in str(error)
+            assert verify(target) == []
+        else:
+            assert_same_folder(cache, wanted)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_disk_that_fills_up_in_a_conversion_is_one_message(
+    data: Path, whole: Path, cache: Path, suffix: str
+) -> None:
+    target, before = cache / f"other.{suffix}", file_bytes(whole.parent)
+    with failing_disk(0, be_full) as disk:
+        convert_in_small_chunks(whole, target)
+    wanted = file_bytes(cache)
+    for at in sampled(disk.steps, 8):
+        empty(cache)
+        with failing_disk(at, be_full):
+            code, said = echo_prep("convert", whole, target)
+        assert code == 1, at
+        assert said.splitlines()[-1].startswith("error: the disk is full"), said
+        if not target.exists():
+            convert_in_small_chunks(whole, target)
+            assert_same_folder(cache, wanted)
+    assert file_bytes(whole.parent) == before
 
 
 def test_a_disk_that_fills_up_at_any_write_loses_nothing(

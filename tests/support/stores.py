@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import echo_prep.build
+import echo_prep.convert
 import echo_prep.hdf5
 import echo_prep.stages
 import echo_prep.work
@@ -18,6 +19,16 @@ import numpy as np
 from echo_common.store import EchoStore
 from echo_prep.build import build
 from echo_prep.config import BuildSettings
+from echo_prep.convert import convert
+
+_CHUNKED = (
+    echo_prep.build,
+    echo_prep.convert,
+    echo_prep.hdf5,
+    echo_prep.stages,
+    echo_prep.work,
+)
+"""Modules that know how many rows a chunk has."""
 
 HEATMAPS = "landmarks/chords/anatomical-7/gaussian"
 
@@ -32,7 +43,13 @@ def build_store(data: Path, store: Path, **options: Any) -> Path:
 def chunks_of(rows: int) -> Iterator[None]:
     """Within the block, cut the arrays of stores into chunks of so many rows."""
     with contextlib.ExitStack() as stack:
-        for module in (echo_prep.build, echo_prep.hdf5, echo_prep.stages, echo_prep.work):
+        for module in (
+            echo_prep.build,
+            echo_prep.convert,
+            echo_prep.hdf5,
+            echo_prep.stages,
+            echo_prep.work,
+        ):
             stack.enter_context(mock.patch.object(module, "CHUNK_FRAMES", rows))
         yield
 
@@ -41,6 +58,12 @@ def build_in_small_chunks(data: Path, store: Path, **options: Any) -> None:
     """Build a store of a few videos that has several chunks."""
     with chunks_of(4):
         build_store(data, store, **options)
+
+
+def convert_in_small_chunks(source: Path, target: Path) -> None:
+    """Convert a store of a few videos that has several chunks."""
+    with chunks_of(4):
+        convert(source, target)
 
 
 def read_all(store: Path) -> dict[str, np.ndarray]:
