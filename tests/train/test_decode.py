@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from echo_train.decode import DECODERS, argmax, centroid, confidence, dark, soft_argmax
-from scipy.ndimage import center_of_mass
+from scipy.ndimage import center_of_mass, gaussian_filter
 
 
 def gaussian_maps(points: torch.Tensor, sigma: float, side: int = 112) -> torch.Tensor:
@@ -60,10 +60,25 @@ def test_whole_map_mean_is_far_off_on_a_noisy_map_and_the_others_are_not(
 def test_centroid_is_the_centre_of_mass_of_the_window() -> None:
     generator = torch.Generator().manual_seed(6)
     maps = torch.rand(1, 1, 30, 40, generator=generator, dtype=torch.float64)
-    maps[0, 0, 12, 17] = 2.0
+    maps[0, 0, 12, 17] = 40.0
     window = maps[0, 0, 8:17, 13:22].numpy()
     y, x = center_of_mass(window)
     np.testing.assert_allclose(centroid(maps)[0, 0].numpy(), [13 + x, 8 + y], atol=1e-12)
+
+
+def test_centroid_looks_about_the_highest_hill_and_not_the_highest_pixel() -> None:
+    generator = torch.Generator().manual_seed(3)
+    maps = torch.rand(1, 1, 60, 70, generator=generator, dtype=torch.float64)
+    y, x = torch.meshgrid(torch.arange(60.0), torch.arange(70.0), indexing="ij")
+    maps[0, 0] += torch.exp(-((x - 40) ** 2 + (y - 25) ** 2) / 18)
+    maps[0, 0, 8, 5] = 2.5
+    smooth = gaussian_filter(maps[0, 0].numpy(), 2, mode="constant", truncate=3)
+    top, left = np.unravel_index(smooth.argmax(), smooth.shape)
+    assert abs(top - 25) <= 2 and abs(left - 40) <= 2
+    window = maps[0, 0, top - 4 : top + 5, left - 4 : left + 5].numpy()
+    dy, dx = center_of_mass(window)
+    wanted = [left - 4 + dx, top - 4 + dy]
+    np.testing.assert_allclose(centroid(maps)[0, 0].numpy(), wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", list(DECODERS))

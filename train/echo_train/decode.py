@@ -16,6 +16,9 @@ WINDOW = 4
 SURROUNDINGS = 10
 """Reach of the square whose share of a map is the confidence: the paper's pixel expansion."""
 
+_SMOOTHING = 2.0
+"""Standard deviation in pixels of the smoothing before `centroid` looks for the maximum."""
+
 _BLUR = 1.0
 """Standard deviation in pixels of the smoothing before `dark` takes second differences."""
 
@@ -39,8 +42,12 @@ def argmax(maps: Tensor) -> Tensor:
 
 
 def centroid(maps: Tensor) -> Tensor:
-    """Mean place of the map in the 9x9 window about its maximum; as `argmax`."""
-    peaks = argmax(maps)
+    """Mean place of the map in the 9x9 window about the maximum of the smoothed map; as `argmax`.
+
+    A noisy image makes a ragged map, whose single highest pixel lies anywhere
+    on what should be one hill.
+    """
+    peaks = argmax(_blur(maps, _SMOOTHING))
     window = _windows(maps, peaks, WINDOW)
     weights = window / window.sum((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     # A map of nothing but zeros has no centre of mass; its "maximum" stands.
@@ -58,7 +65,7 @@ def dark(maps: Tensor) -> Tensor:
     Zhang, Zhu, Dai, Ye, Zhu: Distribution-Aware Coordinate Representation for
     Human Pose Estimation, CVPR 2020.
     """
-    smooth = _blur(maps)
+    smooth = _blur(maps, _BLUR)
     peaks = argmax(smooth)
     # On the outermost pixels there is no second difference; the step is taken one pixel inside.
     height, width = maps.shape[-2:]
@@ -127,10 +134,10 @@ def _windows(maps: Tensor, centres: Tensor, reach: int) -> Tensor:
     return padded[frames, landmarks, rows, columns]
 
 
-def _blur(maps: Tensor) -> Tensor:
-    reach = 3
+def _blur(maps: Tensor, deviation: float) -> Tensor:
+    reach = round(3 * deviation)
     offsets = torch.arange(-reach, reach + 1, device=maps.device, dtype=maps.dtype)
-    kernel = torch.exp(-0.5 * (offsets / _BLUR) ** 2)
+    kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
     kernel = kernel / kernel.sum()
     flat = maps.flatten(0, 1)[:, None]
     flat = functional.conv2d(flat, kernel[None, None, None, :], padding=(0, reach))

@@ -218,8 +218,8 @@ def write_measured(
 ) -> None:
     """Write summary.json, frames.csv and the pictures of a measured model.
 
-    The frames of frames.csv are those of every split, each once; the pictures
-    are of the last one.
+    The frames of frames.csv are those of every split, each once and as in the
+    first that has it; the pictures are of the last one.
 
     Parameters
     ----------
@@ -231,9 +231,12 @@ def write_measured(
     told : mapping
         What summary.json says beside model, settings and figures.
     """
-    tables = [figures.table().splitlines() for figures, _ in measured.values()]
-    lines = dict.fromkeys(line for table in tables for line in table)
-    atomic.write_text(folder / run.FRAMES, "\n".join(lines) + "\n")
+    lines: dict[str, str] = {}
+    for figures, _ in measured.values():
+        for line in figures.table().splitlines():
+            # By the row alone: in a batch with other frames, a figure's last digits may differ.
+            lines.setdefault(line.split(",", 1)[0], line)
+    atomic.write_text(folder / run.FRAMES, "\n".join(lines.values()) + "\n")
     _draw_sheets(folder, model, loader, *list(measured.items())[-1])
     splits = {
         name: {"loss": loss, **figures.summary()} for name, (figures, loss) in measured.items()
