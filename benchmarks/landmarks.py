@@ -36,6 +36,7 @@ from echo_prep.traces import split_rows
 from echo_train.config import TrainSettings
 from echo_train.loop import train
 from echo_train.run import SUMMARY, read_summary
+from geometry import dice
 
 BUDGET: dict[str, Any] = {
     "train_images": 800,
@@ -198,8 +199,8 @@ def limit_command(videos: int, seed: int, frames: int) -> None:
     print("| --- | --- | --- |")
     mask, *landmarks = np.mean(rows, axis=0)
     print(f"| mask | {mask:.4f} | - |")
-    for count, dice, error in zip((7, 11), landmarks[::2], landmarks[1::2], strict=True):
-        print(f"| {count} landmarks | {dice:.4f} | {error:.2f} |")
+    for count, score, error in zip((7, 11), landmarks[::2], landmarks[1::2], strict=True):
+        print(f"| {count} landmarks | {score:.4f} | {error:.2f} |")
 
 
 def _stray(true: np.ndarray, drawn: np.ndarray) -> list[float]:
@@ -217,11 +218,6 @@ def _stray(true: np.ndarray, drawn: np.ndarray) -> list[float]:
         found.append(dice(rasterise(contour, shape, "chords"), wanted))
         found.append(float(np.linalg.norm(one - other, axis=1).mean()))
     return found
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Foreground Dice of two masks."""
-    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
 @cli.command("table")

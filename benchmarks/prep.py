@@ -20,7 +20,6 @@ import csv
 import dataclasses
 import itertools
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -40,6 +39,7 @@ from echo_prep.dataset import FILE_LIST, TRACINGS, VIDEOS, read_dataset
 from echo_prep.frames import read_frames
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
+from machine import describe_machine
 
 LANDMARKS = LandmarkSet(method="chords", identity="anatomical", count=7)
 
@@ -64,7 +64,8 @@ def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int)
     rows += measure_builds(large, work / "large.zarr", videos, jobs, loader)
     rows += measure_reading(work / "large.zarr")
     print(
-        f"{describe_machine()}; load {load:.1f} before and {os.getloadavg()[0]:.1f} after\n"
+        f"{describe_machine()}, NumPy {np.__version__}, OpenCV {cv2.__version__}; "
+        f"load {load:.1f} before and {os.getloadavg()[0]:.1f} after\n"
         f"{few} videos of {frames} frames; {videos} of them in the large data set; "
         f"the reader alone took {1000 / reader:.2f} ms a video\n"
     )
@@ -72,18 +73,6 @@ def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int)
         print(f"| {' | '.join(row)} |")
         if number == 0:
             print("| --- | --- | --- |")
-
-
-def describe_machine() -> str:
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":")[1].strip()
-    return (
-        f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, OpenCV {cv2.__version__}"
-    )
 
 
 def repeat_dataset(few: Path, large: Path, count: int) -> Path:

@@ -9,7 +9,6 @@ not counted.
 
 from __future__ import annotations
 
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import click
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
+from machine import describe_machine
 
 
 @click.command()
@@ -25,7 +25,7 @@ from echo_prep.synth.settings import SynthSettings
 @click.option("--jobs", default="1,2", help="Numbers of workers, with commas.", show_default=True)
 def main(videos: int, frames: int, jobs: str) -> None:
     """Print the rate for each number of workers."""
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
+    print(describe_machine())
     print(f"{'jobs':>4} {'videos':>6} {'frames':>6} {'seconds':>8} {'videos/s':>9} {'frames/s':>9}")
     for count in [int(one) for one in jobs.split(",")]:
         with tempfile.TemporaryDirectory() as folder:

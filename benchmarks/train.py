@@ -10,8 +10,6 @@ batch   what a batch costs, against the step that it feeds
 stream  frames/s of `--loader stream` with masks, in a buffer smaller than the store
 epoch   training against the same network fed as EchoNet-Dynamic's own loader feeds it: the whole
         video decoded and the polygon drawn by skimage for each sample, in worker processes
-device  on CUDA, what each of channels_last, bfloat16, a fused optimiser, compilation and CUDA
-        graphs adds, in images/s and as a share of what the arithmetic allows
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ import csv
 import dataclasses
 import itertools
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -46,14 +43,13 @@ from echo_train.loader import Loader, make_loader
 from echo_train.optimiser import make_optimiser
 from echo_train.targets import make_target
 from echo_train.unet import UNet
-from torch import nn
+from machine import describe_machine
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.flop_counter import FlopCounterMode
 
 FRAMES = 20_048
 """Frames of EchoNet-Dynamic with a sound trace."""
 
-PARTS = ("load", "batch", "stream", "epoch", "device")
+PARTS = ("load", "batch", "stream", "epoch")
 
 
 @click.command()
@@ -84,7 +80,7 @@ def main(
         torch.set_num_threads(threads)
     device = devices.pick_device(device_name)
     settings = TrainSettings(width=width, batch_size=batch_size, loader="resident")
-    print(f"machine: {describe_machine(device)}\n")
+    print(f"machine: {describe_machine()}; {devices.describe(device)}; torch {torch.__version__}\n")
     parts = only.split(",")
     if unknown := set(parts) - set(PARTS):
         raise click.UsageError(
@@ -109,20 +105,6 @@ def main(
             samples,
             workers or joblib.cpu_count(),
         )
-    if "device" in parts:
-        measure_device(width, device, steps)
-
-
-def describe_machine(device: torch.device) -> str:
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":")[1].strip()
-    cores = joblib.cpu_count()
-    return (
-        f"{model}, {cores} cores, {devices.free_memory(torch.device('cpu')) / 1e9:.0f} GB free; "
-        f"{devices.describe(device)}; Python {platform.python_version()}, torch {torch.__version__}"
-    )
 
 
 def report(what: str, value: str) -> None:
@@ -383,102 +365,6 @@ def measure_epoch(
         f"epoch: decoding the video per sample, {workers} workers",
         f"{theirs:.1f} images/s; the store is {ours / theirs:.1f} times as fast",
     )
-
-
-# --- What a GPU can do ---------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Variant:
-    """One way to compute a step."""
-
-    name: str
-    channels_last: bool = True
-    bf16: bool = True
-    fused: bool = True
-    mode: str | None = None
-
-
-VARIANTS = (
-    Variant(name="float32, channels first", channels_last=False, bf16=False, fused=False),
-    Variant(name="+ channels_last", bf16=False, fused=False),
-    Variant(name="+ bfloat16", fused=False),
-    Variant(name="+ fused optimiser"),
-    Variant(name="+ compile", mode="default"),
-    Variant(name="+ CUDA graphs", mode="reduce-overhead"),
-)
-
-
-def measure_device(width: int, device: torch.device, steps: int) -> None:
-    flop = training_flop(width)
-    report(f"device: arithmetic of a training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
-    if device.type != "cuda":
-        report("device: variants", "need CUDA; left out")
-        return
-    peak = matrix_rate(device)
-    limit = peak / flop
-    report("device: bfloat16 matrix products, 8192 x 8192", f"{peak / 1e12:.0f} TFLOP/s")
-    report("device: so the most", f"{limit:,.0f} images/s")
-    for batch_size in (8, 16, 64, 128):
-        for variant in VARIANTS:
-            rate = variant_rate(variant, width, batch_size, device, max(steps, 20))
-            report(
-                f"device: {variant.name}, batches of {batch_size}",
-                f"{rate:,.0f} images/s, {rate / limit:.0%} of the most",
-            )
-
-
-def training_flop(width: int) -> int:
-    """Floating point operations of a forward and a backward pass of one 112x112 image."""
-    network = UNet(out_channels=1, width=width)
-    with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 1, 112, 112)).sum().backward()
-    return counter.get_total_flops()
-
-
-def matrix_rate(device: torch.device, side: int = 8192) -> float:
-    """Floating point operations a second of the device's own matrix product."""
-    left = torch.randn(side, side, device=device, dtype=torch.bfloat16)
-    for _ in range(5):
-        left @ left
-    torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    for _ in range(30):
-        left @ left
-    torch.cuda.synchronize(device)
-    return 30 * 2 * side**3 / (time.perf_counter() - started)
-
-
-def variant_rate(
-    variant: Variant, width: int, batch_size: int, device: torch.device, steps: int
-) -> float:
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    layout = torch.channels_last if variant.channels_last else torch.contiguous_format
-    network: nn.Module = UNet(out_channels=1, width=width).to(device, memory_format=layout)
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=variant.fused)
-    learner: Callable[..., torch.Tensor] = network
-    if variant.mode is not None:
-        learner = torch.compile(network, dynamic=False, mode=variant.mode)
-    images = torch.rand(batch_size, 1, 112, 112, device=device).contiguous(memory_format=layout)
-    masks = (images[:, 0] > 0.5).float()
-
-    def step() -> None:
-        with torch.autocast("cuda", torch.bfloat16, enabled=variant.bf16):
-            logits = learner(images)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), masks)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-
-    for _ in range(8):
-        step()
-    torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    for _ in range(steps):
-        step()
-    torch.cuda.synchronize(device)
-    return batch_size * steps / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""How much of a GPU training uses, of what its arithmetic allows; prints a table.
+
+    python benchmarks/device.py
+
+On CUDA, what each of channels_last, bfloat16, a fused optimiser, compilation and CUDA graphs adds
+to training steps on fixed batches of masks, in images/s and as a share of what matrix products of
+the device's own would allow. Elsewhere the arithmetic of a training image alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import click
+import torch
+from echo_train import device as devices
+from echo_train.unet import UNet
+from machine import describe_machine
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to compute a step."""
+
+    name: str
+    channels_last: bool = True
+    bf16: bool = True
+    fused: bool = True
+    mode: str | None = None
+
+
+VARIANTS = (
+    Variant(name="float32, channels first", channels_last=False, bf16=False, fused=False),
+    Variant(name="+ channels_last", bf16=False, fused=False),
+    Variant(name="+ bfloat16", fused=False),
+    Variant(name="+ fused optimiser"),
+    Variant(name="+ compile", mode="default"),
+    Variant(name="+ CUDA graphs", mode="reduce-overhead"),
+)
+
+
+@click.command()
+@click.option("--device", "device_name", default="auto", show_default=True)
+@click.option("--width", default=64, show_default=True)
+@click.option("--steps", default=20, help="Steps of a timing.", show_default=True)
+def main(device_name: str, width: int, steps: int) -> None:
+    """Measure a training step in several ways, against what the device's arithmetic allows."""
+    device = devices.pick_device(device_name)
+    print(f"machine: {describe_machine()}; {devices.describe(device)}; torch {torch.__version__}\n")
+    flop = training_flop(width)
+    report(f"arithmetic of a training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
+    if device.type != "cuda":
+        report("variants", "need CUDA; left out")
+        return
+    peak = matrix_rate(device)
+    limit = peak / flop
+    report("bfloat16 matrix products, 8192 x 8192", f"{peak / 1e12:.0f} TFLOP/s")
+    report("so the most", f"{limit:,.0f} images/s")
+    for batch_size in (8, 16, 64, 128):
+        for variant in VARIANTS:
+            rate = variant_rate(variant, width, batch_size, device, steps)
+            report(
+                f"{variant.name}, batches of {batch_size}",
+                f"{rate:,.0f} images/s, {rate / limit:.0%} of the most",
+            )
+
+
+def training_flop(width: int) -> int:
+    """Floating point operations of a forward and a backward pass of one 112x112 image."""
+    network = UNet(out_channels=1, width=width)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, 112, 112)).sum().backward()
+    return counter.get_total_flops()
+
+
+def matrix_rate(device: torch.device, side: int = 8192) -> float:
+    """Floating point operations a second of the device's own matrix product."""
+    left = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    for _ in range(5):
+        left @ left
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    for _ in range(30):
+        left @ left
+    torch.cuda.synchronize(device)
+    return 30 * 2 * side**3 / (time.perf_counter() - started)
+
+
+def variant_rate(
+    variant: Variant, width: int, batch_size: int, device: torch.device, steps: int
+) -> float:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    layout = torch.channels_last if variant.channels_last else torch.contiguous_format
+    network: nn.Module = UNet(out_channels=1, width=width).to(device, memory_format=layout)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=variant.fused)
+    learner: Callable[..., torch.Tensor] = network
+    if variant.mode is not None:
+        learner = torch.compile(network, dynamic=False, mode=variant.mode)
+    images = torch.rand(batch_size, 1, 112, 112, device=device).contiguous(memory_format=layout)
+    masks = (images[:, 0] > 0.5).float()
+
+    def step() -> None:
+        with torch.autocast("cuda", torch.bfloat16, enabled=variant.bf16):
+            logits = learner(images)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), masks)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    for _ in range(8):
+        step()
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    torch.cuda.synchronize(device)
+    return batch_size * steps / (time.perf_counter() - started)
+
+
+def report(what: str, value: str) -> None:
+    print(f"{what:<64} {value}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

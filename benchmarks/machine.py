@@ -1,0 +1,18 @@
+"""What a benchmark ran on, for the first line of its table."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import joblib
+
+
+def describe_machine() -> str:
+    """Processor, cores that may be used, and Python."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":")[1].strip()
+    return f"{model}, {joblib.cpu_count()} cores; Python {platform.python_version()}"
