@@ -99,8 +99,8 @@ BEYOND: dict[str, dict[str, Any]] = {
     "20 epochs+": {"epochs": 20},
     "40 epochs+": {"epochs": 40},
     "11 landmarks+": {"landmarks": 11},
-    "11 landmarks, no prior+": {"landmarks": 11, "shape_prior": False, "min_confidence": 0.0},
-    "11 landmarks, distance head+": {"landmarks": 11, "distance_weight": 1.0},
+    "11 landmarks no prior+": {"landmarks": 11, "shape_prior": False, "min_confidence": 0.0},
+    "11 landmarks distance head+": {"landmarks": 11, "distance_weight": 1.0},
     "21 landmarks+": {"landmarks": 21},
     "42 landmarks+": {"landmarks": 42},
 }
@@ -112,9 +112,9 @@ _LAST_MASK = _MASK | {"learning_rate": 2e-3, "augment": "light"}
 MASKS: dict[str, dict[str, Any]] = {
     "mask": _MASK,
     "mask+": _LAST_MASK,
-    "mask, strong augmentation+": _LAST_MASK | {"augment": "strong"},
-    "mask, 20 epochs+": _LAST_MASK | {"epochs": 20},
-    "mask, 40 epochs+": _LAST_MASK | {"epochs": 40},
+    "mask strong augmentation+": _LAST_MASK | {"augment": "strong"},
+    "mask 20 epochs+": _LAST_MASK | {"epochs": 20},
+    "mask 40 epochs+": _LAST_MASK | {"epochs": 40},
 }
 """The mask model at the same budget, with the first and the last rung's settings."""
 
@@ -239,7 +239,7 @@ def table_command(out: Path) -> None:
 
 def folder_name(rung: str) -> str:
     """The rung's name, as a run's folder has it."""
-    return rung.replace(",", "").replace(" ", "-")
+    return rung.replace(" ", "-")
 
 
 SHOWN = (
