@@ -69,6 +69,8 @@ def test_a_dask_cluster_that_is_there_already(
 def test_a_scheduler_that_cannot_be(
     data: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
+    if options["backend"] in _PACKAGE:
+        pytest.importorskip(_PACKAGE[options["backend"]], reason="the extra is not installed")
     with pytest.raises(SettingsError, match=message):
         build_store(data, tmp_path / "store.zarr", jobs=2, **options)
 
