@@ -17,7 +17,7 @@ import click
 import torch
 from echo_train import device as devices
 from echo_train.unet import UNet
-from machine import describe_machine
+from machine import describe_machine, report
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -120,10 +120,6 @@ def variant_rate(
         step()
     torch.cuda.synchronize(device)
     return batch_size * steps / (time.perf_counter() - started)
-
-
-def report(what: str, value: str) -> None:
-    print(f"{what:<64} {value}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, for the first line of its table."""
+"""What a benchmark ran on, and how it tells what it measured."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def describe_machine() -> str:
             if line.startswith("model name"):
                 model = line.split(":")[1].strip()
     return f"{model}, {joblib.cpu_count()} cores; Python {platform.python_version()}"
+
+
+def report(what: str, value: str) -> None:
+    """Print one line of a table, at once."""
+    print(f"{what:<64} {value}", flush=True)

@@ -43,7 +43,7 @@ from echo_train.loader import Loader, make_loader
 from echo_train.optimiser import make_optimiser
 from echo_train.targets import make_target
 from echo_train.unet import UNet
-from machine import describe_machine
+from machine import describe_machine, report
 from torch.utils.data import DataLoader, Dataset
 
 FRAMES = 20_048
@@ -105,10 +105,6 @@ def main(
             samples,
             workers or joblib.cpu_count(),
         )
-
-
-def report(what: str, value: str) -> None:
-    print(f"{what:<64} {value}", flush=True)
 
 
 # --- Stores -------------------------------------------------------------------------------------

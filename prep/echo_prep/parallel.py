@@ -41,8 +41,13 @@ def run_tasks(
         After all others have ended, if a task's worker was killed twice; the
         message names the task.
     SettingsError
-        If the backend's package is not installed, or the cluster not there.
+        If the backend's package is not installed, or the cluster not there, or
+        the backend has no cluster and one is named.
     """
+    if settings.scheduler is not None and settings.backend not in ("dask", "ray"):
+        raise SettingsError(
+            f"--scheduler is for --backend dask or ray, and this is --backend {settings.backend}"
+        )
     waiting = {task.number: task for task in tasks}
     if settings.backend == "loky":
         yield from _head_start(waiting)
@@ -111,10 +116,6 @@ def _backend(
     settings: BuildSettings, workers: int
 ) -> Iterator[tuple[Run, tuple[type[BaseException], ...]]]:
     """Give a `Run`, and the exceptions by which a killed worker shows."""
-    if settings.scheduler is not None and settings.backend not in ("dask", "ray"):
-        raise SettingsError(
-            f"--scheduler is for --backend dask or ray, and this is --backend {settings.backend}"
-        )
     if settings.backend == "dask":
         with _dask(settings, workers) as cluster:
             yield cluster

@@ -75,6 +75,16 @@ def test_a_scheduler_that_cannot_be(
         build_store(data, tmp_path / "store.zarr", jobs=2, **options)
 
 
+def test_a_scheduler_is_refused_where_no_worker_would_be_started(
+    data: Path, tmp_path: Path
+) -> None:
+    store = build_store(data, tmp_path / "store.zarr", masks_only=True)
+    with pytest.raises(SettingsError, match=r"--scheduler is for"):
+        build_store(
+            data, store, masks_only=True, method=("convexhull",), scheduler="tcp://localhost:1"
+        )
+
+
 def _kill_at(number: int, mark: Path, always: bool) -> Any:
     """A `make_chunk` that ends its own process at one chunk, the first time or every time."""
     make_chunk = chunks.make_chunk

@@ -43,13 +43,7 @@ def build_store(data: Path, store: Path, **options: Any) -> Path:
 def chunks_of(rows: int) -> Iterator[None]:
     """Within the block, cut the arrays of stores into chunks of so many rows."""
     with contextlib.ExitStack() as stack:
-        for module in (
-            echo_prep.build,
-            echo_prep.convert,
-            echo_prep.hdf5,
-            echo_prep.stages,
-            echo_prep.work,
-        ):
+        for module in _CHUNKED:
             stack.enter_context(mock.patch.object(module, "CHUNK_FRAMES", rows))
         yield
 
