@@ -56,8 +56,11 @@ def mask(box: tuple[int, int, int, int]) -> np.ndarray:
     return inside
 
 
-def write_golden_dataset(root: Path) -> Path:
-    """Write the data set in EchoNet-Dynamic's format; the video of GOLD-C ends before frame 4."""
+def write_golden_dataset(root: Path, short: bool = True) -> Path:
+    """Write the data set in EchoNet-Dynamic's format.
+
+    If `short`, the video of GOLD-C ends before frame 4.
+    """
     (root / "Videos").mkdir(parents=True)
     with (root / "FileList.csv").open("w", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
@@ -84,6 +87,6 @@ def write_golden_dataset(root: Path) -> Path:
                 for row in chords(box(video, number)):
                     out.writerow((f"{name}.avi", *row, number))
     for video, name in enumerate(VIDEOS):
-        frames = [frame(video, number) for number in range(6 if name != "GOLD-C" else 3)]
+        frames = [frame(video, number) for number in range(3 if short and name == "GOLD-C" else 6)]
         write_video(root / "Videos" / f"{name}.avi", frames)
     return root
