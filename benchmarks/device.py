@@ -15,11 +15,12 @@ from collections.abc import Callable
 
 import click
 import torch
-from echo_train import device as devices
-from echo_train.unet import UNet
 from machine import describe_machine, report
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from echo_train.networks.unet import UNet
+from echo_train.runtime import device as devices
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

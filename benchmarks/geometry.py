@@ -20,16 +20,17 @@ from pathlib import Path
 
 import click
 import numpy as np
-from echo_common import progress
-from echo_common.command import run_command
-from echo_common.curves import contour_from_landmarks
-from echo_common.raster import rasterise, rasterise_all
-from echo_common.schema import CONTOUR, FRAMES, IDENTITIES, LONG_AXIS, METHODS, STATUS
-from echo_common.settings import CommaList
-from echo_common.store import EchoStore
-from echo_prep.landmarks import choose_landmarks
-from echo_prep.polygons import polygons, whole_pixels
 from joblib import Parallel, cpu_count, delayed
+
+from echo_common.cli import progress
+from echo_common.cli.command import run_command
+from echo_common.cli.settings import CommaList
+from echo_common.geometry.contours import contour_from_landmarks
+from echo_common.geometry.raster import rasterise, rasterise_all
+from echo_common.store.reader import EchoStore
+from echo_common.store.schema import CONTOUR, FRAMES, IDENTITIES, LONG_AXIS, METHODS, STATUS
+from echo_prep.geometry.landmarks import choose_landmarks
+from echo_prep.geometry.polygons import polygons, whole_pixels
 
 REFERENCE = METHODS[0]
 

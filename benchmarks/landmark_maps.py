@@ -15,14 +15,15 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from echo_common import atomic
-from echo_common.command import run_command
-from echo_common.errors import RunError
-from echo_train.evaluate import Bench, EvaluateSettings
-from echo_train.targets import LandmarkTarget
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from echo_common import atomic
+from echo_common.cli.command import run_command
+from echo_common.errors import RunError
+from echo_train.evaluation.evaluate import Bench, EvaluateSettings
+from echo_train.targets.factory import LandmarkTarget
 
 FRAMES = 4
 

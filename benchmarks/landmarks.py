@@ -24,19 +24,20 @@ from typing import Any
 
 import click
 import numpy as np
-from echo_common.command import run_command
-from echo_common.curves import contour_from_landmarks
-from echo_common.raster import rasterise
-from echo_common.settings import CommaList
-from echo_prep.build import build
-from echo_prep.config import BuildSettings
-from echo_prep.landmarks import choose_landmarks
-from echo_prep.synth.videos import split_of, traced_borders
-from echo_prep.traces import split_rows
-from echo_train.config import TrainSettings
-from echo_train.loop import train
-from echo_train.run import SUMMARY, read_summary
 from geometry import dice
+
+from echo_common.cli.command import run_command
+from echo_common.cli.settings import CommaList
+from echo_common.geometry.contours import contour_from_landmarks
+from echo_common.geometry.raster import rasterise
+from echo_prep.build.build import build
+from echo_prep.dataset.tracings import split_rows
+from echo_prep.geometry.landmarks import choose_landmarks
+from echo_prep.settings import BuildSettings
+from echo_prep.synth.videos import split_of, traced_borders
+from echo_train.runs.run_folder import SUMMARY, read_summary
+from echo_train.settings import TrainSettings
+from echo_train.training.train import train
 
 BUDGET: dict[str, Any] = {
     "train_images": 800,

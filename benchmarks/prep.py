@@ -32,14 +32,15 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
-from echo_common.command import run_command
-from echo_common.schema import FRAMES, LandmarkSet, mask_path
-from echo_common.store import EchoStore
-from echo_prep.dataset import FILE_LIST, TRACINGS, VIDEOS, read_dataset
-from echo_prep.frames import read_frames
+from machine import describe_machine
+
+from echo_common.cli.command import run_command
+from echo_common.store.reader import EchoStore
+from echo_common.store.schema import FRAMES, LandmarkSet, mask_path
+from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS, read_dataset
+from echo_prep.dataset.video import read_frames
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
-from machine import describe_machine
 
 LANDMARKS = LandmarkSet(method="chords", identity="anatomical", count=7)
 

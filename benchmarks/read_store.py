@@ -20,12 +20,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import zarr
-from echo_common.schema import ArraySpec, is_hdf5
-from echo_common.store import EchoStore
-from echo_prep.convert import convert
-from echo_prep.publish import Delivery, publish
-from echo_prep.stages import CHUNK_FRAMES, Stage, frames_stage, index_stage_again
-from echo_prep.work import WorkFolder, work_path
+
+from echo_common.store.reader import EchoStore
+from echo_common.store.schema import ArraySpec, is_hdf5
+from echo_prep.build.stages import CHUNK_FRAMES, Stage, frames_stage, index_stage_again
+from echo_prep.store.convert import convert
+from echo_prep.store.publish import Delivery, publish
+from echo_prep.store.work_folder import WorkFolder, work_path
 
 ROWS = 20_048
 HEATMAPS = "landmarks/chords/anatomical-7/gaussian"

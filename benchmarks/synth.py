@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 import click
+from machine import describe_machine
+
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
-from machine import describe_machine
 
 
 @click.command()

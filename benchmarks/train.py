@@ -29,22 +29,23 @@ import joblib
 import numpy as np
 import skimage.draw
 import torch
-from echo_common.schema import SPLITS
-from echo_common.store import EchoStore
-from echo_prep.build import build
-from echo_prep.config import BuildSettings
-from echo_prep.dataset import read_dataset
-from echo_train import device as devices
-from echo_train.augment import AUGMENTS
-from echo_train.batches import Batch
-from echo_train.config import HEATMAPS, TrainSettings
-from echo_train.frames import choose
-from echo_train.loader import Loader, make_loader
-from echo_train.optimiser import make_optimiser
-from echo_train.targets import make_target
-from echo_train.unet import UNet
 from machine import describe_machine, report
 from torch.utils.data import DataLoader, Dataset
+
+from echo_common.store.reader import EchoStore
+from echo_common.store.schema import SPLITS
+from echo_prep.build.build import build
+from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.settings import BuildSettings
+from echo_train.data.frame_set import choose
+from echo_train.data.loader import Loader, make_loader
+from echo_train.networks.unet import UNet
+from echo_train.runtime import device as devices
+from echo_train.settings import HEATMAPS, TrainSettings
+from echo_train.targets.factory import make_target
+from echo_train.training.optimiser import make_optimiser
+from echo_train.transforms.augment import AUGMENTS
+from echo_train.transforms.batch import Batch
 
 FRAMES = 20_048
 """Frames of EchoNet-Dynamic with a sound trace."""

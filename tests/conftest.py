@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from echo_prep.build import build
-from echo_prep.config import BuildSettings
 from hypothesis import settings
+
+from echo_prep.build.build import build
+from echo_prep.settings import BuildSettings
 from support.datasets import small_videos, write_small_dataset
 
 # How long an example takes says how busy the machine is, and nothing of the code.

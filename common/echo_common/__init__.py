@@ -1,4 +1,4 @@
-"""The words both sides share: errors, settings, geometry, and the store's reader.
+"""What preparation and training share: the store, geometry, errors and command-line habits.
 
 Imported by `echo_prep` and `echo_train`; imports neither of them, nor torch.
 """

@@ -1,1 +1,1 @@
-"""Preparation: from a folder of videos and tracings to one store; never imports torch."""
+"""Preparation: from an archive of echocardiograms to a store of frames, masks and landmarks."""

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-from echo_common import progress
-from echo_common.command import run_command
-from echo_common.settings import click_options, given_options
 
-from echo_prep.build import BuildReport, build
-from echo_prep.config import PAPER, BuildSettings
-from echo_prep.convert import convert
-from echo_prep.forecast import describe_forecast, forecast
-from echo_prep.info import describe_info, store_info
-from echo_prep.panels import PreviewSettings
-from echo_prep.preview import preview
-from echo_prep.rejects import count_reasons, rejects_path
+from echo_common.cli import progress
+from echo_common.cli.command import run_command
+from echo_common.cli.settings import click_options, given_options
+from echo_prep.build.build import BuildReport, build
+from echo_prep.build.dry_run import describe_forecast, forecast
+from echo_prep.dataset.rejects import count_reasons, rejects_path
+from echo_prep.preview.panels import PreviewSettings
+from echo_prep.preview.preview import preview
+from echo_prep.settings import PAPER, BuildSettings
+from echo_prep.store.convert import convert
+from echo_prep.store.info import describe_info, store_info
+from echo_prep.store.verify import describe_fault, verify
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
-from echo_prep.verify import describe_fault, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -22,11 +22,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from echo_common.command import run_command
+
+from echo_common.cli.command import run_command
 from echo_common.errors import EchoError, SettingsError
-from echo_prep import chunks
+from echo_prep.build import worker
 from echo_prep.cli import cli
-from echo_prep.verify import verify
+from echo_prep.store.verify import verify
 from support.datasets import frame_pattern, small_videos, write_small_dataset, write_video
 from support.diskfaults import REMOVALS, STEPS, be_full, failing_disk, killed_at
 from support.stores import (
@@ -223,7 +224,7 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
         build_in_small_chunks(data, store)
     for at in sampled(disk.steps, 14):
         empty(cache)
-        with mock.patch.object(chunks, "read_frames", wraps=chunks.read_frames) as read:
+        with mock.patch.object(worker, "read_frames", wraps=worker.read_frames) as read:
             with failing_disk(at, be_full):
                 code, said = build(data, store)
             assert code == 1, at
@@ -427,7 +428,7 @@ def test_training_refuses_a_damaged_store(data: Path, tmp_path: Path, name: str)
     store = tmp_path / "store.zarr"
     build_in_small_chunks(data, store)
     damage(store / name, "flipped")
-    train = pytest.importorskip("echo_train.cli").cli
+    train = pytest.importorskip("echo_train.commands.train").cli
     said = io.StringIO()
     words = ["--store", str(store), "--run", str(tmp_path / "run"), "--width", "2", "--epochs", "1"]
     with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as stop:

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 import torch
+
 from echo_common.errors import RunError
-from echo_train import run
-from echo_train.config import TrainSettings
-from echo_train.loop import train
+from echo_train.runs import run_folder
+from echo_train.settings import TrainSettings
+from echo_train.training.train import train
 from support.diskfaults import be_full, failing_disk, killed_at
 from support.training import assert_same_states, checkpoint, stopped_before, tiny
 
@@ -50,12 +51,12 @@ def small(store: Path, folder: Path) -> TrainSettings:
 
 def go_on(store: Path, folder: Path) -> Path:
     """What a person does after a run has died."""
-    begun = (folder / run.CONFIG).exists()
+    begun = (folder / run_folder.CONFIG).exists()
     return train(dataclasses.replace(small(store, folder), resume=begun))
 
 
 def figures(folder: Path) -> list[dict[str, str]]:
-    with (folder / run.METRICS).open(newline="") as file:
+    with (folder / run_folder.METRICS).open(newline="") as file:
         return [
             {name: value for name, value in row.items() if name not in TIMES}
             for row in csv.DictReader(file)
@@ -63,15 +64,15 @@ def figures(folder: Path) -> list[dict[str, str]]:
 
 
 def assert_same_run(left: Path, right: Path) -> None:
-    for name in (run.LAST, run.BEST):
+    for name in (run_folder.LAST, run_folder.BEST):
         states = [checkpoint(folder / name) for folder in (left, right)]
         for part in LEARNT:
             assert_same_states(states[0].get(part), states[1].get(part), f"{name} {part}")
     assert figures(left) == figures(right)
-    said = [json.loads((folder / run.SUMMARY).read_text()) for folder in (left, right)]
+    said = [json.loads((folder / run_folder.SUMMARY).read_text()) for folder in (left, right)]
     for split in ("val", "test"):
         assert said[0][split] == said[1][split]
-    assert (left / run.FRAMES).read_bytes() == (right / run.FRAMES).read_bytes()
+    assert (left / run_folder.FRAMES).read_bytes() == (right / run_folder.FRAMES).read_bytes()
     assert sorted(one.name for one in left.iterdir()) == sorted(one.name for one in right.iterdir())
 
 
@@ -109,7 +110,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     settings = small(small_store, folder)
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(settings)
-    before = (folder / run.LAST).read_bytes()
+    before = (folder / run_folder.LAST).read_bytes()
     settings = dataclasses.replace(settings, resume=True)
     with (
         failing_disk(at, be_full) as disk,
@@ -118,7 +119,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
         train(settings)
     assert disk.steps == at
     assert not list(folder.glob(".*.tmp"))
-    last = folder / run.LAST
+    last = folder / run_folder.LAST
     assert last.read_bytes() == before or len(checkpoint(last)["history"]) == 2
     train(settings)
     assert_same_run(folder, whole[0])
@@ -146,7 +147,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(small_store: Path, tmp_path: P
     assert rest.strip().splitlines()[-1] == (
         f"interrupted: go on after the last complete epoch with: echo-train --resume --run {folder}"
     )
-    done = len(checkpoint(folder / run.LAST)["history"])
+    done = len(checkpoint(folder / run_folder.LAST)["history"])
     assert 2 <= done < 500
     settings = tiny(small_store, folder, schedule="constant", resume=True)
     train(dataclasses.replace(settings, epochs=done + 1))
@@ -168,7 +169,7 @@ def test_a_checkpoint_that_is_not_what_it_was_is_refused(
     folder, trace = tmp_path / "run", tmp_path / "code-was-run"
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(small(small_store, folder))
-    last = folder / run.LAST
+    last = folder / run_folder.LAST
     state = checkpoint(last)
     if damage == "cut":
         last.write_bytes(last.read_bytes()[:-100])

@@ -18,15 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from echo_common.schema import LandmarkSet
-from echo_common.store import EchoStore
-from echo_prep.build import build
-from echo_prep.config import BuildSettings
-from echo_prep.info import store_info
-from echo_prep.panels import PreviewSettings
-from echo_prep.preview import preview
-from echo_prep.publish import list_stages, write_root
-from echo_prep.verify import verify
+
+from echo_common.store.reader import EchoStore
+from echo_common.store.schema import LandmarkSet
+from echo_prep.build.build import build
+from echo_prep.preview.panels import PreviewSettings
+from echo_prep.preview.preview import preview
+from echo_prep.settings import BuildSettings
+from echo_prep.store.info import store_info
+from echo_prep.store.publish import list_stages, write_root
+from echo_prep.store.verify import verify
 from support.golden import SIDE, TRACED, VIDEOS, box, chords, frame, mask, write_golden_dataset
 from support.stores import assert_same, read_all
 

@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from echo_prep.build import build
-from echo_prep.config import BuildSettings
-from echo_train.eval_cli import cli as echo_eval
-from echo_train.predict_cli import cli as echo_predict
-from echo_train.report import cli as echo_report
+
+from echo_prep.build.build import build
+from echo_prep.settings import BuildSettings
+from echo_train.commands.evaluate import cli as echo_eval
+from echo_train.commands.predict import cli as echo_predict
+from echo_train.reporting.run_table import cli as echo_report
 from support.golden import SIDE, VIDEOS, write_golden_dataset
 
 RUNS = Path(__file__).parent / "runs-0.1.0"

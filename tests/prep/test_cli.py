@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import zarr
-from echo_common.command import run_command
+
+from echo_common.cli.command import run_command
 from echo_prep.cli import cli, main
-from echo_prep.rejects import rejects_path
+from echo_prep.dataset.rejects import rejects_path
 from support.datasets import SmallVideo, half_ellipse_trace, small_videos, write_small_dataset
 
 

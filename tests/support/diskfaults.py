@@ -22,7 +22,14 @@ STEPS = ("fsync", "replace", "rename")
 REMOVALS = ("unlink", "rmdir")
 """Functions of `os` by which files and folders are taken away."""
 
-PRELOAD = ("echo_prep.build", "echo_prep.hdf5", "echo_train.loop", "pandas", "zarr", "numcodecs")
+PRELOAD = (
+    "echo_prep.build.build",
+    "echo_prep.store.publish_hdf5",
+    "echo_train.training.train",
+    "pandas",
+    "zarr",
+    "numcodecs",
+)
 """What a server imports once for all processes that are to be killed; some of it is imported late
 by those who use it."""
 

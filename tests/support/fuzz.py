@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from echo_common.errors import EchoError
-from echo_prep.dataset import FILE_LIST, TRACINGS, read_dataset
-from echo_prep.frames import OK, prepare_process, read_frames
-from echo_prep.plan import make_plan
 
+from echo_common.errors import EchoError
+from echo_prep.build.plan import make_plan
+from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, read_dataset
+from echo_prep.dataset.video import OK, prepare_process, read_frames
 from support.avi import Layout, avi_bytes, jpeg
 from support.datasets import FILE_LIST_HEADER, TRACINGS_HEADER, half_ellipse_trace
 

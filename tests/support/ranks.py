@@ -7,9 +7,10 @@ import socket
 from pathlib import Path
 
 import torch
-from echo_train import distributed
-from echo_train.distributed import Ranks
 from torch import nn
+
+from echo_train.runtime import distributed
+from echo_train.runtime.distributed import Ranks
 
 CPU = torch.device("cpu")
 

@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import echo_prep.build
-import echo_prep.convert
-import echo_prep.hdf5
-import echo_prep.stages
-import echo_prep.work
 import h5py
 import numpy as np
-from echo_common.store import EchoStore
-from echo_prep.build import build
-from echo_prep.config import BuildSettings
-from echo_prep.convert import convert
+
+import echo_prep.build.build
+import echo_prep.build.stages
+import echo_prep.store.convert
+import echo_prep.store.publish_hdf5
+import echo_prep.store.work_folder
+from echo_common.store.reader import EchoStore
+from echo_prep.build.build import build
+from echo_prep.settings import BuildSettings
+from echo_prep.store.convert import convert
 
 _CHUNKED = (
-    echo_prep.build,
-    echo_prep.convert,
-    echo_prep.hdf5,
-    echo_prep.stages,
-    echo_prep.work,
+    echo_prep.build.build,
+    echo_prep.store.convert,
+    echo_prep.store.publish_hdf5,
+    echo_prep.build.stages,
+    echo_prep.store.work_folder,
 )
 """Modules that know how many rows a chunk has."""
 

@@ -11,10 +11,11 @@ from unittest import mock
 
 import pytest
 import torch
-from echo_train.config import TrainSettings
-from echo_train.live import Live
-from echo_train.loop import train
-from echo_train.trainer import Trainer
+
+from echo_train.settings import TrainSettings
+from echo_train.training.progress_bar import Live
+from echo_train.training.train import train
+from echo_train.training.trainer import Trainer
 
 TINY = TrainSettings(width=2, epochs=2, batch_size=4, learning_rate=0.01, device="cpu")
 

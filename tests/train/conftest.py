@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from echo_train.loop import train
+
+from echo_train.training.train import train
 from support.training import tiny
 
 

@@ -1,1 +1,1 @@
-"""Training: from a store to models, numbers and pictures; reads no CSV and no video."""
+"""Training and evaluation: from a store to a model, its figures and its predictions."""

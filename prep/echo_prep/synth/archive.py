@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from echo_common import atomic, progress
-from echo_common.command import describe_os_error
-from echo_common.errors import DataError, EchoError
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from echo_prep.dataset import FILE_LIST, VIDEOS
+from echo_common import atomic
+from echo_common.cli import progress
+from echo_common.cli.command import describe_os_error
+from echo_common.errors import DataError, EchoError
+from echo_prep.dataset.echonet_dynamic import FILE_LIST, VIDEOS
 from echo_prep.synth import quirks
+from echo_prep.synth.csv_files import write_tables
 from echo_prep.synth.settings import SynthSettings
-from echo_prep.synth.tables import write_tables
 from echo_prep.synth.videos import Record, make_video
 
 MARK = "synth.json"
@@ -40,7 +41,7 @@ def synthesize(
         settings.
     settings : SynthSettings
     show : callable
-        Reports progress; see `echo_common.progress`.
+        Reports progress; see `echo_common.cli.progress`.
 
     Returns
     -------

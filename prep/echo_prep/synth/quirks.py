@@ -15,11 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from echo_common import atomic
 
-from echo_prep.avi import read_index
-from echo_prep.names import SUFFIX
-from echo_prep.synth.tables import as_csv
+from echo_common import atomic
+from echo_prep.dataset.avi import read_index
+from echo_prep.dataset.file_names import SUFFIX
+from echo_prep.synth.csv_files import as_csv
 from echo_prep.synth.videos import Record, make_video, write_video
 
 QUIRKS_LIST = "quirks.csv"

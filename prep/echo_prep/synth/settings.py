@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from echo_common.settings import setting
 from joblib import cpu_count
+
+from echo_common.cli.settings import setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from echo_common.errors import DataError
 
-from echo_prep.avi import AviError, read_index
-from echo_prep.names import SUFFIX
-from echo_prep.synth.draw import draw_study
-from echo_prep.synth.movie import Film, make_film
-from echo_prep.synth.study import SIZE
-from echo_prep.synth.tracing import disc_volume, draw_by_hand, draw_hand, trace_rows
+from echo_common.errors import DataError
+from echo_prep.dataset.avi import AviError, read_index
+from echo_prep.dataset.file_names import SUFFIX
+from echo_prep.synth.annotator import disc_volume, draw_by_hand, draw_hand, trace_rows
+from echo_prep.synth.phantom.movie import Film, make_film
+from echo_prep.synth.phantom.random_study import draw_study
+from echo_prep.synth.phantom.study import SIZE
 
 JPEG_QUALITY = 95
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from echo_common.errors import DataError
-from echo_prep.build import build
+from echo_prep.build.build import build
 from echo_prep.cli import cli
-from echo_prep.config import BuildSettings
-from echo_prep.frames import read_frames
+from echo_prep.dataset.video import read_frames
+from echo_prep.settings import BuildSettings
 from echo_prep.synth.archive import MARK, synthesize
 from echo_prep.synth.settings import SynthSettings
 from echo_prep.synth.videos import split_of, write_video

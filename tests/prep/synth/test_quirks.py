@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 from click.testing import CliRunner, Result
+
 from echo_prep.cli import cli
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.quirks import QUIRKS, QUIRKS_LIST

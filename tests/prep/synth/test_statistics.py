@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from echo_common.curves import shoelace_area
-from echo_common.raster import rasterise
-from echo_prep.synth.draw import draw_study
-from echo_prep.synth.motion import Motion, move
-from echo_prep.synth.study import Rhythm
-from echo_prep.traces import split_rows
 from skimage.draw import polygon
+
+from echo_common.geometry.contours import shoelace_area
+from echo_common.geometry.raster import rasterise
+from echo_prep.dataset.tracings import split_rows
+from echo_prep.synth.phantom.motion import Motion, move
+from echo_prep.synth.phantom.random_study import draw_study
+from echo_prep.synth.phantom.study import Rhythm
 
 
 @pytest.fixture(scope="module")

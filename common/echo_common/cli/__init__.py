@@ -1,0 +1,1 @@
+"""Command-line habits that every command shares: settings, exit codes, progress."""

@@ -1,0 +1,1 @@
+"""Contours and masks: the geometry that tracings and predictions share."""

@@ -1,0 +1,171 @@
+"""A store that is one HDF5 file, open for reading; `cache/README.md` describes its layout."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from echo_common.errors import StoreDamagedError, StoreError
+from echo_common.store import schema
+from echo_common.store.manifest import Manifest, parse_manifest, spec_digest
+from echo_common.store.opening import AGAIN, CHECKSUM_BYTES
+
+_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
+"""What h5py raises on a damaged file, depending on where the damage is."""
+
+
+class Hdf5Container:
+    """A store that is one HDF5 file; see `echo_common.store.opening.Container`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not h5py.is_hdf5(path):
+            raise StoreError(
+                f"{path} is not a store: it is neither a Zarr folder nor an HDF5 file; give the "
+                "path of a store that echo-prep build made"
+            )
+        try:
+            self.file = h5py.File(path, "r")
+        except OSError as error:
+            raise self._damaged("the file does not open", error) from error
+
+    def attributes(self) -> dict[str, Any]:
+        """See `Container`."""
+        text = self._document(schema.ROOT)
+        try:
+            return dict(json.loads(text if text is not None else "none"))
+        except (ValueError, TypeError) as error:
+            raise self._damaged(f"{schema.ROOT} is not JSON", error) from error
+
+    def arrays(self) -> list[str]:
+        """See `Container`."""
+        found: list[str] = []
+
+        def visit(name: str, node: object) -> None:
+            if isinstance(node, h5py.Dataset) and f"{schema.MANIFESTS}/{name}" != schema.ROOT:
+                found.append(name)
+
+        try:
+            if schema.MANIFESTS in self.file:
+                self.file[schema.MANIFESTS].visititems(visit)
+        except _FAULTS as error:
+            raise self._damaged("the manifests cannot be listed", error) from error
+        return sorted(found)
+
+    def manifest(self, array: str) -> Manifest | None:
+        """See `Container`."""
+        path = f"{schema.MANIFESTS}/{array}"
+        text = self._document(path)
+        return None if text is None else parse_manifest(text, f"{self.path}: {path}")
+
+    def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
+        """See `Container`."""
+        node = self._dataset(array)
+        try:
+            text = h5py.check_string_dtype(node.dtype) is not None
+            attributes = {name: _plain(value) for name, value in node.attrs.items()}
+            dimensions = tuple(attributes.pop("dimension_names"))
+            sound = list(attributes.pop("DIMENSION_LABELS")) == list(dimensions)
+            attributes.pop("stage_key", None)
+            filters = node.id.get_create_plist()
+            order = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
+            sound &= order == [h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32]
+            sound &= node.chunks[1:] == node.shape[1:]
+            spec = schema.ArraySpec(
+                path=array,
+                shape=node.shape,
+                dtype="str" if text else node.dtype.name,
+                dimensions=dimensions,
+                attributes=attributes,
+            )
+            rows = int(node.chunks[0])
+        except _FAULTS as error:
+            raise self._damaged(f"{array} is not declared as the schema has it", error) from error
+        if not sound:
+            raise self._damaged(f"{array} has the filters {order} and chunks {node.chunks}", None)
+        return spec, rows
+
+    def metadata(self, array: str) -> str:
+        """See `Container`."""
+        return spec_digest(*self.spec(array))
+
+    def sizes(self, array: str) -> dict[str, int]:
+        """See `Container`."""
+        found: dict[str, int] = {}
+        try:
+            node = self._dataset(array)
+            rows, dimensions = node.chunks[0], len(node.shape)
+
+            def note(chunk: Any) -> None:
+                found[schema.chunk_name(chunk.chunk_offset[0] // rows, dimensions)] = chunk.size
+
+            node.id.chunk_iter(note)
+        except _FAULTS as error:
+            raise self._damaged(f"the chunks of {array} cannot be listed", error) from error
+        return found
+
+    def raw(self, array: str, chunk: str) -> bytes:
+        """See `Container`."""
+        node = self._dataset(array)
+        offset = (schema.chunk_number(chunk) * node.chunks[0], *[0] * (len(node.shape) - 1))
+        try:
+            skipped, content = node.id.read_direct_chunk(offset)
+        except _FAULTS as error:
+            raise LookupError(chunk) from error
+        # A filter that was left out of a chunk would make its bytes mean something else.
+        return b"" if skipped else bytes(content)
+
+    def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """See `Container`."""
+        # The size that is expected, so that the buffer need not grow on the way.
+        expected = int(np.prod(shape)) * (16 if dtype == "str" else np.dtype(dtype).itemsize)
+        try:
+            content = zlib.decompress(memoryview(raw)[:-CHECKSUM_BYTES], bufsize=expected)
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        if dtype == "str":
+            width = len(content) // int(np.prod(shape))
+            cells = np.frombuffer(content, dtype=f"S{width}")
+            words = [cell.decode() for cell in cells]
+            return np.array(words, dtype=np.dtypes.StringDType()).reshape(shape)
+        return np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
+
+    def decode_into(self, raw: bytes, out: np.ndarray) -> None:
+        """See `Container`."""
+        out[...] = self.decode(raw, out.shape, out.dtype.name)
+
+    def close(self) -> None:
+        """See `Container`."""
+        self.file.close()
+
+    def _dataset(self, array: str) -> Any:
+        try:
+            node = self.file[array]
+        except _FAULTS as error:
+            raise self._damaged(f"{array} is missing", error) from error
+        if not isinstance(node, h5py.Dataset) or node.chunks is None:
+            raise self._damaged(f"{array} is no chunked dataset", None)
+        return node
+
+    def _document(self, path: str) -> bytes | None:
+        try:
+            return bytes(self.file[path][...]) if path in self.file else None
+        except _FAULTS as error:
+            raise self._damaged(f"{path} cannot be read", error) from error
+
+    def _damaged(self, what: str, error: Exception | None) -> StoreDamagedError:
+        because = f" ({error})" if error is not None else ""
+        return StoreDamagedError(f"{self.path}: {what}{because}; {AGAIN}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,135 @@
+"""The manifest of an array: what makes it count, and what each of its chunks must be."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from typing import Any
+
+from echo_common.errors import StoreDamagedError
+from echo_common.store.schema import ArraySpec, chunk_number
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What makes an array count: the stage it belongs to and all of its chunks.
+
+    Attributes
+    ----------
+    stage : str
+        Name of the stage, such as ``masks/chords``.
+    key : str
+        Digest of the stage's inputs, parameters and code version.
+    parameters : dict
+        The stage's parameters.
+    inputs : dict
+        Key of each stage that this one was made from, by stage.
+    chunks : dict
+        ``{"bytes": int, "sha256": hex}`` by chunk name, and ``"notes"`` where
+        making the chunk found something.
+    versions : dict
+        Version of each package that had a hand in the pixels, by name.
+    metadata : str
+        Digest of the array's declaration: in a Zarr store of its zarr.json, in an
+        HDF5 one `spec_digest`.
+    """
+
+    stage: str
+    key: str
+    parameters: dict[str, Any]
+    inputs: dict[str, str]
+    chunks: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+    metadata: str
+
+    @property
+    def notes(self) -> dict[str, list[Any]]:
+        """What the stage found, such as the rows it could not read and why; all chunks'."""
+        notes: dict[str, list[Any]] = {}
+        for chunk in self.chunks.values():
+            for name, found in chunk.get("notes", {}).items():
+                notes[name] = notes.get(name, []) + found
+        return notes
+
+    def to_json(self) -> str:
+        """Write the manifest; the same manifest always gives the same bytes."""
+        return self._json
+
+    @functools.cached_property
+    def _json(self) -> str:
+        # Kept, as one build asks for it several times, and with an indent it takes milliseconds.
+        # Not `asdict`, which copies every chunk's entry, one after the other.
+        table = with_digest({one.name: getattr(self, one.name) for one in dataclasses.fields(self)})
+        return json.dumps(table, indent=1, sort_keys=True) + "\n"
+
+    def digest(self) -> str:
+        """SHA-256 of the manifest as written: what the store's root lists it under."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def is_listed(self, digest: object) -> bool:
+        """Whether this is the manifest of a digest that the root lists.
+
+        One that was read from a file is compared as it stands there, and its
+        text is kept where it is the one: writing it again takes milliseconds.
+        """
+        read = vars(self).get("_read")
+        if read is not None and hashlib.sha256(read.encode()).hexdigest() == digest:
+            vars(self)["_json"] = read
+            return True
+        return self.digest() == digest
+
+
+def spec_digest(spec: ArraySpec, chunk_rows: int) -> str:
+    """SHA-256 of what an array is declared as, whatever bytes say so."""
+    content = {**dataclasses.asdict(spec), "chunk_rows": chunk_rows}
+    return table_digest(content)
+
+
+def table_digest(table: dict[str, Any]) -> str:
+    """SHA-256 of a table's JSON with sorted keys and no spaces."""
+    text = json.dumps(table, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_digest(table: dict[str, Any]) -> dict[str, Any]:
+    """Add to a table the digest of all else in it, so that it shows when it was altered."""
+    content = {name: value for name, value in table.items() if name != "digest"}
+    return {**content, "digest": table_digest(content)}
+
+
+def parse_manifest(text: str | bytes, where: object) -> Manifest:
+    """Read a manifest.
+
+    Raises
+    ------
+    StoreDamagedError
+        If the text is not one; `where` says in the message whose it is.
+    """
+    try:
+        table = json.loads(text)
+        if table != with_digest(table):
+            raise ValueError("it was altered: its digest is not its own")
+        del table["digest"]
+        manifest = Manifest(**table)
+        chunks = {name: _chunk(entry) for name, entry in manifest.chunks.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise StoreDamagedError(
+            f"{where} is not a manifest ({error}); run the same echo-prep build again to make "
+            "the array anew"
+        ) from error
+    # JSON sorts names as text; rows come in the order of their numbers.
+    manifest = dataclasses.replace(manifest, chunks=dict(sorted(chunks.items(), key=_number)))
+    vars(manifest)["_read"] = text if isinstance(text, str) else text.decode()
+    return manifest
+
+
+def _chunk(entry: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(entry["bytes"], int) or not isinstance(entry["sha256"], str):
+        raise TypeError("a chunk has no size or digest")
+    return entry
+
+
+def _number(item: tuple[str, Any]) -> int:
+    return chunk_number(item[0])

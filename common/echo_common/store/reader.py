@@ -1,0 +1,291 @@
+"""Reading a store: opening it, asking what it holds, and getting arrays that are whole.
+
+An array counts only with its manifest, which lists every chunk with its size
+and digest; a chunk is given only when its bytes are those that the manifest
+lists. So what comes out is what `echo-prep build` put in, or an error.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echo_common.errors import NotInStoreError, StoreDamagedError, StoreError
+from echo_common.store import schema
+from echo_common.store.manifest import Manifest
+from echo_common.store.opening import AGAIN, Container, open_container
+
+
+class EchoStore:
+    """A finished store, open for reading: a Zarr folder or an HDF5 file.
+
+    Parameters
+    ----------
+    path : path-like
+        The store.
+
+    Attributes
+    ----------
+    path : Path
+    attributes : dict
+        The root's attributes.
+    manifests : dict of str to Manifest
+        By path of the array, such as ``masks/chords``.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is nothing at the path.
+    StoreError
+        If what is there has another schema, or none.
+    StoreDamagedError
+        If a build did not finish, or an array that the store lists is not there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.container: Container = open_container(self.path)
+        self.attributes = self.container.attributes()
+        found = self.attributes.get("schema")
+        if found != schema.SCHEMA:
+            raise StoreError(
+                f"{path} has the schema {found!r}, and this version reads {schema.SCHEMA!r}; "
+                "build the store again with this version's echo-prep build"
+            )
+        self.manifests: dict[str, Manifest] = {
+            array: self._sound_manifest(array, digest)
+            for stage in self._listed_stages().values()
+            for array, digest in stage["arrays"].items()
+        }
+        self._specs = {array: self._sound_spec(array) for array in self.manifests}
+
+    def __contains__(self, array: str) -> bool:
+        return array in self.manifests
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of every array, those with a status that is not 0 included."""
+        return self.shape(schema.STATUS)[0]
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows a chunk; reading a multiple of it, from a multiple of it, reads nothing twice."""
+        return self._specs[schema.STATUS][1]
+
+    def shape(self, array: str) -> tuple[int, ...]:
+        """Shape of an array; NotInStoreError where there is none."""
+        return self._spec(array).shape
+
+    def read(self, array: str) -> np.ndarray:
+        """Read a whole array, every chunk checked against the manifest; see `read_rows`."""
+        return self.read_rows(array, 0, self.shape(array)[0])
+
+    def read_rows(self, array: str, start: int, stop: int) -> np.ndarray:
+        """Read consecutive rows of an array, every chunk checked against the manifest.
+
+        Threads share the chunks and write straight into the result, so at most
+        one chunk a thread is in memory beside it.
+
+        Parameters
+        ----------
+        array : str
+            Path inside the store, such as ``masks/chords``.
+        start, stop : int
+            First row, and the row after the last; within the array.
+
+        Returns
+        -------
+        rows : ndarray, (stop - start, ...)
+            Text is NumPy's `StringDType`.
+
+        Raises
+        ------
+        NotInStoreError
+            If the store has no such array.
+        IndexError
+            If the rows are not within the array.
+        StoreDamagedError
+            If a chunk is missing, or is not what the manifest says.
+        """
+        spec, (_, each) = self._spec(array), self._specs[array]
+        if not 0 <= start <= stop <= spec.shape[0]:
+            raise IndexError(f"rows {start} to {stop} of {array}, which has {spec.shape[0]}")
+        dtype: Any = np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
+        out = np.empty((stop - start, *spec.shape[1:]), dtype=dtype)
+
+        def fill(number: int) -> None:
+            first = number * each
+            low, high = max(start, first), min(stop, first + each)
+            if high - low == each and spec.dtype != "str":
+                # Straight into its place: fresh memory costs more than decoding does.
+                self._decode_into(array, number, out[low - start : high - start])
+                return
+            out[low - start : high - start] = self.read_chunk(array, number)[
+                low - first : high - first
+            ]
+
+        numbers = range(start // each, -(-stop // each)) if stop > start else range(0)
+        if len(numbers) < 2:
+            for number in numbers:
+                fill(number)
+            return out
+        threads = min(_cores(), len(numbers))
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(fill, numbers):
+                pass
+        return out
+
+    def read_chunk(self, array: str, number: int) -> np.ndarray:
+        """Read one chunk, checked; rows past the array's end are fill values.
+
+        Raises
+        ------
+        StoreDamagedError
+            If it is missing, or is not what the manifest says.
+        """
+        spec, (_, each) = self._spec(array), self._specs[array]
+        name = schema.chunk_name(number, len(spec.shape))
+        raw = self._sound_bytes(array, name)
+        try:
+            return self.container.decode(raw, (each, *spec.shape[1:]), spec.dtype)
+        except ValueError as error:
+            raise self._damaged(array, name, f"does not decode ({error})") from error
+
+    def _decode_into(self, array: str, number: int, out: np.ndarray) -> None:
+        name = schema.chunk_name(number, len(self._spec(array).shape))
+        raw = self._sound_bytes(array, name)
+        try:
+            self.container.decode_into(raw, out)
+        except ValueError as error:
+            raise self._damaged(array, name, f"does not decode ({error})") from error
+
+    def methods(self) -> list[str]:
+        """Methods that the store has masks of, the default first."""
+        return [name for name in schema.METHODS if schema.mask_path(name) in self]
+
+    def landmark_sets(self) -> list[schema.LandmarkSet]:
+        """Landmark sets that the store has points of, the default's method and identity first."""
+        found = []
+        for array in self.manifests:
+            parts = array.split("/")
+            if parts[0] == "landmarks" and parts[-1] == "points":
+                identity, count = parts[2].rsplit("-", 1)
+                found.append(
+                    schema.LandmarkSet(method=parts[1], identity=identity, count=int(count))
+                )
+        return sorted(
+            found,
+            key=lambda one: (
+                schema.METHODS.index(one.method),
+                schema.IDENTITIES.index(one.identity),
+                one.count,
+            ),
+        )
+
+    def falloffs(self, landmarks: schema.LandmarkSet) -> list[str]:
+        """Falloffs that the store has heatmaps of, for one landmark set."""
+        return [name for name in schema.FALLOFFS if landmarks.heatmap(name) in self]
+
+    def require_mask(self, method: str) -> str:
+        """Path of a method's masks.
+
+        Raises
+        ------
+        NotInStoreError
+            If the store has none; the message is the command that adds them.
+        """
+        path = schema.mask_path(method)
+        if path not in self:
+            raise self._lacking(f"masks of {method}", f"--method {method}")
+        return path
+
+    def require_landmarks(self, landmarks: schema.LandmarkSet, falloff: str | None = None) -> str:
+        """Path of a landmark set's points, or of its heatmaps where a falloff is given.
+
+        Raises
+        ------
+        NotInStoreError
+            If the store has none; the message is the command that adds them.
+        """
+        path = landmarks.points if falloff is None else landmarks.heatmap(falloff)
+        if path not in self:
+            what = "landmarks" if falloff is None else f"{falloff} heatmaps"
+            options = (
+                f"--method {landmarks.method} --identity {landmarks.identity} "
+                f"--landmarks {landmarks.count}"
+            )
+            if falloff is not None:
+                options += f" --falloff {falloff}"
+            raise self._lacking(
+                f"{what} of {landmarks.method}, {landmarks.identity}-{landmarks.count}", options
+            )
+        return path
+
+    def _lacking(self, what: str, options: str) -> NotInStoreError:
+        command = f"echo-prep build --store {shlex.quote(str(self.path))} {options}"
+        return NotInStoreError(f"{self.path} has no {what}; add them with: {command}")
+
+    def _spec(self, array: str) -> schema.ArraySpec:
+        if array not in self._specs:
+            held = ", ".join(sorted(self._specs))
+            raise NotInStoreError(f"{self.path} has no array {array}; it has {held}")
+        return self._specs[array][0]
+
+    def _listed_stages(self) -> dict[str, Any]:
+        stages = self.attributes.get("stages")
+        if not stages:
+            raise StoreDamagedError(
+                f"{self.path} is unfinished: its build was stopped before the first stage was "
+                "done; run the same echo-prep build again to finish it"
+            )
+        return dict(stages)
+
+    def _sound_manifest(self, array: str, digest: str) -> Manifest:
+        manifest = self.container.manifest(array)
+        if manifest is None or not manifest.is_listed(digest):
+            state = "is missing" if manifest is None else "is not the one that the root lists"
+            raise StoreDamagedError(
+                f"{self.path}: the manifest of {array} {state}, so the store is unfinished or was "
+                "altered; run the same echo-prep build again to mend it"
+            )
+        return manifest
+
+    def _sound_spec(self, array: str) -> tuple[schema.ArraySpec, int]:
+        if self.container.metadata(array) != self.manifests[array].metadata:
+            raise StoreDamagedError(
+                f"{self.path}: the declaration of {array} is not the one that its manifest was "
+                f"made for; {AGAIN}"
+            )
+        return self.container.spec(array)
+
+    def _sound_bytes(self, array: str, name: str) -> bytes:
+        listed = self.manifests[array].chunks.get(name)
+        if listed is None:
+            raise self._damaged(array, name, "is not in the manifest")
+        try:
+            raw = self.container.raw(array, name)
+        except LookupError as error:
+            raise self._damaged(array, name, "is missing") from error
+        if len(raw) != listed["bytes"]:
+            state = f"has {len(raw)} bytes, and the manifest says {listed['bytes']}"
+            raise self._damaged(array, name, state)
+        # The digest covers the chunk's own crc32c or fletcher32: what passes it passes those.
+        if hashlib.sha256(raw).hexdigest() != listed["sha256"]:
+            raise self._damaged(array, name, "was altered: its checksum is not the manifest's")
+        return raw
+
+    def _damaged(self, array: str, name: str, state: str) -> StoreDamagedError:
+        return StoreDamagedError(f"{self.path}: chunk {name} of {array} {state}; {AGAIN}")
+
+
+def _cores() -> int:
+    """Cores that this process may use; macOS does not say which, so there all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

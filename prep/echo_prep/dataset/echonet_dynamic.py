@@ -1,0 +1,224 @@
+"""Reading an EchoNet-Dynamic folder: which videos and traces there are, and which are sound.
+
+`FileList.csv` names each video once, without its suffix; `VolumeTracings.csv`
+has a row for every traced line, with the suffix. A video or trace that is not
+sound is left out with its reason and costs no other. Only what leaves no data
+set at all (no folder, no such column) is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from echo_common.errors import DataNotFoundError
+from echo_common.store.schema import SPLITS
+from echo_prep.dataset.csv_table import read_table
+from echo_prep.dataset.file_names import SUFFIX, unsafe_name
+from echo_prep.dataset.rejects import Reject
+from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, Trace, read_traces
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE_LIST = "FileList.csv"
+TRACINGS = "VolumeTracings.csv"
+VIDEOS = "Videos"
+
+LARGEST_SIDE = 4096
+"""Pixels; a height or width listed as larger than this is a slip, and is taken as not given."""
+
+_NUMBERS = ("EF", "EDV", "ESV", "FPS", "FrameHeight", "FrameWidth")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Video:
+    """One line of FileList.csv.
+
+    Attributes
+    ----------
+    name : str
+        File name without its suffix.
+    split : int
+        Code of `echo_common.store.schema.SPLITS`.
+    ef, edv, esv : float
+        Ejection fraction in per cent, volumes in ml; NaN where not given.
+    fps : float
+        Frames a second; NaN where not given.
+    shape : tuple of int or None
+        (height, width) as listed; None where not given.
+    """
+
+    name: str
+    split: int
+    ef: float
+    edv: float
+    esv: float
+    fps: float
+    shape: tuple[int, int] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The sound part of a data set, and what was left out of it.
+
+    Attributes
+    ----------
+    root : Path
+        The data set's folder.
+    videos : tuple of Video
+        In the order of FileList.csv; only videos with a sound trace.
+    traces : dict of str to tuple of Trace
+        The sound traces of each of these videos, by frame number.
+    rejects : tuple of Reject
+    traced : int
+        Number of traces in VolumeTracings.csv, sound or not.
+    fingerprint : dict of str to str
+        SHA-256 of each of the two CSV files.
+    """
+
+    root: Path
+    videos: tuple[Video, ...]
+    traces: dict[str, tuple[Trace, ...]]
+    rejects: tuple[Reject, ...]
+    traced: int
+    fingerprint: dict[str, str]
+
+
+def read_dataset(root: Path) -> Dataset:
+    """Read and check the two CSV files of a data set; no video is opened.
+
+    Parameters
+    ----------
+    root : Path
+        Folder with FileList.csv, VolumeTracings.csv and Videos/.
+
+    Raises
+    ------
+    DataNotFoundError
+        If the folder or one of the CSV files is not there.
+    DataError
+        If a CSV cannot be read at all, or lacks a column.
+    """
+    if not root.is_dir():
+        raise DataNotFoundError(
+            f"no data set at {root}: give the folder that holds {FILE_LIST}, {TRACINGS} and "
+            f"{VIDEOS}/ with --data or ECHO_DATA (echo-prep synth makes one to try)"
+        )
+    file_list = read_table(root / FILE_LIST, required=("FileName", "Split"), optional=_NUMBERS)
+    listed, rejects = _read_videos(file_list)
+    tracings = read_table(root / TRACINGS, required=TRACE_COLUMNS, numbers=TRACE_NUMBERS)
+    traces, bad_traces, traced = read_traces(tracings)
+    rejects += bad_traces
+    rejects += _unlisted(traces, {**listed, **{reject.video: None for reject in rejects}})
+    videos = tuple(video for name, video in listed.items() if name in traces)
+    return Dataset(
+        root=root,
+        videos=videos,
+        traces={video.name: traces[video.name] for video in videos},
+        rejects=tuple(rejects),
+        traced=traced,
+        fingerprint=fingerprint(root),
+    )
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    """SHA-256 of each of a data set's CSV files, by name.
+
+    Raises
+    ------
+    OSError
+        If one of them cannot be read.
+    """
+    return {
+        name: hashlib.sha256((root / name).read_bytes()).hexdigest()
+        for name in (FILE_LIST, TRACINGS)
+    }
+
+
+def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
+    import pandas as pd
+
+    numbers = {
+        column: pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+        if column in table
+        else np.full(len(table), np.nan)
+        for column in _NUMBERS
+    }
+    videos: dict[str, Video] = {}
+    lines: dict[str, tuple[str, ...]] = {}
+    conflicting: set[str] = set()
+    rejects: list[Reject] = []
+    cells = table.itertuples(index=False, name=None)
+    for position, (line, row) in enumerate(zip(table.index, cells, strict=True)):
+        text = dict(zip(table.columns, row, strict=True))
+        where = f"{FILE_LIST} row {line}"
+        name = text["FileName"].removesuffix(SUFFIX)
+        if reason := unsafe_name(name):
+            rejects.append(Reject(video=name, where=where, reason="refused", message=reason))
+            continue
+        if name in lines:
+            # The same line twice says nothing new; two different ones cannot both be true.
+            if lines[name] != row and name not in conflicting:
+                conflicting.add(name)
+                rejects.append(
+                    Reject(
+                        video=name,
+                        where=where,
+                        reason="listed-twice",
+                        message="another row of this file says something else; keep the right one",
+                    )
+                )
+            continue
+        lines[name] = row
+        split = text["Split"].strip().upper()
+        if split not in SPLITS:
+            rejects.append(
+                Reject(
+                    video=name,
+                    where=where,
+                    reason="split",
+                    message=f"Split is {text['Split']!r}, not one of {', '.join(SPLITS)}",
+                )
+            )
+            continue
+        value = {column: _listed_number(numbers[column][position]) for column in _NUMBERS}
+        videos[name] = Video(
+            name=name,
+            split=SPLITS.index(split),
+            ef=value["EF"],
+            edv=value["EDV"],
+            esv=value["ESV"],
+            fps=value["FPS"],
+            shape=_listed_shape(value["FrameHeight"], value["FrameWidth"]),
+        )
+    return {name: video for name, video in videos.items() if name not in conflicting}, rejects
+
+
+def _listed_number(value: float) -> float:
+    # No percentage, volume, rate or size is beyond this; a float32 would be.
+    return float(value) if abs(value) < 1e9 else np.nan
+
+
+def _listed_shape(height: float, width: float) -> tuple[int, int] | None:
+    whole = height.is_integer() and width.is_integer() if np.isfinite(height + width) else False
+    plausible = whole and min(height, width) > 0 and max(height, width) <= LARGEST_SIDE
+    return (int(height), int(width)) if plausible else None
+
+
+def _unlisted(traces: dict[str, tuple[Trace, ...]], known: dict[str, object]) -> Sequence[Reject]:
+    return [
+        Reject(
+            video=name,
+            where=f"{TRACINGS} row {found[0].line}",
+            reason="not-listed",
+            message=f"the video is traced, but {FILE_LIST} does not list it",
+        )
+        for name, found in traces.items()
+        if name not in known
+    ]

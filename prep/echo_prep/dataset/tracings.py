@@ -1,0 +1,200 @@
+"""Traces: all rows of one (video, frame), checked, with the contour that they draw.
+
+A trace of EchoNet-Dynamic has 21 rows. Row 0 is the long axis, from the apex
+to the middle of the mitral plane; rows 1 to 20 are chords across the
+ventricle, from the apex to the base, (X1, Y1) on one wall and (X2, Y2) on the
+other. So the points have an order: down one wall and up the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from echo_common.geometry.contours import shoelace_areas
+from echo_prep.dataset.file_names import SUFFIX, unsafe_name
+from echo_prep.dataset.rejects import Reject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRACE_NUMBERS = ("X1", "Y1", "X2", "Y2")
+TRACE_COLUMNS = ("FileName", *TRACE_NUMBERS, "Frame")
+TRACE_ROWS = 21
+CONTOUR_POINTS = 2 * (TRACE_ROWS - 1)
+
+FARTHEST = 1024.0
+"""Coordinates beyond this many pixels are no tracing of a 112 px frame, or of any like it."""
+
+SMALLEST_AREA = 4.0
+"""Square pixels under which a contour is a slip of the mouse."""
+
+_LAST_FRAME = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One sound tracing of one frame.
+
+    Attributes
+    ----------
+    frame : int
+        0-based index into the decoded video.
+    line : int
+        Row of VolumeTracings.csv where it begins.
+    long_axis : ndarray, (2, 2) float64
+        Apex and middle of the mitral plane, (x, y) in pixels.
+    contour : ndarray, (40, 2) float64
+        The first ends of the chords from the apex down, then the second ends
+        from the base up; (x, y) in pixels.
+    area : float
+        Area inside the contour, in square pixels.
+    """
+
+    frame: int
+    line: int
+    long_axis: np.ndarray
+    contour: np.ndarray
+    area: float
+
+
+def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list[Reject], int]:
+    """Group the rows of VolumeTracings.csv into traces, and keep the sound ones.
+
+    Parameters
+    ----------
+    table : DataFrame of str and float64
+        The columns `TRACE_COLUMNS`, of which `TRACE_NUMBERS` are numbers,
+        indexed by row number.
+
+    Returns
+    -------
+    traces : dict of str to tuple of Trace
+        By video name without its suffix, each in order of frame number.
+    rejects : list of Reject
+    traced : int
+        How many traces there were, sound or not.
+    """
+    lines = np.asarray(table.index, dtype=np.int64)
+    coordinates = table[list(TRACE_NUMBERS)].to_numpy(np.float64)
+    names, texts = table["FileName"].to_numpy(), table["Frame"].to_numpy()
+    order, starts, sizes = _groups(names, texts)
+    whole = np.flatnonzero(sizes == TRACE_ROWS)
+    blocks = coordinates[order[starts[whole, None] + np.arange(TRACE_ROWS)]]
+    axes, contours = split_rows(blocks)
+    # What is too far away is refused below; held here, it cannot overflow.
+    areas = shoelace_areas(np.clip(contours, -FARTHEST, FARTHEST))
+    place = dict(zip(whole.tolist(), range(len(whole)), strict=True))
+    numbers = _numbers(texts[order[starts]])
+    traces: dict[str, list[Trace]] = {}
+    rejects: list[Reject] = []
+    for group, first in enumerate(order[starts].tolist()):
+        name = str(names[first]).removesuffix(SUFFIX)
+        number, at = numbers[group], place.get(group)
+        fault = _frame_fault(name, str(texts[first]), number)
+        if fault is None:
+            fault = (
+                _size_fault(int(sizes[group]))
+                if at is None
+                else _block_fault(blocks[at], float(areas[at]))
+            )
+        frame = int(number) if _whole(number) else None
+        if fault is None and any(one.frame == frame for one in traces.get(name, ())):
+            fault = ("row-count", "the frame is traced twice, its number written in two ways")
+        if fault is not None:
+            rejects.append(
+                Reject(
+                    video=name,
+                    frame=frame,
+                    where=f"VolumeTracings.csv row {lines[first]}",
+                    reason=fault[0],
+                    message=fault[1],
+                )
+            )
+            continue
+        assert frame is not None and at is not None
+        traces.setdefault(name, []).append(
+            Trace(
+                frame=frame,
+                line=int(lines[first]),
+                long_axis=axes[at],
+                contour=contours[at],
+                area=float(areas[at]),
+            )
+        )
+    ordered = {
+        name: tuple(sorted(found, key=lambda one: one.frame)) for name, found in traces.items()
+    }
+    return ordered, rejects, len(starts)
+
+
+def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split the rows of a trace, or of many, into the long axis and the ordered contour.
+
+    Parameters
+    ----------
+    rows : ndarray, (…, 21, 4) float64
+        X1, Y1, X2, Y2 in the order of the file.
+
+    Returns
+    -------
+    long_axis : ndarray, (…, 2, 2) float64
+    contour : ndarray, (…, 40, 2) float64
+        ``x1[1:]`` followed by ``reversed(x2[1:])``, as EchoNet-Dynamic's own
+        loader joins them.
+    """
+    long_axis = rows[..., 0, :].reshape(*rows.shape[:-2], 2, 2)
+    return long_axis, np.concatenate([rows[..., 1:, :2], rows[..., :0:-1, 2:]], axis=-2)
+
+
+def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the rows of each (name, frame): how to sort the rows, where each begins, how many."""
+    import pandas as pd
+
+    # By the frame's text as it stands, so that a number that is none is one group too.
+    videos, _ = pd.factorize(names)
+    frames, words = pd.factorize(texts)
+    codes, _ = pd.factorize(videos.astype(np.int64) * max(len(words), 1) + frames)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    return order, starts, np.diff(starts, append=len(order))
+
+
+def _numbers(texts: np.ndarray) -> np.ndarray:
+    """Each text as a float64; NaN where it is no number."""
+    import pandas as pd
+
+    codes, words = pd.factorize(texts)
+    return pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(np.float64)[codes]
+
+
+def _whole(number: float) -> bool:
+    return bool(np.isfinite(number) and float(number).is_integer() and 0 <= number <= _LAST_FRAME)
+
+
+def _frame_fault(name: str, text: str, number: float) -> tuple[str, str] | None:
+    if reason := unsafe_name(name):
+        return "refused", reason
+    if not _whole(number):
+        return "frame-number", f"Frame is {text[:40]!r}, not a whole number from 0"
+    return None
+
+
+def _size_fault(rows: int) -> tuple[str, str]:
+    several = "several tracings stand under one frame number"
+    hint = several if rows > TRACE_ROWS else "the tracing is incomplete"
+    return "row-count", f"{rows} rows instead of {TRACE_ROWS}: {hint}"
+
+
+def _block_fault(rows: np.ndarray, area: float) -> tuple[str, str] | None:
+    farthest = np.abs(rows).max()
+    if not np.isfinite(farthest):
+        number = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        return "coordinates", f"row {number} of the trace has a coordinate that is not a number"
+    if farthest > FARTHEST:
+        return "coordinates", f"a coordinate is {farthest:.3g} px away"
+    if area < SMALLEST_AREA:
+        return "degenerate", f"the contour's area is {area:.2g} square pixels"
+    return None

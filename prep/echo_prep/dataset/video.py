@@ -1,0 +1,197 @@
+"""Reading the traced frames of a video, and no others where the codec allows.
+
+Motion-JPEG is read by random access (`echo_prep.dataset.avi`); any other codec, and
+any Motion-JPEG file whose frames are not one chunk each, is decoded from the
+beginning by FFmpeg up to the last traced frame, since a seek in an
+inter-coded video is not exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from echo_common.store.schema import STATUSES
+from echo_prep.dataset.avi import (
+    MOTION_JPEG,
+    AviError,
+    AviIndex,
+    jpeg_shape,
+    read_frame_bytes,
+    read_index,
+)
+from echo_prep.dataset.file_names import RefusedError, locate_video
+
+OK = STATUSES.index("ok")
+MISSING = STATUSES.index("missing")
+REFUSED = STATUSES.index("refused")
+UNREADABLE = STATUSES.index("unreadable")
+BEYOND_END = STATUSES.index("beyond-end")
+WRONG_SIZE = STATUSES.index("wrong-size")
+
+_FFMPEG_OPTIONS = {
+    # One thread a worker, and nothing on stderr: what is wrong is told by status and message.
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "threads;1",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameRead:
+    """One frame, or why it could not be read.
+
+    Attributes
+    ----------
+    pixels : ndarray, (height, width) uint8, or None
+        Gray values; None where status is not 0.
+    status : int
+        Code of `echo_common.store.schema.STATUSES`.
+    message : str
+        What is wrong; empty where status is 0.
+    """
+
+    pixels: np.ndarray | None
+    status: int = OK
+    message: str = ""
+
+
+def prepare_process() -> None:
+    """Hold OpenCV at one thread and keep its decoders quiet, in this process."""
+    os.environ.update(_FFMPEG_OPTIONS)
+    cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def file_size(folder: Path, name: str) -> int | None:
+    """Size in bytes of a video's file; None where there is none that may be opened."""
+    try:
+        return locate_video(folder, name).stat().st_size
+    except (OSError, RefusedError):
+        return None
+
+
+def read_frames(
+    folder: Path, name: str, numbers: Sequence[int], shape: tuple[int, int]
+) -> list[FrameRead]:
+    """Read some frames of one video as gray images.
+
+    Parameters
+    ----------
+    folder : Path
+        The data set's folder of videos.
+    name : str
+        The video's name without its suffix.
+    numbers : sequence of int
+        0-based indices into the decoded video, in any order.
+    shape : tuple of int
+        (height, width) that every frame must have.
+
+    Returns
+    -------
+    reads : list of FrameRead
+        One for each number. A fault of the file is told for each of them.
+    """
+    try:
+        path = locate_video(folder, name)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _all(numbers, MISSING, f"there is no {name}.avi in {folder.name}/")
+    except RefusedError as error:
+        return _all(numbers, REFUSED, str(error))
+    except OSError as error:
+        return _all(numbers, UNREADABLE, f"the file cannot be opened: {error.strerror}")
+    try:
+        index = read_index(handle)
+        if index.codec in MOTION_JPEG and all(size for _, size in index.frames):
+            return [_read_jpeg(handle, index, number, shape) for number in numbers]
+    except AviError as error:
+        return _all(numbers, UNREADABLE, str(error))
+    except OSError as error:
+        return _all(numbers, UNREADABLE, f"the file cannot be read: {error.strerror}")
+    finally:
+        os.close(handle)
+    return _decode(path, numbers, shape, index.cut)
+
+
+def _read_jpeg(handle: int, index: AviIndex, number: int, shape: tuple[int, int]) -> FrameRead:
+    if number >= len(index.frames):
+        return _past_end(number, len(index.frames), index.cut)
+    try:
+        content = read_frame_bytes(handle, index, number)
+    except AviError as error:
+        return FrameRead(pixels=None, status=UNREADABLE, message=str(error))
+    claimed = jpeg_shape(content)
+    if claimed is not None and claimed != shape:
+        return _wrong_size(claimed, shape)
+    pixels = None
+    if claimed is not None:
+        # The gray image is the JPEG's own luma: no conversion to colour and back.
+        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+        with contextlib.suppress(cv2.error):
+            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+    if pixels is None:
+        message = f"frame {number} is damaged: its JPEG image cannot be decoded"
+        return FrameRead(pixels=None, status=UNREADABLE, message=message)
+    return _sized(np.asarray(pixels, dtype=np.uint8), shape)
+
+
+def _decode(
+    path: Path, numbers: Sequence[int], shape: tuple[int, int], cut: bool
+) -> list[FrameRead]:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        if not capture.isOpened():
+            return _all(numbers, UNREADABLE, "the file's codec cannot be decoded")
+        found: dict[int, FrameRead] = {}
+        count = 0
+        while count <= max(numbers) and capture.grab():
+            if count in numbers:
+                done, pixels = capture.retrieve()
+                if done:
+                    found[count] = _sized(_gray(np.asarray(pixels)), shape)
+            count += 1
+    except cv2.error as error:
+        return _all(numbers, UNREADABLE, f"the file cannot be decoded: {error.err}")
+    finally:
+        capture.release()
+    return [found.get(number) or _past_end(number, count, cut) for number in numbers]
+
+
+def _gray(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim == 2:
+        return pixels.astype(np.uint8, copy=False)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+
+
+def _sized(pixels: np.ndarray, shape: tuple[int, int]) -> FrameRead:
+    if pixels.shape == shape:
+        return FrameRead(pixels=pixels)
+    return _wrong_size(pixels.shape, shape)
+
+
+def _wrong_size(found: tuple[int, ...], shape: tuple[int, int]) -> FrameRead:
+    height, width = found
+    message = f"the frames are {width}x{height}, and the data set's {shape[1]}x{shape[0]}"
+    return FrameRead(pixels=None, status=WRONG_SIZE, message=message)
+
+
+def _past_end(number: int, count: int, cut: bool) -> FrameRead:
+    if cut:
+        message = f"the file is cut short after {count} frames, before frame {number}"
+        return FrameRead(pixels=None, status=UNREADABLE, message=message)
+    message = f"frame {number} is traced, and the video has frames 0 to {count - 1}"
+    return FrameRead(
+        pixels=None,
+        status=BEYOND_END,
+        message=message if count else "the video has no frame",
+    )
+
+
+def _all(numbers: Sequence[int], status: int, message: str) -> list[FrameRead]:
+    return [FrameRead(pixels=None, status=status, message=message) for _ in numbers]

@@ -1,0 +1,1 @@
+"""From traced points to polygons, landmarks and heatmaps; arrays in, arrays out."""

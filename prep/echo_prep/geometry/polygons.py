@@ -1,0 +1,104 @@
+"""How traced points become one polygon: the paper's three methods, and the data set's own.
+
+The paper (section 3.5) did not know that the points have an order, and sorts
+all of them, the long axis included. `chords` uses the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+
+from echo_common.errors import SettingsError
+from echo_common.geometry.contours import angular_order
+
+
+def whole_pixels(points: np.ndarray) -> np.ndarray:
+    """Cut coordinates to whole numbers, as the paper's own code does: up to a pixel towards 0.
+
+    Parameters
+    ----------
+    points : ndarray, (…, 2) float
+        Rows of NaN stay as they are.
+    """
+    return np.trunc(points)
+
+
+def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[np.ndarray]:
+    """Join the points of each trace to a closed polygon.
+
+    - `chords`: the contour as the data set's own loader joins it.
+    - `convexhull`: the convex hull of all points, by `cv2.convexHull`.
+    - `centroid`: all points by their angle about their mean.
+    - `simplesort`: all points sorted by x, then y; the polygon crosses itself.
+
+    Parameters
+    ----------
+    long_axes : ndarray, (trace, 2, 2) float
+        Apex and middle of the mitral plane, (x, y) in pixels.
+    contours : ndarray, (trace, point, 2) float
+        The ordered contours of the chords; rows of NaN are padding.
+    method : str
+        One of `echo_common.store.schema.METHODS`.
+
+    Returns
+    -------
+    polygons : list of ndarray, (vertex, 2) float64
+        One a trace.
+
+    Raises
+    ------
+    SettingsError
+        If the method is not known.
+    """
+    found: list[np.ndarray] = [np.empty(0)] * len(contours)
+    for rows, traced in same_sizes(contours):
+        if method == "chords":
+            joined: Iterable[np.ndarray] = traced
+        else:
+            points = np.concatenate([np.asarray(long_axes[rows], dtype=np.float64), traced], axis=1)
+            joined = _join(points, method)
+        for row, one in zip(rows, joined, strict=True):
+            found[row] = one
+    return found
+
+
+def same_sizes(contours: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Divide contours by their number of points; nearly all have forty, and go together.
+
+    Parameters
+    ----------
+    contours : ndarray, (trace, point, 2) float
+        Rows of NaN are padding.
+
+    Yields
+    ------
+    rows : ndarray, (some,) int64
+        Which contours.
+    traced : ndarray, (some, point, 2) float64
+        Their points without the padding.
+    """
+    contours = np.asarray(contours, dtype=np.float64)
+    traced = np.logical_not(np.isnan(contours).any(axis=2))
+    sizes = traced.sum(axis=1)
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        yield rows, contours[rows][traced[rows]].reshape(len(rows), size, 2)
+
+
+def _join(points: np.ndarray, method: str) -> Iterable[np.ndarray]:
+    """Polygons of traces of as many points, (trace, point, 2) float64."""
+    if method == "convexhull":
+        # cv2 computes in float32, so it only chooses: the vertices keep their full precision.
+        hulls = [cv2.convexHull(one, returnPoints=False) for one in points.astype(np.float32)]
+        return [one[np.asarray(hull)[:, 0]] for one, hull in zip(points, hulls, strict=True)]
+    if method == "centroid":
+        order = angular_order(points)
+    elif method == "simplesort":
+        order = np.lexsort((points[..., 1], points[..., 0]), axis=-1)
+    else:
+        raise SettingsError(f"no method {method!r}")
+    joined: np.ndarray = np.take_along_axis(points, order[..., None], axis=1)
+    return joined

@@ -1,0 +1,1 @@
+"""Contact sheets that show what a store holds."""

@@ -1,0 +1,139 @@
+"""What a store holds, to look at: `echo-prep preview` writes a contact sheet of its frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from echo_common.atomic import write_bytes
+from echo_common.cli.command import describe_os_error
+from echo_common.errors import NotInStoreError, SettingsError, StoreError
+from echo_common.store import schema
+from echo_common.store.reader import EchoStore
+from echo_prep.preview.contact_sheet import Layout, Sheet
+from echo_prep.preview.panels import (
+    FRAMES,
+    TILE,
+    PreviewSettings,
+    choose_panels,
+    draw_tiles,
+    read_chosen,
+)
+
+
+def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
+    """Write a contact sheet of a store.
+
+    Parameters
+    ----------
+    path : Path
+        The store, Zarr or HDF5.
+    settings : PreviewSettings
+
+    Returns
+    -------
+    frames, panels : int
+        How many frames are on the sheet, and how many tiles each has.
+
+    Raises
+    ------
+    SettingsError
+        If the settings contradict each other, or the sheet would be too large.
+    NotInStoreError
+        If the store lacks a row, a video, or anything else that is asked for.
+    StoreNotFoundError, StoreDamagedError, StoreError
+        If the store cannot be read, or the file not be written.
+    """
+    _check_out(path, settings.out)
+    store = EchoStore(path)
+    try:
+        panels = choose_panels(store, settings)
+        height, width = store.shape(schema.FRAMES)[1:]
+        scale = settings.scale or max(1, round(TILE / width))
+        layout = Layout(len(panels), (height * scale, width * scale), settings.columns)
+        fitting = next((count for count in range(FRAMES, 1, -1) if layout.fits(count)), 1)
+        rows = choose_rows(store, settings, settings.count or fitting)
+        page = Sheet(layout, len(rows))
+        for block, text in enumerate(_headings(store, rows)):
+            page.head(block, text)
+        frames = read_chosen(store, schema.FRAMES, rows)
+        for place, panel in enumerate(panels):
+            for block, tile in enumerate(draw_tiles(store, rows, frames, panel, scale)):
+                page.paste(block, place, panel.label, tile)
+    finally:
+        store.container.close()
+    _write(settings.out, page.png())
+    return len(rows), len(panels)
+
+
+def choose_rows(store: EchoStore, settings: PreviewSettings, count: int) -> np.ndarray:
+    """Choose the rows to show, (row,) int64: those named, or so many evenly spread.
+
+    Raises
+    ------
+    SettingsError
+        If both rows and videos are named.
+    NotInStoreError
+        If the store has no such row or video, or no frame of it could be read.
+    """
+    status = store.read(schema.STATUS)
+    usable = np.flatnonzero(status == 0)
+    if settings.rows is not None and settings.videos is not None:
+        raise SettingsError("--rows and --videos contradict each other: give one of them")
+    if settings.rows is not None:
+        for row in settings.rows:
+            if row >= store.rows:
+                raise NotInStoreError(
+                    f"{store.path} has no row {row}; its rows are 0 to {store.rows - 1}"
+                )
+            if status[row] != 0:
+                raise NotInStoreError(
+                    f"row {row} of {store.path} has no frame: the status of its video is "
+                    f"{schema.STATUSES[status[row]]!r}; choose another row"
+                )
+        return np.array(settings.rows, dtype=np.int64)
+    if settings.videos is not None:
+        names = store.read("index/video")
+        found = [usable[names[usable] == video] for video in settings.videos]
+        for video, own in zip(settings.videos, found, strict=True):
+            if not len(own):
+                raise NotInStoreError(
+                    f"{store.path} has no usable frame of the video {video!r}; its first video is "
+                    f"{str(names[0]) if len(names) else 'none'!r}, and those left out are listed "
+                    f"in {store.path}.rejects.csv"
+                )
+        return np.concatenate(found)
+    if not len(usable):
+        raise NotInStoreError(
+            f"{store.path} has no usable frame; echo-prep info says why each was left out"
+        )
+    shown = min(count, len(usable))
+    return usable[np.linspace(0, len(usable) - 1, shown).round().astype(int)]
+
+
+def _headings(store: EchoStore, rows: np.ndarray) -> list[str]:
+    columns = [
+        read_chosen(store, f"index/{name}", rows) for name in ("video", "frame", "phase", "split")
+    ]
+    return [
+        f"row {row}   {video}   frame {frame}   {schema.PHASES[phase]}   {schema.SPLITS[split]}"
+        for row, video, frame, phase, split in zip(rows, *columns, strict=True)
+    ]
+
+
+def _check_out(store: Path, out: Path) -> None:
+    if out.suffix.lower() != ".png":
+        raise SettingsError(f"--out {out} is not the name of a PNG file: give one ending in .png")
+    if store.resolve() in out.resolve().parents:
+        raise SettingsError(f"--out {out} is inside the store {store}; write it somewhere else")
+    if out.is_dir() or (out.parent.exists() and not out.parent.is_dir()):
+        raise StoreError(f"{out} cannot be written: it is a folder, or is below a file")
+
+
+def _write(out: Path, content: bytes) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(out, content)
+    except OSError as error:
+        raise StoreError(f"{out} was not written: {describe_os_error(error)}") from error

@@ -1,0 +1,1 @@
+"""Writing, checking, converting and describing stores."""

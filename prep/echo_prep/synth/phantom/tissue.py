@@ -1,0 +1,244 @@
+"""What the beams meet: the heart at end-diastole, painted as amplitudes of echo.
+
+Muscle is 1, blood a few hundredths, and the pericardium and the borders that
+face the beam are brighter than muscle.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from echo_prep.synth.phantom.anatomy import WALL_POINTS
+from echo_prep.synth.phantom.chambers import Heart
+from echo_prep.synth.phantom.study import SIZE, Look, Probe, Ventricle
+
+MARGIN = 24
+"""Pixels painted around the frame, so that tissue can move in from outside."""
+
+SCALE = 1.5
+"""Painted pixels to a pixel of the frame."""
+
+_CANVAS = int((SIZE + 2 * MARGIN) * SCALE)
+_SHIFT = 4
+"""Bits below the pixel that OpenCV's drawing takes."""
+
+
+def paint(
+    heart: Heart, ventricle: Ventricle, probe: Probe, look: Look, rng: np.random.Generator
+) -> np.ndarray:
+    """Amplitudes of echo at end-diastole.
+
+    Returns
+    -------
+    amplitude : ndarray, (_CANVAS, _CANVAS) float32
+        1 in myocardium; `to_canvas` says which pixel is where.
+    """
+    hull = cv2.convexHull(
+        np.concatenate(
+            [heart.muscle, heart.right_ventricle, heart.right_atrium, heart.left_atrium]
+        ).astype(np.float32)
+    )[:, 0]
+    canvas = _surroundings(hull, look, rng)
+    _stroke(canvas, hull, look.pericardium * rng.uniform(0.2, 0.7), rng.uniform(1.0, 3.5))
+    thin = float(rng.uniform(1.0, 2.4))
+    free_wall = rng.uniform(0.3, 0.9)
+    _stroke(canvas, heart.right_ventricle, free_wall, 2 * rng.uniform(1.2, 3.0))
+    for atrium in (heart.right_atrium, heart.left_atrium):
+        _stroke(canvas, atrium, rng.uniform(0.35, 0.9), 2 * thin)
+    lateral = heart.muscle[WALL_POINTS:]
+    _stroke(canvas, lateral, look.pericardium * 0.6, rng.uniform(1.5, 4.0), closed=False)
+    _fill(canvas, heart.muscle, 1.0)
+    blood = look.blood
+    _fill(canvas, heart.right_ventricle, blood * rng.uniform(1.0, 3.5))
+    _fill(canvas, heart.right_atrium, blood * rng.uniform(0.8, 2.0))
+    _fill(canvas, heart.left_atrium, blood * rng.uniform(0.7, 1.5))
+    _moderator_band(canvas, heart, rng)
+    _aorta(canvas, heart, blood, rng)
+    # The hinges and the fibrous body between the two valves are among the brightest.
+    for hinge in (*heart.mitral, heart.tricuspid[0]):
+        _dot(canvas, hinge, rng.uniform(0.9, 1.8), rng.uniform(0.8, 2.2))
+    canvas *= _direction_loss(heart, probe, look)
+    canvas *= _lateral_loss(heart, look, rng)
+    _glints(canvas, heart, probe, look, rng)
+    for cells, share in ((6, 0.8), (16, 1.0), (40, 0.6)):
+        canvas *= _patches(rng, share * look.patchiness, cells)
+    _cavity(canvas, heart, ventricle, look, rng)
+    return cv2.GaussianBlur(_roughen(canvas, look, rng), (0, 0), 0.5 * SCALE)
+
+
+def _surroundings(hull: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """What lies around the heart: fat and lung, whose echoes die away behind the pericardium."""
+    outside = np.full((_CANVAS // 2, _CANVAS // 2), 255, np.uint8)
+    cv2.fillPoly(outside, [_fixed(hull, 0.5)], (0,), shift=_SHIFT)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3) * np.float32(2 / SCALE)
+    floor, reach = rng.uniform(0.05, 0.65), rng.uniform(3, 30)
+    level = look.outside * (floor + (1 - floor) * np.exp(distance / np.float32(-reach)))
+    large = cv2.resize(level, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large) * _patches(rng, 0.5, 5)
+
+
+def _roughen(canvas: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """Shift tissue by a little here and there: no border in a body is a smooth curve."""
+    rows = np.arange(_CANVAS, dtype=np.float32)
+    shifts = [
+        _waves(rng, 0.9 * SCALE, 16) + _waves(rng, (0.3 + look.trabeculae) * SCALE, 48)
+        for _ in range(2)
+    ]
+    return cv2.remap(
+        canvas,
+        shifts[0] + rows,
+        shifts[1] + rows[:, None],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def to_canvas(points: np.ndarray) -> np.ndarray:
+    """From pixels of the frame to pixels of the painting; centres at integers in both."""
+    return (points + MARGIN + 0.5) * SCALE - 0.5
+
+
+def _cavity(
+    canvas: np.ndarray, heart: Heart, ventricle: Ventricle, look: Look, rng: np.random.Generator
+) -> None:
+    _fill(canvas, heart.cavity, look.blood)
+    inner = heart.cavity.mean(axis=0)
+    if look.trabeculae > 0.2:
+        for _ in range(int(14 * look.trabeculae)):
+            place = heart.cavity[int(rng.integers(4, 2 * WALL_POINTS - 4))]
+            inward = place + (inner - place) * rng.uniform(0.0, 0.12)
+            _dot(canvas, inward, rng.uniform(0.1, 0.6), rng.uniform(0.5, 1.2))
+    if look.papillary:
+        for wall in rng.choice([-1, 1], 1 + int(rng.random() < 0.3), replace=False):
+            at = int(WALL_POINTS * rng.uniform(0.45, 0.72))
+            place = heart.cavity[at if wall < 0 else -1 - at]
+            along = heart.cavity[at + 6 if wall < 0 else -7 - at] - place
+            root = place + (inner - place) * rng.uniform(0.08, 0.2)
+            _stroke(
+                canvas,
+                np.stack([root, root + along * rng.uniform(0.5, 1.1)]),
+                look.papillary,
+                0.12 * ventricle.width * rng.uniform(0.7, 1.3),
+                closed=False,
+            )
+
+
+def _moderator_band(canvas: np.ndarray, heart: Heart, rng: np.random.Generator) -> None:
+    if rng.random() < 0.4:
+        ends = heart.right_ventricle[[int(rng.integers(6, 14)), int(rng.integers(-12, -6))]]
+        _stroke(canvas, ends, rng.uniform(0.4, 1.0), rng.uniform(1.0, 3.0), closed=False)
+
+
+def _aorta(canvas: np.ndarray, heart: Heart, blood: float, rng: np.random.Generator) -> None:
+    """The descending aorta, cut across behind the left atrium, in some planes."""
+    if rng.random() < 0.35:
+        deepest = heart.left_atrium[np.argmax(heart.left_atrium[:, 1])]
+        place = deepest + np.array([rng.uniform(-4, 10), rng.uniform(5, 9)])
+        radius = rng.uniform(3.5, 6.5)
+        _dot(canvas, place, 0.9, radius + 1.2)
+        _dot(canvas, place, blood, radius)
+
+
+def _glints(
+    canvas: np.ndarray, heart: Heart, probe: Probe, look: Look, rng: np.random.Generator
+) -> None:
+    """Borders shine where the beam meets them at a right angle."""
+    for outline, strength, width in (
+        (_open_at_plane(heart.cavity), 0.9, 1.2),
+        (_open_at_plane(heart.right_ventricle), 0.8, 1.2),
+        (heart.left_atrium, look.pericardium, 2.2),
+        (heart.right_atrium, look.pericardium * 0.8, 2.0),
+        (_open_at_plane(heart.muscle), 0.7 * look.pericardium, 1.8),
+    ):
+        steps = np.diff(outline, axis=0)
+        beams = 0.5 * (outline[1:] + outline[:-1]) - np.array([probe.x, probe.y])
+        cross = steps[:, 0] * beams[:, 1] - steps[:, 1] * beams[:, 0]
+        scale = np.linalg.norm(steps, axis=1) * np.linalg.norm(beams, axis=1)
+        facing = np.abs(cross) / np.maximum(scale, 1e-9)
+        patchy = np.interp(
+            np.arange(len(steps)), np.linspace(0, len(steps), 9), rng.uniform(0, 1, 9)
+        )
+        level = strength * facing**3 * patchy
+        pixels = _fixed(outline)
+        for number in np.flatnonzero(level > 0.25):
+            cv2.line(
+                canvas,
+                tuple(map(int, pixels[number])),
+                tuple(map(int, pixels[number + 1])),
+                float(level[number] + 0.4),
+                max(1, round(width * SCALE * 0.6)),
+                shift=_SHIFT,
+            )
+
+
+def _open_at_plane(ventricle: np.ndarray) -> np.ndarray:
+    """A ventricle's outline from base to apex to base: across the valve plane there is no wall."""
+    return np.roll(ventricle, len(ventricle) // 2, axis=0)
+
+
+def _direction_loss(heart: Heart, probe: Probe, look: Look) -> np.ndarray:
+    """Muscle echoes less where its layers run along the beam."""
+    solid = np.zeros((_CANVAS // 2, _CANVAS // 2), np.float32)
+    cv2.fillPoly(solid, [_fixed(heart.cavity, 0.5)], (1.0,), shift=_SHIFT)
+    around = cv2.GaussianBlur(solid, (0, 0), 4 * SCALE)
+    slope_x = cv2.Sobel(around, cv2.CV_32F, 1, 0)
+    slope_y = cv2.Sobel(around, cv2.CV_32F, 0, 1)
+    center = to_canvas(np.array([probe.x, probe.y])) / 2
+    reach = np.arange(_CANVAS // 2, dtype=np.float32)
+    beam_x, beam_y = np.meshgrid(reach - np.float32(center[0]), reach - np.float32(center[1]))
+    cross = np.abs(slope_x * beam_x + slope_y * beam_y)
+    size = cv2.magnitude(slope_x, slope_y) * cv2.magnitude(beam_x, beam_y)
+    facing = cross / (size + np.float32(1e-4))
+    loss = 1 - np.float32(look.anisotropy) * (1 - facing)
+    return cv2.resize(loss, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
+
+
+def _lateral_loss(heart: Heart, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """The lateral wall fades out along part of its length, as it does in most studies."""
+    fade = np.zeros((_CANVAS // 2, _CANVAS // 2), np.float32)
+    first, last = sorted(rng.uniform(0, 1, 2))
+    last = max(last, first + 0.35)
+    wall = heart.cavity[WALL_POINTS:][::-1]
+    part = wall[int(first * (WALL_POINTS - 8)) : int(min(last, 1) * WALL_POINTS)]
+    cv2.polylines(
+        fade,
+        [_fixed(part + np.array([4.0, 0.0]), 0.5)],
+        False,
+        (1.0,),
+        int(8 * SCALE),
+        shift=_SHIFT,
+    )
+    soft = np.asarray(cv2.GaussianBlur(fade, (0, 0), 2 * SCALE))
+    loss = 1 - np.float32(look.lateral_loss) * np.minimum(soft * 1.3, 1)
+    return cv2.resize(loss, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
+
+
+def _waves(rng: np.random.Generator, sigma: float, cells: int) -> np.ndarray:
+    coarse = rng.standard_normal((cells, cells), dtype=np.float32) * np.float32(sigma)
+    return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC))
+
+
+def _patches(rng: np.random.Generator, sigma: float, cells: int) -> np.ndarray:
+    return np.asarray(cv2.exp(_waves(rng, sigma, cells)))
+
+
+def _fixed(points: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    return np.rint(to_canvas(points) * scale * (1 << _SHIFT)).astype(np.int32)
+
+
+def _fill(canvas: np.ndarray, outline: np.ndarray, level: float) -> None:
+    cv2.fillPoly(canvas, [_fixed(outline)], (float(level),), shift=_SHIFT)
+
+
+def _stroke(
+    canvas: np.ndarray, line: np.ndarray, level: float, width: float, closed: bool = True
+) -> None:
+    thickness = max(1, round(width * SCALE))
+    cv2.polylines(canvas, [_fixed(line)], closed, (float(level),), thickness, shift=_SHIFT)
+
+
+def _dot(canvas: np.ndarray, place: np.ndarray, level: float, radius: float) -> None:
+    center = _fixed(place)
+    size = round(radius * SCALE * (1 << _SHIFT))
+    cv2.circle(canvas, (int(center[0]), int(center[1])), size, (float(level),), -1, shift=_SHIFT)

@@ -1,0 +1,116 @@
+"""Masks against the data set's own procedure, and against OpenCV's filled polygons."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import skimage.draw
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from echo_common.errors import SettingsError
+from echo_common.geometry.raster import PIXEL_LIMIT, rasterise, rasterise_all
+from echo_prep.dataset.tracings import split_rows
+from support.datasets import half_ellipse_trace
+from support.oracles import reference_mask
+from support.strategies import scribbles, ventricles
+
+PAPER_METHODS = ("convexhull", "centroid", "simplesort")
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    rows=st.one_of(ventricles(), scribbles()),
+    shape=st.tuples(st.integers(1, 130), st.integers(1, 130)),
+)
+@example(rows=half_ellipse_trace(), shape=(112, 112))
+@example(rows=half_ellipse_trace(apex=(100.0, 50.0), base=(130.0, 118.0)), shape=(112, 112))
+def test_chords_are_filled_as_the_data_sets_loader_fills_them(
+    rows: np.ndarray, shape: tuple[int, int]
+) -> None:
+    _, contour = split_rows(rows)
+    np.testing.assert_array_equal(rasterise(contour, shape, "chords"), reference_mask(rows, shape))
+
+
+# From a grid so small that edges cross, touch, overlap and vanish, to far outside the image.
+_polygons = st.sampled_from([1, 3, 8, 40, 1 << 20]).flatmap(
+    lambda reach: st.lists(
+        st.tuples(*[st.integers(-reach, reach + 30 * (reach > 3))] * 2), min_size=3, max_size=24
+    )
+)
+
+
+@settings(deadline=None, max_examples=1500)
+@given(
+    points=_polygons, again=st.booleans(), shape=st.tuples(st.integers(1, 45), st.integers(1, 45))
+)
+@example(points=[(2, 2), (2, 2), (2, 2)], again=False, shape=(5, 5))
+@example(points=[(0, 3), (9, 3), (4, 3)], again=False, shape=(6, 6))
+@example(points=[(0, 0), (8, 8), (8, 0), (0, 8)], again=True, shape=(9, 9))
+@example(points=[(5, 0)] + [(0, 9), (9, 9)] * 300, again=False, shape=(12, 12))
+def test_any_polygon_is_filled_as_scikit_image_fills_it(
+    points: list[tuple[int, int]], again: bool, shape: tuple[int, int]
+) -> None:
+    # Drawn there and back, every edge lies on another.
+    contour = np.array(points + points[::-1] if again else points)
+    contour = np.clip(contour, -PIXEL_LIMIT, PIXEL_LIMIT)
+    expected = np.zeros(shape, np.uint8)
+    expected[skimage.draw.polygon(contour[:, 1], contour[:, 0], shape)] = 1
+    np.testing.assert_array_equal(rasterise(contour, shape, "chords"), expected)
+
+
+@settings(deadline=None, max_examples=80)
+@given(rows=scribbles(), method=st.sampled_from(PAPER_METHODS))
+def test_the_papers_methods_are_filled_by_opencv(rows: np.ndarray, method: str) -> None:
+    _, contour = split_rows(rows)
+    expected = np.zeros((112, 100), np.uint8)
+    cv2.fillPoly(expected, [np.rint(contour).astype(np.int32)], (1,))
+    np.testing.assert_array_equal(rasterise(contour, (112, 100), method), expected)
+
+
+def test_a_square_has_the_area_of_its_pixels() -> None:
+    square = [[10, 20], [30, 20], [30, 50], [10, 50]]
+    mask = rasterise(square, (112, 112), "centroid")
+    assert mask.dtype == np.uint8
+    assert mask[20:51, 10:31].all()
+    assert mask.sum() == 31 * 21
+
+
+@pytest.mark.parametrize("method", ["chords", *PAPER_METHODS])
+def test_padding_is_passed_over(method: str) -> None:
+    contour = half_ellipse_trace()[1:].reshape(-1, 2)
+    padded = np.concatenate([contour[:11], np.full((3, 2), np.nan), contour[11:], [[np.nan, 5]]])
+    np.testing.assert_array_equal(
+        rasterise(padded, (112, 112), method), rasterise(contour, (112, 112), method)
+    )
+
+
+@pytest.mark.parametrize("points", [[], [[5, 5]], [[5, 5], [9, 9]], [[np.nan, 1]] * 5])
+def test_fewer_than_three_points_are_no_mask(points: list[list[float]]) -> None:
+    contour = np.array(points, float).reshape(-1, 2)
+    for method in ("chords", *PAPER_METHODS):
+        assert not rasterise(contour, (20, 30), method).any()
+
+
+@pytest.mark.parametrize("method", ["chords", *PAPER_METHODS])
+def test_many_contours_are_each_filled_as_alone(method: str) -> None:
+    whole = half_ellipse_trace()[1:].reshape(-1, 2)
+    padded = np.concatenate([whole[:7], np.full((2, 2), np.nan), whole[7:]])
+    contours = [whole, np.empty((0, 2)), whole[:5], padded, whole[:2], whole + 9]
+    masks = rasterise_all(contours, (80, 90), method)
+    assert masks.shape == (6, 80, 90)
+    for contour, mask in zip(contours, masks, strict=True):
+        np.testing.assert_array_equal(mask, rasterise(contour, (80, 90), method))
+    assert [bool(mask.any()) for mask in masks] == [True, False, True, True, False, True]
+
+
+@pytest.mark.parametrize("far", [1e9, 1e300, np.inf])
+def test_points_beyond_any_image_are_clipped(far: float) -> None:
+    mask = rasterise([[-far, -far], [far, -far], [far, far], [-far, far]], (30, 40), "centroid")
+    assert mask.all()
+
+
+def test_an_unknown_method_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"no method 'hull'.*convexhull"):
+        rasterise([[0, 0], [1, 0], [1, 1]], (5, 5), "hull")

@@ -1,0 +1,61 @@
+"""One build of a store at a time, and no lock of the dead."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from echo_common.errors import StoreLockedError
+from echo_common.lock import build_lock, lock_path
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from echo_common.lock import build_lock
+with build_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    with (
+        build_lock(store),
+        pytest.raises(StoreLockedError, match=f"being built by process {os.getpid()} on "),
+        build_lock(store),
+    ):
+        pass
+    with build_lock(store), build_lock(tmp_path / "b.zarr"):
+        pass
+
+
+def test_it_is_given_back_when_the_build_fails(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    with pytest.raises(ZeroDivisionError), build_lock(store):
+        raise ZeroDivisionError
+    with build_lock(store):
+        pass
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    command = [sys.executable, "-c", HOLDER, str(store)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(StoreLockedError, match=f"process {holder.pid} "), build_lock(store):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert f"process {holder.pid} " in lock_path(store).read_text()
+    started = time.monotonic()
+    with build_lock(store):
+        assert lock_path(store).read_text().startswith(f"process {os.getpid()} on ")
+    assert time.monotonic() - started < 30

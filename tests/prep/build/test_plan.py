@@ -1,0 +1,132 @@
+"""The plan: rows, phases and the coordinates that go into the store."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from echo_common.errors import DataError
+from echo_common.geometry.raster import rasterise
+from echo_common.store.schema import PHASES
+from echo_prep.build.plan import Plan, make_plan, to_float32
+from echo_prep.dataset.echonet_dynamic import read_dataset
+from support.datasets import SmallVideo, half_ellipse_trace, write_small_dataset
+from support.oracles import paper_points, reference_mask
+
+LARGE = half_ellipse_trace(width=30)
+SMALL = half_ellipse_trace(width=14)
+MIDDLE = half_ellipse_trace(width=20)
+
+LEFT = np.array([-90, 0, -90, 0])
+CORNER = np.array([55, 30, 55, 30])
+
+
+def plan_of(tmp_path: Path, *videos: SmallVideo) -> Plan:
+    return make_plan(read_dataset(write_small_dataset(tmp_path / "d", videos, write_videos=False)))
+
+
+@pytest.mark.parametrize(
+    "traces, phases",
+    [
+        ({3: LARGE, 9: SMALL}, ["ED", "ES"]),
+        ({3: SMALL, 9: LARGE}, ["ES", "ED"]),
+        ({9: LARGE, 3: SMALL}, ["ES", "ED"]),
+        ({3: LARGE}, ["unknown"]),
+        ({3: LARGE, 9: LARGE}, ["unknown", "unknown"]),
+        ({2: MIDDLE, 5: LARGE, 7: SMALL}, ["unknown", "ED", "ES"]),
+    ],
+)
+def test_phases_are_told_by_area(
+    tmp_path: Path, traces: dict[int, np.ndarray], phases: list[str]
+) -> None:
+    plan = plan_of(tmp_path, SmallVideo(name="a", frames=12, traces=traces))
+    assert plan.frame.tolist() == sorted(traces)
+    assert [PHASES[code] for code in plan.phase] == phases
+
+
+def test_rows_follow_the_list_and_then_the_frame(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        SmallVideo(name="z", frames=12, traces={7: LARGE, 2: SMALL}),
+        SmallVideo(name="a", frames=12, traces={0: LARGE}, split="TEST"),
+    )
+    assert list(zip(plan.video.tolist(), plan.frame.tolist(), strict=True)) == [
+        ("z", 2), ("z", 7), ("a", 0)
+    ]  # fmt: skip
+    assert plan.split.tolist() == [0, 0, 2]
+    assert plan.ef.tolist() == [55.5] * 3
+    assert (plan.long_axis.dtype, plan.contour.shape) == (np.float32, (3, 40, 2))
+
+
+def test_a_contour_outside_the_image_is_left_out_and_one_beyond_its_edge_is_not(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(
+        tmp_path,
+        SmallVideo(name="a", frames=12, traces={1: LARGE + 200, 4: LARGE + LEFT}),
+        SmallVideo(name="b", frames=12, traces={1: LARGE + CORNER}),
+    )
+    assert plan.video.tolist() == ["b"]
+    assert [(one.frame, one.reason) for one in plan.rejects] == [(1, "outside"), (4, "outside")]
+    assert plan.contour.max() > 112
+    assert rasterise(plan.contour[0], plan.shape, "chords").any()
+
+
+def test_no_sound_trace_is_an_error_with_the_first_reason(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no sound trace among 1.*a: .*outside the 112x112 frame"):
+        plan_of(tmp_path, SmallVideo(name="a", frames=3, traces={0: LARGE + 300}))
+
+
+def test_the_digest_follows_every_column(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, SmallVideo(name="a", frames=12, traces={3: LARGE, 9: SMALL}))
+    digests = {plan.digest()}
+    for name in ("frame", "phase", "split", "ef", "edv", "esv", "fps", "long_axis", "contour"):
+        changed = getattr(plan, name).copy()
+        changed.flat[0] += 1
+        digests.add(dataclasses.replace(plan, **{name: changed}).digest())
+    digests.add(dataclasses.replace(plan, video=np.array(["a", "b"])).digest())
+    digests.add(dataclasses.replace(plan, shape=(112, 113)).digest())
+    assert len(digests) == 12
+
+
+coordinates = st.one_of(
+    st.floats(-1024, 1024),
+    # Just beside halves and whole numbers, where rounding decides.
+    st.builds(
+        lambda whole, half, steps: float(
+            whole / 2 + (half and steps * np.spacing(max(abs(whole / 2), 1e-3)))
+        ),
+        st.integers(-2048, 2048),
+        st.booleans(),
+        st.integers(-(2**28), 2**28),
+    ),
+)
+
+
+@settings(max_examples=500)
+@given(value=coordinates)
+def test_no_coordinate_moves_to_another_pixel(value: float) -> None:
+    (found,) = to_float32(np.array([value]))
+    assert found.dtype == np.float32
+    assert np.rint(found) == np.rint(value)
+    assert np.trunc(found) == np.trunc(value)
+    assert abs(float(found) - value) <= np.spacing(np.float32(abs(value)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32), step=st.sampled_from([0.5, 1.0]))
+def test_masks_from_the_store_are_those_from_the_csv(seed: int, step: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows = np.round(rng.uniform(0, 112, (21, 4)) / step) * step
+    rows += rng.choice([-1e-9, 1e-9, 0], rows.shape)
+    contour = np.concatenate([rows[1:, :2], rows[:0:-1, 2:]])
+    np.testing.assert_array_equal(
+        rasterise(to_float32(contour), (112, 112), "chords"), reference_mask(rows, (112, 112))
+    )
+    kept = np.trunc(to_float32(contour)).astype(int)
+    assert [tuple(point) for point in kept.tolist()] == paper_points(rows)[2:]

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from echo_prep.synth.phantom.random_study import draw_study
+from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner, fan_mask
+from echo_prep.synth.phantom.study import SIZE, Look, Probe
+
+PROBE = Probe(x=61.0, y=7.0, tilt=0.0, half_angle=np.radians(45), radius=103.0)
+
+
+def plain_look(**changes: object) -> Look:
+    look = draw_study(np.random.default_rng(0), 16).look
+    values = {
+        "gray_wall": 180.0, "range_db": 50.0, "haze": 0.0, "noise": 0.0, "attenuation": 0.0,
+        "gain_slope": 0.0, "shadows": (), "edge_loss": 0.0, "gamma": 1.0, "persistence": 0.0,
+        "axial": 1.0, "angular": 1.2, "smoothing": 0.0, "native": 224,
+    }  # fmt: skip
+    return dataclasses.replace(look, **{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_grid_is_its_own_inverse() -> None:
+    grid = PolarGrid(PROBE)
+    points = np.array([[61.0, 40.0], [20.0, 80.0], [95.0, 60.0]])
+    np.testing.assert_allclose(grid.place(grid.locate(points)), points, atol=1e-9)
+    samples = grid.locate(grid.points())[5:]
+    beam, depth = np.meshgrid(np.arange(BEAMS), np.arange(DEPTHS))
+    np.testing.assert_allclose(samples, np.stack([beam, depth], axis=-1)[5:], atol=1e-9)
+
+
+def test_fan_is_the_data_set_s() -> None:
+    mask = fan_mask()
+    for x in range(SIZE):
+        for y in range(SIZE):
+            assert (mask[y, x] == 255) == (x + y > 67 and x - y < 67)
+
+
+def test_speckle_is_fully_developed() -> None:
+    # Goodman: the magnitude of many scatterers has a mean of 1.913 standard deviations.
+    rng = np.random.default_rng(1)
+    scanner = Scanner(PolarGrid(PROBE), plain_look(), rng)
+    magnitudes, powers = [], []
+    for _ in range(20):
+        field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32) * np.sqrt(0.5)
+        answer = scanner.spread(field.astype(np.float32))[80:-10, 10:-10]
+        magnitudes.append(np.hypot(answer[..., 0], answer[..., 1]))
+        powers.append((answer**2).sum(axis=-1).mean())
+    values = np.stack(magnitudes)
+    assert values.mean() / values.std() == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.02)
+    # The point spread keeps the power of the scatterers.
+    assert np.mean(powers) == pytest.approx(1, rel=0.03)
+
+
+def test_point_spread_widens_with_depth() -> None:
+    widths = []
+    for depth in (80, 160):
+        field = np.zeros((DEPTHS, BEAMS, 2), np.float32)
+        field[depth, BEAMS // 2] = 60.0
+        scanner = Scanner(PolarGrid(PROBE), plain_look(angular=2.0), np.random.default_rng(2))
+        frame = scanner.form(field).astype(float)
+        row = round(PROBE.y + depth * PROBE.radius / (DEPTHS - 1))
+        line = frame[row - 1 : row + 2].max(axis=0)
+        widths.append((line > line.max() - 60).sum())
+    assert widths[1] / widths[0] == pytest.approx(2, rel=0.25)
+
+
+def test_gray_is_logarithmic() -> None:
+    rng = np.random.default_rng(3)
+    field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))
+    levels = []
+    for amplitude in (1.0, 0.1):
+        scanner = Scanner(PolarGrid(PROBE), plain_look(), np.random.default_rng(4))
+        levels.append(scanner.form(amplitude * field)[50:90, 50:70].mean())
+    # A tenth of the amplitude is 20 dB less, of a range of 50 dB in 255 gray values.
+    assert levels[0] - levels[1] == pytest.approx(20 * 255 / 50, rel=0.05)
+
+
+def test_nothing_outside_the_sector() -> None:
+    field = np.full((DEPTHS, BEAMS, 2), 5.0, np.float32)
+    frame = Scanner(PolarGrid(PROBE), plain_look(), np.random.default_rng(5)).form(field)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    radius = np.hypot(x - PROBE.x, y - PROBE.y)
+    assert frame[fan_mask() == 0].max() == 0
+    assert frame[radius > PROBE.radius + 2].max() == 0
+    inside = (radius < 98) & (radius > 10) & (np.abs(x - PROBE.x) < 0.9 * (y - PROBE.y))
+    assert frame[inside & (fan_mask() > 0)].min() > 100
+
+
+def test_attenuation_darkens_the_depth() -> None:
+    rng = np.random.default_rng(6)
+    field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32)
+    frame = Scanner(PolarGrid(PROBE), plain_look(attenuation=40.0), rng).form(field)
+    drop = frame[30:40, 55:68].mean() - frame[85:95, 55:68].mean()
+    # 80 gray values from the probe to 103 px; these bands are 55 px apart.
+    assert drop == pytest.approx(80 * 55 / 103, abs=12)

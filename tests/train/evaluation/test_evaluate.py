@@ -1,0 +1,253 @@
+"""`echo-eval`: the run's own figures again, on any split, another store, or under corruptions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from echo_common.cli.command import run_command
+from echo_common.store.reader import EchoStore
+from echo_train.commands.evaluate import cli
+from echo_train.evaluation.trained_model import load_model
+from echo_train.metrics.surface_distance import surface_distances
+from echo_train.runtime.counter_rng import frame_keys
+from echo_train.training.train import train
+from echo_train.transforms.corruptions import CORRUPTIONS, grades
+from support.datasets import small_videos, write_small_dataset
+from support.stores import build_store
+from support.training import checkpoint, tiny
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def other_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another data set of five videos, none of them for validation."""
+    folder = tmp_path_factory.mktemp("other")
+    videos = [video for video in small_videos(7, seed=3) if video.split != "VAL"]
+    return build_store(write_small_dataset(folder / "data", videos), folder / "other.zarr")
+
+
+def echo_eval(*arguments: str | Path) -> int:
+    """Run the command as its console script does; gives the exit code."""
+    with pytest.raises(SystemExit) as end:
+        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-eval")
+    return int(end.value.code or 0)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("target", ["mask", "landmarks"])
+def test_the_run_s_own_figures_come_out_again(runs: Path, tmp_path: Path, target: str) -> None:
+    before = {path: path.read_bytes() for path in (runs / target).iterdir()}
+    out = tmp_path / "out"
+    assert echo_eval(runs / target, "--split", "all", "--out", out, "--device", "cpu") == 0
+    own, again = summary(runs / target), summary(out)
+    for split in ("val", "test"):
+        assert again[split] == own[split]
+        assert own[split]["dice"]["mean"] > 0
+    assert again["training_area"] == own["training_area"]
+    assert (again["epoch"], again["checkpoint"]) == (own["best_epoch"], "best")
+    listed = rows(out / "frames.csv")
+    mine = rows(runs / target / "frames.csv")
+    assert [row for row in listed if row["split"] != "TRAIN"] == sorted(
+        mine, key=lambda row: row["split"] == "TEST"
+    )
+    assert len(listed) == again["all"]["frames"] == 24
+    means = [float(row["dice"]) for row in listed]
+    assert again["all"]["dice"]["mean"] == pytest.approx(np.mean(means), abs=1e-6)
+    assert {path: path.read_bytes() for path in (runs / target).iterdir()} == before
+
+
+def test_the_training_area_is_the_masks_range(runs: Path, small_store: Path) -> None:
+    store = EchoStore(small_store)
+    shares = store.read("masks/chords")[store.read("index/split") == 0].mean(axis=(1, 2))
+    assert summary(runs / "mask")["training_area"] == pytest.approx([shares.min(), shares.max()])
+
+
+def test_by_default_the_test_split_in_the_run_s_folder(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs / "mask", tmp_path / "mask")
+    assert echo_eval(run, "--device", "cpu") == 0
+    found = summary(run / "eval-test")
+    assert {"val", "train", "all"} & set(found) == set()
+    mean, out = found["test"]["dice"]["mean"], capsys.readouterr().out
+    assert f"{mean:.4f}" in out and str(run / "eval-test" / "overlay.png") in out
+    assert {path.name for path in (run / "eval-test").iterdir()} == {
+        "summary.json",
+        "frames.csv",
+        "overlay.png",
+    }
+
+
+def test_the_last_state_is_the_average_of_the_last_epoch(runs: Path) -> None:
+    model = load_model(runs / "mask", "last", CPU)
+    expected = checkpoint(runs / "mask" / "last.pt")["average"]["network"]
+    assert model.epoch == 12
+    for name, values in model.network.state_dict().items():
+        assert torch.equal(values, expected[name])
+
+
+@pytest.mark.parametrize("target", ["mask", "landmarks"])
+def test_another_store_is_measured_by_its_own_splits(
+    runs: Path, other_store: Path, tmp_path: Path, target: str
+) -> None:
+    out = tmp_path / "out"
+    arguments = ("--store", other_store, "--split", "all", "--out", out, "--device", "cpu")
+    assert echo_eval(runs / target, *arguments) == 0
+    found = summary(out)
+    assert [found[split]["frames"] for split in ("train", "test", "all")] == [8, 2, 10]
+    assert "val" not in found
+    assert found["store"] == str(other_store)
+    assert found["training_area"] == summary(runs / target)["training_area"]
+
+
+def test_a_model_needs_nothing_of_the_training_frames(
+    runs: Path, other_store: Path, tmp_path: Path
+) -> None:
+    """What a target learnt of the training split comes out of the checkpoint."""
+    data = write_small_dataset(
+        tmp_path / "data", [video for video in small_videos(4) if video.split == "TEST"]
+    )
+    store = build_store(data, tmp_path / "test-only.zarr")
+    out = tmp_path / "out"
+    for target in ("mask", "landmarks"):
+        arguments = ("--store", store, "--out", out, "--device", "cpu")
+        assert echo_eval(runs / target, *arguments) == 0
+        assert summary(out)["test"]["frames"] == 2
+
+
+def test_folds_divide_the_run_s_own_store_and_no_other(
+    small_store: Path, other_store: Path, tmp_path: Path
+) -> None:
+    run = train(tiny(small_store, tmp_path / "run", epochs=1, folds=3, fold=1))
+    assert echo_eval(run, "--split", "val", "--device", "cpu") == 0
+    assert summary(run / "eval-val")["val"] == summary(run)["val"]
+    arguments = ("--store", other_store, "--split", "all", "--out", tmp_path / "out")
+    assert echo_eval(run, *arguments, "--device", "cpu") == 0
+    assert summary(tmp_path / "out")["train"]["frames"] == 8
+
+
+def test_noise_measures_what_the_model_says_of_corrupted_images(
+    runs: Path, small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ("--noise", "--noise-seed", "4", "--split", "val", "--out", out, "--device", "cpu")
+    assert echo_eval(runs / "mask", runs / "landmarks", *arguments) == 0
+    table = rows(out / "noise.csv")
+    assert {row["run"] for row in table} == {"mask", "landmarks"}
+    told = {(row["run"], row["corruption"], float(row["severity"])): row for row in table}
+    assert len(told) == len(table) == 2 * (1 + len(grades()))
+    for target in ("mask", "landmarks"):
+        own, clean = summary(runs / target)["val"], told[target, "clean", 0.0]
+        assert float(clean["dice"]) == pytest.approx(own["dice"]["mean"], abs=1e-6)
+        assert [float(clean[end]) for end in ("low", "high")] == pytest.approx(
+            own["dice"]["ci95"], abs=1e-6
+        )
+        assert int(clean["missed_frames"]) == own["missed_frames"]
+        assert float(clean["hd95"]) == pytest.approx(own["hd95"]["mean"], abs=1e-6)
+        implausible = own["shape"]["implausible"]["mean"]
+        assert float(clean["implausible"]) == pytest.approx(implausible, abs=1e-6)
+        assert summary(out / target)["val"] == own
+    assert told["mask", "clean", 0.0]["mean_radial_error"] == ""
+    store = EchoStore(small_store)
+    frames = np.flatnonzero(store.read("index/split") == 1)
+    images = torch.from_numpy(store.read("frames")[frames])[:, None].float() / 255
+    masks = store.read("masks/chords")[frames] > 0
+    model = load_model(runs / "mask", "best", CPU)
+    for place, (name, one) in enumerate(CORRUPTIONS.items()):
+        severity = one.severities[1]
+        keys = frame_keys(torch.from_numpy(frames), 4, place)
+        found = model.target.predict(model.logits(one.apply(images, severity, keys))).masks > 0
+        both, total = (found & masks).sum((1, 2)), found.sum((1, 2)) + masks.sum((1, 2))
+        row = told["mask", name, severity]
+        assert float(row["dice"]) == pytest.approx((2 * both / total).mean(), abs=1e-6)
+        assert float(row["pooled"]) == pytest.approx(2 * both.sum() / total.sum(), abs=1e-6)
+        distances = surface_distances(found.astype(np.uint8), masks.astype(np.uint8))
+        assert float(row["hd95"]) == pytest.approx(distances[:, 0].mean(), abs=1e-6)
+    said = capsys.readouterr().out
+    assert f"{float(told['landmarks', 'blur', 2.0]['dice']):8.3f}" in said
+    assert (out / "noise.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_of_one_name_have_folders_of_their_own(runs: Path, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        shutil.copytree(runs / "mask", tmp_path / place / "mask")
+    assert echo_eval(tmp_path / "a/mask", tmp_path / "b/mask", "--device", "cpu") == 0
+    out = tmp_path / "eval-test"
+    assert sorted(path.name for path in out.iterdir()) == ["mask", "mask-2"]
+    assert summary(out / "mask-2")["run"] == str(tmp_path / "b/mask")
+
+
+def assert_one_message(capsys: pytest.CaptureFixture[str], *parts: str) -> None:
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    last = error.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    for part in parts:
+        assert part in last
+
+
+def test_a_folder_without_a_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert echo_eval(tmp_path, "--device", "cpu") == 1
+    assert_one_message(capsys, f"{tmp_path} holds no run", "config.toml")
+
+
+def test_a_split_without_frames_says_which_there_are(
+    runs: Path, other_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--store", other_store, "--split", "val", "--out", tmp_path / "out")
+    assert echo_eval(runs / "mask", *arguments, "--device", "cpu") == 1
+    assert_one_message(capsys, "no readable frame of the split val", "it has train, test")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_that_lacks_the_masks_names_the_build(
+    runs: Path, small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = build_store(small_dataset, tmp_path / "hull.zarr", method=("convexhull",))
+    assert echo_eval(runs / "mask", "--store", store, "--device", "cpu") == 1
+    assert_one_message(capsys, "no masks of chords", "echo-prep build", "--method chords")
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs / "mask", tmp_path / "mask")
+    state = checkpoint(run / "best.pt")
+    state["architecture"]["width"] = 5
+    torch.save(state, run / "best.pt")
+    assert echo_eval(run, "--device", "cpu") == 1
+    assert_one_message(capsys, "best.pt does not fit", "config.toml")
+    del state["architecture"]
+    torch.save(state, run / "best.pt")
+    assert echo_eval(run, "--device", "cpu") == 1
+    assert_one_message(capsys, "best.pt does not fit", "architecture")
+
+
+def test_pixel_weights_are_for_frames_of_one_size(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(tiny(small_store, tmp_path / "run", epochs=1, prior="mean-mask"))
+    state = checkpoint(run / "best.pt")
+    state["shape"] = [64, 64]
+    torch.save(state, run / "best.pt")
+    assert echo_eval(run, "--device", "cpu") == 1
+    assert_one_message(capsys, "weighs each pixel of frames of 64x64", "112x112")

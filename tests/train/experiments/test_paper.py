@@ -1,0 +1,352 @@
+"""The paper's experiments: what they are, what wins over them, and the table beside the paper's."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from echo_common.cli.command import run_command
+from echo_common.errors import RunError, SettingsError
+from echo_prep.build.build import build
+from echo_prep.cli import cli as prep_cli
+from echo_prep.settings import BuildSettings
+from echo_train.commands.train import cli
+from echo_train.data.frame_set import FrameSet
+from echo_train.data.splits import draw
+from echo_train.experiments import paper
+from echo_train.experiments.paper import PUBLISHED, repeat
+from echo_train.experiments.presets import PRESETS, choose_for_preset
+from echo_train.networks.architecture import NETWORKS
+from echo_train.runs.run_folder import EpochRow
+from echo_train.settings import TrainSettings
+from support.training import assert_same_states, checkpoint
+
+SMALL: dict[str, Any] = {
+    "width": 2,
+    "epochs": 2,
+    "batch_size": 4,
+    "train_images": 12,
+    "device": "cpu",
+}
+
+EXPERIMENTS = ["experiment-1", "experiment-2", "experiment-3", "experiment-4"]
+
+
+@pytest.fixture(scope="module")
+def paper_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the experiments need of the small data set: 24 frames."""
+    store = tmp_path_factory.mktemp("cache") / "paper.zarr"
+    build(
+        BuildSettings(
+            data=small_dataset,
+            store=store,
+            method=("centroid",),
+            identity=("angle",),
+            jobs=1,
+            backend="threading",
+        )
+    )
+    return store
+
+
+@pytest.fixture(scope="module")
+def repeated(paper_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All experiments at width 2."""
+    return repeat({**SMALL, "store": paper_store, "run": tmp_path_factory.mktemp("runs") / "paper"})
+
+
+def echo_train(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as end:
+        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-train")
+    return int(end.value.code or 0)
+
+
+def config(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "config.toml").read_text())
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "table1.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "epochs", "batch", "network", "target"),
+    [
+        ("experiment-1", (16_038, 4_010), 20, 64, "unet", "mask"),
+        ("experiment-2", (1_600, 400), 5, 64, "unet", "mask"),
+        ("experiment-3", (800, 200), 5, 8, "unet", "landmarks"),
+        ("experiment-4", (1_600, 400), 5, 64, "unet-no-skip", "mask"),
+    ],
+)
+def test_experiments_are_those_of_sections_4_1_to_4_4(
+    name: str, images: tuple[int, int], epochs: int, batch: int, network: str, target: str
+) -> None:
+    settings = TrainSettings(**PRESETS[name])
+    settings.check()
+    assert (settings.epochs, settings.batch_size) == (epochs, batch)
+    assert (settings.network, settings.target, settings.width) == (network, target, 64)
+    assert (settings.learning_rate, settings.weight_decay, settings.ema) == (1e-4, 0, 0)
+    assert (settings.schedule, settings.augment, settings.method) == (
+        "constant", "none", "centroid",
+    )  # fmt: skip
+    frames = FrameSet(
+        rows=np.arange(20_048),
+        video=np.repeat(np.arange(10_024).astype(str), 2),
+        number=np.zeros(20_048, np.int32),
+        phase=np.zeros(20_048, np.uint8),
+        split=np.zeros(20_048, np.uint8),
+        shape=(112, 112),
+    )
+    drawn = draw(frames, settings.split_by, settings.train_images)
+    assert tuple(len(drawn.indices(split)) for split in ("TRAIN", "VAL")) == images
+
+
+def test_landmarks_are_learnt_and_read_as_in_the_papers_code() -> None:
+    settings = TrainSettings(**PRESETS["experiment-3"])
+    assert (settings.landmarks, settings.identity, settings.falloff) == (7, "angle", "gaussian")
+    assert (settings.loss, settings.decoder, settings.min_confidence) == ("channel-ce", "argmax", 0)
+    assert not settings.shape_prior and settings.distance_weight == 0
+
+
+def test_published_values_are_the_papers_table_1() -> None:
+    printed = {
+        1: "0.9946 0.0136 0.9862 0.0465 70 57",
+        2: "0.9848 0.3118 0.9828 0.3111 7 16",
+        3: "0.0672 0.0611 0.2194 0.0655 21 34",
+        4: "0.9909 0.2008 0.9796 0.2148 6 49",
+    }
+    for number, line in printed.items():
+        *values, minutes, seconds = map(float, line.split())
+        assert list(dataclasses.astuple(PUBLISHED[f"experiment-{number}"])) == [
+            *values,
+            60 * minutes + seconds,
+        ]
+
+
+def test_option_over_environment_over_file_over_preset_over_default(
+    paper_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, folder = tmp_path / "settings.toml", tmp_path / "run"
+    file.write_text(
+        f'store = "{paper_store}"\nwidth = 3\nepochs = 3\nbatch-size = 3\n'
+        'train-images = 12\npreset = "experiment-2"\n'
+    )
+    monkeypatch.setenv("ECHO_WIDTH", "2")
+    monkeypatch.setenv("ECHO_EPOCHS", "2")
+    monkeypatch.setenv("ECHO_PRESET", "experiment-4")
+    assert echo_train("--config", file, "--epochs", "1", "--run", folder, "--device", "cpu") == 0
+    said = config(folder)
+    assert said["epochs"] == 1 and said["width"] == 2
+    assert said["batch_size"] == 3 and said["train_images"] == 12
+    assert said["network"] == "unet-no-skip" and said["learning_rate"] == 1e-4
+    assert said["seed"] == 0 and said["clip_norm"] == 0
+
+
+def test_a_preset_goes_with_the_honest_split_and_with_resume(
+    paper_store: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    arguments = ["--preset", "experiment-2", "--split-by", "video", "--store", paper_store]
+    arguments += ["--train-images", "12", "--width", "2", "--run", folder, "--device", "cpu"]
+    assert echo_train(*arguments, "--epochs", "1") == 0
+    assert echo_train(*arguments, "--epochs", "2", "--resume") == 0
+    assert config(folder)["split_by"] == "video"
+    with (folder / "frames.csv").open(newline="") as file:
+        assert {row["split"] for row in csv.DictReader(file)} == {"VAL"}
+    assert len(checkpoint(folder / "last.pt")["history"]) == 2
+
+
+def test_all_leaves_a_run_and_a_figure_an_experiment_and_the_table(repeated: Path) -> None:
+    figures = [f"figure-{number}.png" for number in (9, 10, 11, 12)]
+    assert {path.name for path in repeated.iterdir()} == {
+        *EXPERIMENTS, *figures, "table1.md", "table1.csv", "config.toml",
+    }  # fmt: skip
+    assert all((repeated / name).read_bytes().startswith(b"\x89PNG") for name in figures)
+    for name in EXPERIMENTS:
+        said = config(repeated / name)
+        assert said["width"] == 2 and said["network"] == PRESETS[name]["network"]
+
+
+def test_table_has_the_last_epoch_beside_the_papers_values(repeated: Path) -> None:
+    rows = table(repeated)
+    assert [row["experiment"] for row in rows] == EXPERIMENTS
+    text = (repeated / "table1.md").read_text()
+    for row in rows:
+        folder, published = repeated / row["experiment"], PUBLISHED[row["experiment"]]
+        with (folder / "metrics.csv").open(newline="") as file:
+            last = list(csv.DictReader(file))[-1]
+        for column, here in (
+            ("train_pixel_accuracy", "train_pixel_accuracy"),
+            ("test_pixel_accuracy", "val_pixel_accuracy"),
+            ("train_foreground_dice", "train_dice"),
+            ("test_foreground_dice", "val_dice"),
+            ("train_loss", "train_loss"),
+            ("test_loss", "val_loss"),
+        ):
+            assert float(row[column]) == pytest.approx(float(last[here]), abs=5.1e-5)
+        assert float(row["paper_test_dice"]) == published.test_dice
+        assert f"{float(row['test_pixel_accuracy']):.4f} ({published.test_dice:.4f})" in text
+        assert f"| {float(row['test_foreground_dice']):.4f} |" in text
+
+
+def test_pixel_accuracy_and_dice_of_an_epoch_are_those_of_its_frames(repeated: Path) -> None:
+    folder = repeated / "experiment-4"
+    best = json.loads((folder / "summary.json").read_text())["best_epoch"]
+    with (folder / "metrics.csv").open(newline="") as file:
+        line = list(csv.DictReader(file))[best - 1]
+    with (folder / "frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for column, name in (("val_dice", "dice"), ("val_pixel_accuracy", "pixel_accuracy")):
+        expected = np.mean([float(row[name]) for row in rows])
+        assert float(line[column]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_black_is_what_an_empty_prediction_would_score(repeated: Path, paper_store: Path) -> None:
+    group = zarr.open_group(paper_store, mode="r")
+    masks = np.asarray(group["masks/centroid"])
+    for row in table(repeated):
+        with (repeated / row["experiment"] / "frames.csv").open(newline="") as file:
+            tested = [int(line["row"]) for line in csv.DictReader(file)]
+        expected = (masks[tested] == 0).mean()
+        assert float(row["black_pixel_accuracy"]) == pytest.approx(expected, abs=5.1e-5)
+
+
+def test_a_store_of_rounded_coordinates_is_told_from_the_papers(
+    paper_store: Path, repeated: Path
+) -> None:
+    said: list[str] = []
+    repeat({**SMALL, "store": paper_store, "run": repeated, "resume": True}, said.append)
+    assert sum("rounded coordinates" in line for line in said) == 1
+
+
+def test_stopped_experiments_go_on_with_what_was_given(
+    repeated: Path,
+    paper_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real, base = paper.train, tmp_path / "stopped"
+
+    def stopped(settings: TrainSettings, *rest: Any) -> Path:
+        if settings.run == base / "experiment-3":
+            raise KeyboardInterrupt
+        return real(settings, *rest)
+
+    options = ["--preset", "all", "--store", paper_store, "--run", base]
+    for name, value in SMALL.items():
+        options += [f"--{name.replace('_', '-')}", str(value)]
+    with monkeypatch.context() as patch:
+        patch.setattr(paper, "train", stopped)
+        assert echo_train(*options) == 130
+    command = f"echo-train --config {base / 'config.toml'} --resume --run {base}"
+    assert command in capsys.readouterr().err
+    before = (base / "experiment-2" / "last.pt").read_bytes()
+    assert echo_train(*command.split()[1:]) == 0
+    assert (base / "experiment-2" / "last.pt").read_bytes() == before
+    for name in EXPERIMENTS:
+        whole, parts = (checkpoint(one / name / "last.pt")["network"] for one in (repeated, base))
+        assert_same_states(whole, parts)
+    said = capsys.readouterr().out
+    assert f"{base / 'experiment-1'} is finished already" in said
+    assert (base / "table1.md").read_text() in said
+
+
+def test_finished_experiments_of_other_settings_are_not_taken_for_these(
+    repeated: Path, paper_store: Path
+) -> None:
+    given = {**SMALL, "store": paper_store, "run": repeated, "resume": True}
+    with pytest.raises(RunError, match="width was 2 and is 3"):
+        repeat({**given, "width": 3})
+
+
+@pytest.mark.parametrize("preset", ["all", *EXPERIMENTS])
+def test_what_the_store_lacks_is_named_before_anything_is_trained(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str
+) -> None:
+    options = ["--preset", preset, "--store", small_store, "--run", tmp_path / "run"]
+    assert echo_train(*options) == 1
+    assert f"echo-prep build --paper --store {small_store}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_build_that_is_named_is_the_one_that_helps(
+    small_dataset: Path, small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "small.zarr"
+    shutil.copytree(small_store, store)
+    options = ["--preset", "all", "--store", store, "--run", tmp_path / "run", "--train-images"]
+    assert echo_train(*options, "12") == 1
+    command = capsys.readouterr().err.strip().split("add them with: ")[1]
+    arguments = [*command.split()[1:], "--data", str(small_dataset), "--jobs", "1"]
+    with pytest.raises(SystemExit) as end:
+        run_command(prep_cli, args=[*arguments, "--backend", "threading"])
+    assert end.value.code == 0
+    given = {"store": store, "train_images": 12}
+    for name, settings in paper.experiments(given).items():
+        choice = choose_for_preset(settings, given)
+        assert choice.method == "centroid", name
+
+
+def test_what_was_asked_for_in_place_of_the_papers_is_named_itself(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--preset", "experiment-2", "--store", small_store, "--run", tmp_path / "run"]
+    assert echo_train(*options, "--method", "convexhull") == 1
+    said = capsys.readouterr().err
+    assert "--paper" not in said and "--method convexhull" in said
+
+
+def test_fewer_frames_than_the_paper_had_are_an_error(
+    paper_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--preset", "all", "--store", paper_store, "--run", tmp_path / "run"]
+    assert echo_train(*options) == 1
+    assert "--train-images 800 needs 800 frames" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seeds": 3}, "leave out --seeds and --folds"),
+        ({"folds": 5}, "leave out --seeds and --folds"),
+        ({"resume": True}, "--resume needs --run"),
+        ({"loss": "dice"}, "--loss dice is no loss for --target landmarks"),
+    ],
+)
+def test_what_has_no_meaning_for_all_is_refused(
+    paper_store: Path, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        repeat({**SMALL, "store": paper_store, **given})
+
+
+def test_a_row_is_of_the_last_epoch_alone() -> None:
+    def row(epoch: int, value: float) -> EpochRow:
+        figures = {
+            field.name: value for field in dataclasses.fields(EpochRow) if field.name != "epoch"
+        }
+        return EpochRow(epoch=epoch, **figures)
+
+    summary = {
+        "choice": "masks centroid",
+        "device": "cpu",
+        "seconds": 12.34,
+        "settings": {"network": next(iter(NETWORKS)), "width": 8, "split_by": "video"},
+    }
+    found = paper.table_row("experiment-2", [row(1, 0.9), row(2, 0.25)], summary, 0.9)
+    assert found["epochs"] == 2 and found["seconds"] == 12.3
+    measured = [name for name in found if name.startswith(("train_", "test_"))]
+    assert {found[name] for name in measured} == {0.25}
+    assert "Split by video; width 8; last epoch; cpu." in paper.describe([found])

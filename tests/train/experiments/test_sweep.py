@@ -1,0 +1,153 @@
+"""Sweeps: each run is one that could have been trained alone, and the figures are of all."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echo_common.cli.command import run_command
+from echo_common.errors import RunError, SettingsError
+from echo_train.commands.train import cli
+from echo_train.experiments import sweep as sweeps
+from echo_train.experiments.sweep import compare, describe, sweep
+from echo_train.settings import SweepSettings
+from echo_train.training.train import train
+from support.training import assert_same_states, checkpoint, stopped_before, tiny
+
+
+def small_sweep(store: Path, run: Path | None, **changes: Any) -> SweepSettings:
+    return SweepSettings(
+        **{
+            "store": store,
+            "run": run,
+            "width": 2,
+            "epochs": 2,
+            "batch_size": 4,
+            "learning_rate": 0.01,
+            "device": "cpu",
+            **changes,
+        }
+    )
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / name).read_text())
+
+
+def test_seeds_are_runs_of_their_own(small_store: Path, tmp_path: Path) -> None:
+    folder = sweep(small_sweep(small_store, tmp_path / "sweep", seed=3, seeds=2))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.toml",
+        "seed-3",
+        "seed-4",
+        "sweep.json",
+    ]
+    alone = train(tiny(small_store, tmp_path / "alone", seed=4))
+    assert_same_states(
+        checkpoint(alone / "last.pt")["network"],
+        checkpoint(folder / "seed-4" / "last.pt")["network"],
+    )
+    table = read(folder, "sweep.json")
+    losses = [read(folder / name, "summary.json") for name in table["runs"]]
+    for figure in ("pooled", "mean"):
+        values = [one["test"]["dice"][figure] for one in losses]
+        told = table["test"][f"dice.{figure}"]
+        assert told["values"] == values
+        assert told["mean"] == pytest.approx(statistics.mean(values))
+        assert told["spread"] == pytest.approx(statistics.stdev(values))
+
+
+def test_folds_validate_on_every_video_once(small_store: Path, tmp_path: Path) -> None:
+    folder = sweep(small_sweep(small_store, tmp_path / "sweep", folds=3, epochs=1))
+    assert read(folder, "sweep.json")["runs"] == ["fold-1", "fold-2", "fold-3"]
+    held_out: list[str] = []
+    for fold in ("fold-1", "fold-2", "fold-3"):
+        lines = [line.split(",") for line in (folder / fold / "frames.csv").read_text().split()]
+        video, split = lines[0].index("video"), lines[0].index("split")
+        held_out += sorted({line[video] for line in lines[1:] if line[split] == "VAL"})
+        assert len({line[video] for line in lines[1:] if line[split] == "TEST"}) == 3
+    assert len(held_out) == len(set(held_out)) == 9
+
+
+def test_folds_and_seeds_together_are_all_pairs(small_store: Path) -> None:
+    runs = small_sweep(small_store, None, folds=2, seeds=2).runs()
+    assert list(runs) == ["fold-1-seed-0", "fold-1-seed-1", "fold-2-seed-0", "fold-2-seed-1"]
+    assert (runs["fold-2-seed-1"].fold, runs["fold-2-seed-1"].seed) == (2, 1)
+
+
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(small_store: Path, tmp_path: Path) -> None:
+    whole = sweep(small_sweep(small_store, tmp_path / "whole", seeds=2))
+    parts = small_sweep(small_store, tmp_path / "parts", seeds=2)
+    with stopped_before(2), pytest.raises(KeyboardInterrupt, match=f"--resume --run {parts.run}$"):
+        sweep(parts)
+    said: list[str] = []
+    again = small_sweep(small_store, tmp_path / "parts", seeds=2, resume=True)
+    sweep(again, said.append)
+    for name in ("seed-0", "seed-1"):
+        assert_same_states(
+            checkpoint(tmp_path / "parts" / name / "last.pt")["network"],
+            checkpoint(whole / name / "last.pt")["network"],
+        )
+    before = checkpoint(tmp_path / "parts" / "seed-0" / "last.pt")
+    sweep(again, said.append)
+    assert said.count(f"{tmp_path / 'parts' / 'seed-0'} is finished already") == 1
+    assert_same_states(checkpoint(tmp_path / "parts" / "seed-0" / "last.pt"), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"seeds": 3}, "seeds was 2 and is 3"), ({"width": 3}, "width was 2")]
+)
+def test_another_sweep_is_not_mixed_in(
+    small_store: Path, tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    folder = sweep(small_sweep(small_store, tmp_path / "sweep", seeds=2, epochs=1))
+    with pytest.raises(RunError, match="holds something already"):
+        sweep(small_sweep(small_store, folder, seeds=2, epochs=1))
+    with pytest.raises(RunError, match=told):
+        changed = {"seeds": 2, "epochs": 1, "resume": True, **change}
+        sweep(small_sweep(small_store, folder, **changed))
+
+
+def test_settings_are_checked_before_a_folder_is_made(small_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--loss spatial-ce"):
+        sweep(small_sweep(small_store, tmp_path / "sweep", seeds=2, loss="spatial-ce"))
+    with pytest.raises(SettingsError, match="at least two folds"):
+        sweep(small_sweep(small_store, tmp_path / "sweep", folds=1))
+    with pytest.raises(SettingsError, match="give --fold as well"):
+        train(tiny(small_store, tmp_path / "run", folds=2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_that_a_run_lacks_is_not_averaged() -> None:
+    runs = [
+        {"val": {"dice": {"mean": 0.5, "es": None}}},
+        {"val": {"dice": {"mean": 0.75, "es": 1}}},
+    ]
+    assert compare(runs) == {
+        "val": {
+            "dice.mean": {"mean": 0.625, "spread": pytest.approx(0.1767767), "values": [0.5, 0.75]}
+        }
+    }
+
+
+def test_the_command_prints_mean_and_spread(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sweep"
+    with pytest.raises(SystemExit) as end:
+        run_command(
+            cli,
+            args=f"--store {small_store} --run {folder} --seeds 2 --width 2 --epochs 1 "
+            "--batch-size 4 --device cpu".split(),
+        )
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert describe(folder) in out
+    numbers = read(folder, sweeps.SWEEP)["val"]["pixel_accuracy.mean"]
+    (line,) = (one for one in out.splitlines() if one.startswith("val pixel_accuracy.mean"))
+    values = [numbers["mean"], numbers["spread"], *numbers["values"]]
+    assert line.split()[2:] == [f"{value:.4f}" for value in values]

@@ -1,0 +1,247 @@
+"""Landmark losses against closed forms, other libraries, and cases that each must win or lose."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+
+from echo_train.losses.landmark_losses import (
+    DSNT_SIGMA,
+    LANDMARK_LOSSES,
+    MSE_PEAK,
+    adaptive_wing,
+    background_cross_entropy,
+    channel_cross_entropy,
+    dsnt,
+    mean_place,
+    scaled_mean_squared_error,
+    spatial_cross_entropy,
+)
+
+SIDE = 24
+
+
+def gaussians(points: torch.Tensor, side: int = SIDE, sigma: float = 2.0) -> torch.Tensor:
+    """Heatmaps cut off to exact zeros away from the point, as the stored ones are."""
+    axis = torch.arange(side, dtype=points.dtype)
+    squared = (axis - points[..., 1:]).square()[..., None] + (axis - points[..., :1]).square()[
+        ..., None, :
+    ]
+    return torch.exp(-squared / (2 * sigma**2)) * (squared <= (3 * sigma) ** 2)
+
+
+@pytest.fixture
+def case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, heatmaps and points of 2 frames with 3 landmarks, float64."""
+    generator = torch.Generator().manual_seed(5)
+    points = torch.rand(2, 3, 2, generator=generator, dtype=torch.float64) * 12 + 6
+    logits = torch.randn(2, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
+    return logits, gaussians(points), points
+
+
+@pytest.mark.parametrize("name", list(LANDMARK_LOSSES))
+def test_gradient_is_that_of_finite_differences(name: str) -> None:
+    loss = LANDMARK_LOSSES[name]
+    generator = torch.Generator().manual_seed(1)
+    points = torch.rand(1, 2, 2, generator=generator, dtype=torch.float64) * 3 + 2
+    heatmaps = gaussians(points, side=8, sigma=1.0)
+    shape = (1, 2 + loss.extra_channels, 8, 8)
+    logits = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda values: loss.value(values, heatmaps, points), [logits])
+
+
+@pytest.mark.parametrize("name", list(LANDMARK_LOSSES))
+def test_maps_are_nowhere_negative_and_peak_where_the_logits_do(name: str) -> None:
+    loss = LANDMARK_LOSSES[name]
+    logits = torch.full((1, 3 + loss.extra_channels, SIDE, SIDE), -1.0)
+    for channel, (row, column) in enumerate([(3, 4), (10, 20), (15, 2)]):
+        logits[0, channel, row, column] = 5.0
+    maps = loss.maps(logits)
+    assert maps.shape == (1, 3, SIDE, SIDE)
+    assert float(maps.min()) >= 0
+    best = maps.flatten(2).argmax(2)[0].tolist()
+    assert best == [3 * SIDE + 4, 10 * SIDE + 20, 15 * SIDE + 2]
+    if loss.spatial:
+        torch.testing.assert_close(maps.sum((2, 3)), torch.ones(1, 3))
+
+
+def test_spatial_cross_entropy_has_the_gradient_p_minus_g_everywhere(case) -> None:
+    logits, heatmaps, points = case
+    logits.requires_grad_()
+    spatial_cross_entropy(logits, heatmaps, points).backward()
+    p = np.exp(logits.detach().numpy().reshape(6, -1))
+    p /= p.sum(1, keepdims=True)
+    g = heatmaps.numpy().reshape(6, -1)
+    g /= g.sum(1, keepdims=True)
+    np.testing.assert_allclose(logits.grad.numpy().reshape(6, -1), (p - g) / 6, atol=1e-12)
+    assert np.abs(logits.grad.numpy()).min() > 0
+
+
+def test_spatial_cross_entropy_leaves_out_a_landmark_without_heatmap(case) -> None:
+    logits, heatmaps, points = case
+    heatmaps[0, 1] = 0
+    kept = [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+    alone = [
+        spatial_cross_entropy(
+            logits[f, c][None, None], heatmaps[f, c][None, None], points[f, c][None, None]
+        )
+        for f, c in kept
+    ]
+    expected = torch.stack(alone).mean()
+    torch.testing.assert_close(spatial_cross_entropy(logits, heatmaps, points), expected)
+    assert float(spatial_cross_entropy(logits, torch.zeros_like(heatmaps), points)) == 0
+
+
+def test_channel_cross_entropy_cannot_punish_a_landmark_in_the_wrong_place(case) -> None:
+    """The paper's loss: blind wherever all heatmaps are zero; the others see the same error."""
+    _, heatmaps, points = case
+    empty = (heatmaps.sum(1) == 0)[0]
+    row, column = torch.nonzero(empty)[0].tolist()
+    for name, loss in LANDMARK_LOSSES.items():
+        logits = torch.zeros(2, 3 + loss.extra_channels, SIDE, SIDE, dtype=torch.float64)
+        wrong = logits.clone()
+        wrong[0, 0, row, column] = 9.0
+        before = float(loss.value(logits, heatmaps, points))
+        after = float(loss.value(wrong, heatmaps, points))
+        if name == "channel-ce":
+            assert after == before
+        else:
+            assert after > before
+
+
+def test_channel_cross_entropy_has_no_gradient_off_the_heatmaps(case) -> None:
+    logits, heatmaps, points = case
+    logits.requires_grad_()
+    channel_cross_entropy(logits, heatmaps, points).backward()
+    off = (heatmaps.sum(1, keepdim=True) == 0).expand_as(logits)
+    assert torch.equal(logits.grad[off], torch.zeros_like(logits.grad[off]))
+    assert float(logits.grad[~off].abs().max()) > 0
+
+
+def test_background_cross_entropy_equals_class_indices_where_targets_are_hard() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 4, 6, 6, generator=generator)
+    classes = torch.randint(0, 4, (2, 6, 6), generator=generator)
+    heatmaps = torch.nn.functional.one_hot(classes, 4).permute(0, 3, 1, 2)[:, :3].float()
+    found = background_cross_entropy(logits, heatmaps, torch.zeros(2, 3, 2))
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits, classes))
+
+
+def test_background_cross_entropy_scales_overlapping_heatmaps_to_one() -> None:
+    logits = torch.tensor([0.3, -0.2, 0.9]).reshape(1, 3, 1, 1)
+    heatmaps = torch.tensor([1.0, 0.5]).reshape(1, 2, 1, 1)
+    log_p = torch.log_softmax(logits.flatten(), 0)
+    expected = -(2 / 3 * log_p[0] + 1 / 3 * log_p[1])
+    found = background_cross_entropy(logits, heatmaps, torch.zeros(1, 2, 2))
+    torch.testing.assert_close(found, expected)
+
+
+def test_mean_squared_error_of_the_scaled_heatmap(case) -> None:
+    logits, heatmaps, points = case
+    expected = np.mean((logits.numpy() - MSE_PEAK * heatmaps.numpy()) ** 2)
+    assert float(scaled_mean_squared_error(logits, heatmaps, points)) == pytest.approx(expected)
+
+
+def test_all_zero_is_a_plateau_of_the_squared_error_but_not_of_the_spatial_loss() -> None:
+    """What an all-black map costs, as a share of what the worst single peak would."""
+    points = torch.tensor([[[12.0, 12.0]]], dtype=torch.float64)
+    heatmaps = gaussians(points)
+    zeros = torch.zeros_like(heatmaps, requires_grad=True)
+    spatial_cross_entropy(zeros, heatmaps, points).backward()
+    # At zero, the spatial loss pushes down every pixel that is not the landmark's …
+    off = heatmaps == 0
+    assert (zeros.grad[off] > 0).all()
+    zeros.grad = None
+    # … and the squared error none of them.
+    scaled_mean_squared_error(zeros, heatmaps, points).backward()
+    assert (zeros.grad[off] == 0).all()
+
+
+def test_adaptive_wing_equals_the_formulae_of_its_paper(case) -> None:
+    logits, heatmaps, points = case
+    omega, theta, epsilon, alpha, weight = 14.0, 0.5, 1.0, 2.1, 10.0
+    total = 0.0
+    h, z = heatmaps.numpy(), logits.numpy()
+    for place in np.ndindex(*h.shape):
+        f, c, y, x = place
+        power = alpha - h[place]
+        a = (
+            omega
+            * (1 / (1 + (theta / epsilon) ** power))
+            * power
+            * (theta / epsilon) ** (power - 1)
+            / epsilon
+        )
+        offset = theta * a - omega * math.log(1 + (theta / epsilon) ** power)
+        error = abs(h[place] - z[place])
+        near = omega * math.log(1 + (error / epsilon) ** power)
+        value = near if error < theta else a * error - offset
+        around = h[f, c, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+        total += value * (1 + weight * (around.max() > 0.2))
+    assert float(adaptive_wing(logits, heatmaps, points)) == pytest.approx(total / h.size)
+
+
+def test_adaptive_wing_is_more_sensitive_to_a_small_error_on_the_peak_than_off_it() -> None:
+    heatmaps = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
+    heatmaps[0, 0, 4, 4] = 1
+    slopes = {}
+    for place in [(4, 4), (0, 0)]:
+        logits = heatmaps.clone()
+        logits[0, 0, *place] += 0.01
+        logits.requires_grad_()
+        adaptive_wing(logits, heatmaps, torch.zeros(1, 1, 2)).backward()
+        slopes[place] = abs(float(logits.grad[0, 0, *place]))
+    assert slopes[4, 4] > 50 * slopes[0, 0]
+
+
+def test_dsnt_is_the_distance_and_the_divergence(case) -> None:
+    logits, heatmaps, points = case
+    expected = []
+    for f, c in np.ndindex(2, 3):
+        p = np.exp(logits[f, c].numpy())
+        p /= p.sum()
+        y, x = np.mgrid[:SIDE, :SIDE]
+        px, py = points[f, c].tolist()
+        place = np.array([(p * x).sum(), (p * y).sum()])
+        distance = np.linalg.norm((place - [px, py]) / (SIDE / 2))
+        q = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * DSNT_SIGMA**2))
+        q /= q.sum()
+        expected.append(distance + jensenshannon(p.ravel(), q.ravel()) ** 2)
+    assert float(dsnt(logits, heatmaps, points)) == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+def test_mean_place_of_a_single_pixel_is_that_pixel() -> None:
+    maps = torch.zeros(1, 2, 5, 7)
+    maps[0, 0, 1, 6] = maps[0, 1, 4, 0] = 1
+    assert mean_place(maps).tolist() == [[[6.0, 1.0], [0.0, 4.0]]]
+
+
+def descend(name: str, steps: int = 60) -> float:
+    """Distance in px between the peak of freely descended logits and the landmark."""
+    loss = LANDMARK_LOSSES[name]
+    points = torch.tensor([[[15.0, 9.0]]])
+    heatmaps = gaussians(points)
+    logits = torch.zeros(1, 1 + loss.extra_channels, SIDE, SIDE)
+    logits[0, 0, 20, 2] = 2.0  # A wrong peak, far from the heatmap.
+    logits.requires_grad_()
+    optimiser = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss.value(logits, heatmaps, points).backward()
+        optimiser.step()
+    best = int(loss.maps(logits.detach()).flatten().argmax())
+    return math.hypot(best % SIDE - 15, best // SIDE - 9)
+
+
+@pytest.mark.parametrize("name", [name for name in LANDMARK_LOSSES if name != "channel-ce"])
+def test_descent_finds_the_landmark_from_a_wrong_peak(name: str) -> None:
+    assert descend(name) < 1.5
+
+
+def test_descent_on_the_papers_loss_keeps_the_wrong_peak() -> None:
+    """A single channel's softmax over channels is 1 everywhere: nothing can be learnt."""
+    assert descend("channel-ce") > 10

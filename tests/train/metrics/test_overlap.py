@@ -1,0 +1,137 @@
+"""The metrics against torchmetrics and closed forms, empty and full masks among them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_jaccard_index,
+)
+from torchmetrics.segmentation import DiceScore
+
+from echo_train.metrics.overlap import (
+    Landmarks,
+    MaskCounts,
+    dice,
+    iou,
+    missed,
+    pixel_accuracy,
+    pooled_dice,
+    radial_errors,
+    success_rates,
+)
+from support.masks import mask_pairs
+
+
+def counted(predicted: Tensor, true: Tensor) -> np.ndarray:
+    metric = MaskCounts()
+    metric.update(torch.arange(len(true)), predicted, true)
+    return metric.compute()[1].numpy()
+
+
+def test_counts_are_those_of_each_frame_in_the_order_given() -> None:
+    predicted, true = mask_pairs(6)
+    metric = MaskCounts()
+    for part in (slice(0, 4), slice(4, 6)):
+        index = torch.tensor([9, 3, 5, 0, 7, 2])[part]
+        metric.update(index, torch.from_numpy(predicted[part]), torch.from_numpy(true[part]))
+    index, counts = metric.compute()
+    assert index.tolist() == [9, 3, 5, 0, 7, 2]
+    for row, one, other in zip(counts.tolist(), predicted, true, strict=True):
+        assert row == [(one & other).sum(), one.sum(), other.sum(), (one == other).sum()]
+
+
+def test_dice_is_that_of_torchmetrics() -> None:
+    predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
+    found = dice(counted(predicted, true))
+    metric = DiceScore(
+        num_classes=2,
+        include_background=False,
+        input_format="index",
+        aggregation_level="samplewise",
+    )
+    metric.update(predicted.long(), true.long())
+    assert float(metric.compute()) == pytest.approx(found.mean(), abs=1e-6)
+    for one, other, value in zip(predicted, true, found, strict=True):
+        alone = DiceScore(num_classes=2, include_background=False, input_format="index")
+        alone.update(one.long()[None], other.long()[None])
+        assert float(alone.compute()) == pytest.approx(value, abs=1e-6)
+
+
+def test_pooled_dice_is_that_of_all_frames_as_one() -> None:
+    predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
+    metric = DiceScore(num_classes=2, include_background=False, input_format="index")
+    metric.update(predicted.flatten()[None, None].long(), true.flatten()[None, None].long())
+    counts = counted(predicted, true)
+    assert pooled_dice(counts) == pytest.approx(float(metric.compute()), abs=1e-6)
+    assert pooled_dice(counts) != pytest.approx(dice(counts).mean(), abs=1e-3)
+
+
+def test_iou_is_that_of_torchmetrics_and_follows_from_the_dice() -> None:
+    predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
+    counts = counted(predicted, true)
+    for one, other, value in zip(predicted, true, iou(counts), strict=True):
+        both = multiclass_jaccard_index(one.long(), other.long(), num_classes=2, average="none")
+        assert value == pytest.approx(float(both[1]), abs=1e-6)
+    scores = dice(counts)
+    np.testing.assert_allclose(iou(counts), scores / (2 - scores))
+
+
+def test_pixel_accuracy_is_the_micro_average_over_both_classes() -> None:
+    predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
+    found = pixel_accuracy(counted(predicted, true), true[0].numel())
+    for one, other, value in zip(predicted, true, found, strict=True):
+        micro = multiclass_accuracy(one.long(), other.long(), num_classes=2, average="micro")
+        assert value == pytest.approx(float(micro), abs=1e-6)
+
+
+def test_a_black_mask_is_accurate_and_has_no_dice() -> None:
+    """Why the paper's figure is none of segmentation: 1 minus the ventricle's share."""
+    true = torch.zeros(1, 10, 10, dtype=torch.bool)
+    true[0, :3, :4] = True
+    counts = counted(torch.zeros_like(true), true)
+    assert pixel_accuracy(counts, 100)[0] == pytest.approx(0.88)
+    assert dice(counts)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("predicted", "true", "score", "gone"),
+    [(0, 0, 1.0, False), (1, 1, 1.0, False), (0, 1, 0.0, True), (1, 0, 0.0, False)],
+)
+def test_empty_and_full_masks(predicted: int, true: int, score: float, gone: bool) -> None:
+    counts = counted(*(torch.full((1, 8, 8), bool(value)) for value in (predicted, true)))
+    assert dice(counts)[0] == iou(counts)[0] == pooled_dice(counts) == score
+    assert pixel_accuracy(counts, 64)[0] == (predicted == true)
+    assert missed(counts)[0] == gone
+
+
+def test_no_frame_has_no_pooled_dice() -> None:
+    assert np.isnan(pooled_dice(np.zeros((0, 4), dtype=np.int64)))
+
+
+def test_radial_errors_are_distances_and_a_missed_landmark_has_none() -> None:
+    true = np.array([[[0, 0], [10, 20]], [[5, 5], [7, 7]]], dtype=np.float32)
+    predicted = true + np.array([[[3, 4], [0, -2]], [[np.nan, np.nan], [1, 1]]], dtype=np.float32)
+    errors = radial_errors(predicted, true)
+    np.testing.assert_allclose(errors, [[5, 2], [np.nan, 2**0.5]])
+
+
+def test_success_rates_count_a_missed_landmark_as_none() -> None:
+    errors = np.array([[0.5, 1.0, 2.5, np.nan], [4.0, 4.1, 3.0, 2.0]])
+    np.testing.assert_allclose(
+        success_rates(errors), [[0.5, 0], [0.5, 0.25], [0.75, 0.5], [0.75, 0.75]]
+    )
+
+
+def test_landmarks_are_kept_as_they_came() -> None:
+    metric = Landmarks()
+    points = torch.rand(5, 7, 2)
+    masks = torch.arange(10, dtype=torch.uint8).reshape(5, 2)
+    metric.update(torch.tensor([4, 1]), points[:2], masks[:2])
+    metric.update(torch.tensor([0, 2, 3]), points[2:], masks[2:])
+    index, kept, packed = metric.compute()
+    assert index.tolist() == [4, 1, 0, 2, 3]
+    assert torch.equal(kept, points) and torch.equal(packed, masks)

@@ -1,0 +1,174 @@
+"""The figures of a measured split, each from its definition over frames made by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echo_common.store import schema
+from echo_train.data.frame_set import FrameSet
+from echo_train.metrics.summary import Figures
+
+SHAPE = (10, 20)
+
+
+def frame_set(points: np.ndarray | None = None) -> FrameSet:
+    """Six frames of three videos; rows 3 to 8 of a store."""
+    return FrameSet(
+        rows=np.arange(3, 9),
+        video=np.array(["A", "A", "B", "B", "C", "C"]),
+        number=np.array([4, 9, 0, 7, 3, 5], dtype=np.int32),
+        phase=np.array([0, 1, 1, 0, 0, 2], dtype=np.uint8),
+        split=np.full(6, schema.SPLITS.index("TEST"), dtype=np.uint8),
+        shape=SHAPE,
+        points=points,
+    )
+
+
+# Pixels in both masks, predicted, true, and classed rightly out of 200.
+COUNTS = np.array(
+    [
+        [40, 50, 50, 180],
+        [30, 30, 60, 170],
+        [0, 0, 40, 160],
+        [80, 90, 90, 180],
+        [20, 40, 20, 180],
+        [60, 60, 60, 200],
+    ]
+)
+DICE = np.array([0.8, 60 / 90, 0.0, 160 / 180, 40 / 60, 1.0])
+
+
+def figures(**changes: Any) -> Figures:
+    given = {
+        "frames": frame_set(),
+        "index": np.arange(6),
+        "counts": COUNTS,
+        "distances": np.array([[2, 1], [3, 1.5], [22.4, 22.4], [1, 0.5], [4, 2], [0, 0.0]]),
+        "pieces": np.array([1, 2, 0, 1, 1, 1]),
+        "holes": np.array([0, 1, 0, 0, 2, 0]),
+        "area_range": (0.2, 0.4),
+    }
+    return Figures(**{**given, **changes})
+
+
+def test_means_and_phases_are_those_of_the_frames() -> None:
+    told = figures().summary()
+    assert told["frames"] == 6 and told["missed_frames"] == 1
+    assert told["dice"]["mean"] == pytest.approx(DICE.mean())
+    assert told["dice"]["ed"] == pytest.approx(DICE[[0, 3, 4]].mean())
+    assert told["dice"]["es"] == pytest.approx(DICE[[1, 2]].mean())
+    assert told["dice"]["pooled"] == pytest.approx(2 * 230 / (270 + 320))
+    assert told["iou"]["mean"] == pytest.approx((DICE / (2 - DICE)).mean())
+    assert told["pixel_accuracy"]["mean"] == pytest.approx(
+        np.mean([180, 170, 160, 180, 180, 200]) / 200
+    )
+    assert told["hd95"]["mean"] == pytest.approx(32.4 / 6)
+    assert told["surface_distance"]["ed"] == pytest.approx(3.5 / 3)
+    assert told["area_error"]["mean"] == pytest.approx((0 + 30 + 40 + 0 + 20 + 0) / 6)
+    assert told["area_bias"]["mean"] == pytest.approx((0 - 30 - 40 + 0 + 20 + 0) / 6)
+    assert "mean_radial_error" not in told and "missed_landmarks" not in told
+
+
+def test_intervals_hold_their_means_and_lie_within_the_videos() -> None:
+    told = figures().summary()
+    by_video = DICE.reshape(3, 2).mean(axis=1)
+    low, high = told["dice"]["ci95"]
+    assert low == pytest.approx(by_video.min()) and high == pytest.approx(by_video.max())
+    low, high = told["dice"]["pooled_ci95"]
+    both, total = COUNTS[:, 0].reshape(3, 2).sum(1), COUNTS[:, 1:3].sum(1).reshape(3, 2).sum(1)
+    pooled = 2 * both / total
+    assert low == pytest.approx(pooled.min()) and high == pytest.approx(pooled.max())
+
+
+def test_shapes_are_shares_of_the_frames() -> None:
+    shape = figures().summary()["shape"]
+    assert shape["second_piece"]["mean"] == pytest.approx(1 / 6)
+    assert shape["hole"]["mean"] == pytest.approx(2 / 6)
+    # Of areas .25 .15 0 .45 .2 .3; the range's ends are within.
+    assert shape["area_outside"]["mean"] == pytest.approx(3 / 6)
+    assert shape["implausible"]["mean"] == pytest.approx(4 / 6)
+    assert "self_crossing" not in shape
+
+
+def test_a_crossing_is_told_for_landmarks_and_the_area_only_where_its_range_is_known() -> None:
+    crossing = np.array([True, False, False, False, False, True])
+    shape = figures(crossing=crossing, area_range=None).summary()["shape"]
+    assert shape["self_crossing"]["mean"] == pytest.approx(2 / 6)
+    assert shape["implausible"]["mean"] == pytest.approx(4 / 6)
+    assert "area_outside" not in shape
+
+
+def test_a_phase_without_frames_has_no_value() -> None:
+    told = figures(
+        index=np.array([0, 3]),
+        counts=COUNTS[[0, 3]],
+        distances=np.zeros((2, 2)),
+        pieces=np.ones(2, dtype=np.int64),
+        holes=np.zeros(2, dtype=np.int64),
+    ).summary()
+    assert told["dice"]["es"] is None
+    assert told["dice"]["ed"] == told["dice"]["mean"]
+
+
+@pytest.fixture
+def with_landmarks() -> Figures:
+    """Two landmarks a frame, 0.5 and 2 px off; in frame 1 one is missed, in frame 2 both."""
+    true = np.random.default_rng(0).uniform(2, 8, (6, 2, 2)).astype(np.float32)
+    found = true + np.array([[0.3, 0.4], [2, 0]], dtype=np.float32)
+    found[1, 1] = found[2] = np.nan
+    return figures(frames=frame_set(true), points=found, crossing=np.zeros(6, dtype=bool))
+
+
+def test_missed_landmarks_have_no_error_and_no_success(with_landmarks: Figures) -> None:
+    told = with_landmarks.summary()
+    assert told["missed_landmarks"] == 3
+    assert told["mean_radial_error"]["mean"] == pytest.approx((5 * 0.5 + 4 * 2) / 9, abs=1e-5)
+    assert told["mean_radial_error"]["es"] == pytest.approx(0.5, abs=1e-5)
+    assert told["success_1px"]["mean"] == pytest.approx(5 / 12)
+    assert told["success_3px"]["mean"] == pytest.approx(9 / 12)
+    assert told["success_4px"]["es"] == pytest.approx(1 / 4)
+
+
+def test_a_model_that_finds_no_landmark_has_no_error(with_landmarks: Figures) -> None:
+    assert with_landmarks.points is not None
+    lost = Figures(
+        **{
+            **{name: getattr(with_landmarks, name) for name in Figures.__dataclass_fields__},
+            "points": np.full_like(with_landmarks.points, np.nan),
+        }
+    )
+    told = lost.summary()
+    assert told["mean_radial_error"] == {"mean": None, "ci95": [None, None], "ed": None, "es": None}
+    assert told["success_4px"]["mean"] == 0
+
+
+def test_the_table_has_a_row_a_frame_in_the_store_s_order(with_landmarks: Figures) -> None:
+    order = np.array([5, 2, 0, 1, 4, 3])
+    shuffled = figures(
+        frames=with_landmarks.frames,
+        index=order,
+        counts=COUNTS[order],
+        distances=with_landmarks.distances[order],
+        pieces=with_landmarks.pieces[order],
+        holes=with_landmarks.holes[order],
+        crossing=np.zeros(6, dtype=bool),
+        points=with_landmarks.points[order] if with_landmarks.points is not None else None,
+    )
+    assert shuffled.table() == with_landmarks.table()
+    rows = list(csv.DictReader(io.StringIO(with_landmarks.table())))
+    assert [int(row["row"]) for row in rows] == [3, 4, 5, 6, 7, 8]
+    assert [(row["video"], int(row["frame"]), row["phase"]) for row in rows[:3]] == [
+        ("A", 4, "ED"),
+        ("A", 9, "ES"),
+        ("B", 0, "ES"),
+    ]
+    np.testing.assert_allclose([float(row["dice"]) for row in rows], DICE, atol=1e-6)
+    assert [int(row["true_pixels"]) for row in rows] == COUNTS[:, 2].tolist()
+    assert [row["implausible"] for row in rows] == ["0", "1", "1", "1", "1", "0"]
+    assert [row["radial_error_2"] for row in rows[:3]] == ["2.000000", "", ""]
+    assert rows[1]["mean_radial_error"] == "0.500000" and rows[2]["mean_radial_error"] == ""

@@ -1,0 +1,221 @@
+"""The networks: one set of demands for all of them, and what sets each apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from echo_train.data.location_prior import PriorChannel
+from echo_train.networks.architecture import NETWORKS, Architecture, rebuild
+from echo_train.networks.attention_unet import AttentionGate, AttentionUNet
+from echo_train.networks.unet import UNet, UNetNoSkip
+
+ALL = pytest.mark.parametrize("name", NETWORKS)
+
+
+def make(name: str, **changes: Any) -> UNet:
+    torch.manual_seed(0)
+    return NETWORKS[name](**{"out_channels": 3, "width": 2, **changes})
+
+
+def images(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1))
+
+
+@ALL
+@pytest.mark.parametrize("size", [(112, 112), (97, 64), (16, 33), (1, 1), (5, 120)])
+def test_logits_have_the_size_of_the_images(name: str, size: tuple[int, int]) -> None:
+    network = make(name, in_channels=2).eval()
+    assert network(images(2, 2, *size)).shape == (2, 3, *size)
+
+
+@ALL
+def test_every_weight_learns(name: str) -> None:
+    network = make(name)
+    network(images(2, 1, 48, 48)).square().mean().backward()
+    for key, values in network.named_parameters():
+        assert values.grad is not None, key
+        assert torch.isfinite(values.grad).all(), key
+    # What rises from a dead ReLU may be zero; a part that is not connected is zero throughout.
+    parts = {key.rsplit(".", 2)[0] for key, _ in network.named_parameters()}
+    for part in parts:
+        values = [v.grad for k, v in network.named_parameters() if k.startswith(part)]
+        assert any((grad != 0).any() for grad in values if grad is not None), part
+
+
+@ALL
+def test_padding_is_black_and_below_and_to_the_right(name: str) -> None:
+    network = make(name).eval()
+    odd = images(1, 1, 30, 21)
+    padded = functional.pad(odd, (0, 11, 0, 2))
+    with torch.no_grad():
+        assert torch.equal(network(odd), network(padded)[..., :30, :21])
+
+
+@ALL
+def test_frames_of_a_batch_do_not_see_each_other(name: str) -> None:
+    network = make(name).eval()
+    batch = images(3, 1, 32, 32)
+    with torch.no_grad():
+        alone = torch.cat([network(one[None]) for one in batch])
+        torch.testing.assert_close(network(batch), alone)
+
+
+@ALL
+@pytest.mark.parametrize("prior", [False, True])
+def test_a_checkpoint_is_enough_to_make_the_network_again(name: str, prior: bool) -> None:
+    architecture = Architecture(
+        network=name, out_channels=2, width=3, prior_shape=(32, 32) if prior else None
+    )
+    torch.manual_seed(2)
+    trained = architecture.make(images(32, 32) if prior else None)
+    trained(images(2, 1, 32, 32))
+    checkpoint = {
+        "architecture": {
+            "network": name,
+            "out_channels": 2,
+            "width": 3,
+            "prior_shape": (32, 32) if prior else None,
+        },
+        "network": trained.state_dict(),
+    }
+    again = rebuild(checkpoint)
+    assert not again.training
+    with torch.no_grad():
+        assert torch.equal(again(images(1, 1, 32, 32)), trained.eval()(images(1, 1, 32, 32)))
+
+
+def by_hand(state: dict[str, Tensor], features: Tensor, skips: bool = True) -> Tensor:
+    """The paper's figure 4, layer after layer, from nothing but the named weights."""
+
+    def block(name: str, features: Tensor) -> Tensor:
+        for place in (0, 3):
+            features = functional.conv2d(features, state[f"{name}.{place}.weight"], padding=1)
+            norm = f"{name}.{place + 1}"
+            scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + 1e-5).sqrt()
+            offset = state[f"{norm}.bias"] - scale * state[f"{norm}.running_mean"]
+            features = (features * scale[:, None, None] + offset[:, None, None]).clamp_min(0)
+        return features
+
+    left = []
+    for level in range(4):
+        left.append(block(f"down.{level}", features))
+        features = left[-1].unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+    features = block("down.4", features)
+    for level in (3, 2, 1, 0):
+        weight, bias = state[f"rise.{level}.weight"], state[f"rise.{level}.bias"]
+        risen = torch.einsum("bchw,cdyx->bdhywx", features, weight).flatten(2, 3).flatten(3)
+        risen = risen + bias[:, None, None]
+        features = block(f"up.{level}", torch.cat([left[level], risen], 1) if skips else risen)
+    weight = state["head.weight"][:, :, 0, 0]
+    return torch.einsum("bchw,dc->bdhw", features, weight) + state["head.bias"][:, None, None]
+
+
+@pytest.mark.parametrize("name", ["unet", "unet-no-skip"])
+def test_unet_is_the_papers_figure(name: str) -> None:
+    network = make(name).double()
+    network(images(4, 1, 32, 32).double())
+    network.eval()
+    with torch.no_grad():
+        found = network(images(2, 1, 32, 48).double())
+        expected = by_hand(network.state_dict(), images(2, 1, 32, 48).double(), name == "unet")
+    torch.testing.assert_close(found, expected)
+
+
+def test_width_64_has_the_parameters_of_the_papers_network() -> None:
+    # 3x3 convolutions and normalisations of each block, transposed convolutions, the head.
+    def block(before: int, after: int) -> int:
+        return 9 * before * after + 9 * after * after + 4 * after
+
+    widths = [64, 128, 256, 512, 1024]
+    down = sum(block(a, b) for a, b in zip([1, *widths], widths, strict=False))
+    rise = sum(4 * 2 * here * here + here for here in widths[:4])
+    count = sum(v.numel() for v in UNet(out_channels=1).parameters())
+    assert count == down + rise + sum(block(2 * w, w) for w in widths[:4]) + 65
+    without = sum(v.numel() for v in UNetNoSkip(out_channels=1).parameters())
+    assert count - without == sum(9 * w * w for w in widths[:4])
+
+
+def test_gate_is_additive_attention_on_the_coarser_grid() -> None:
+    torch.manual_seed(3)
+    gate = AttentionGate(4).double()
+    skip, below = images(1, 4, 6, 8).double(), images(1, 8, 3, 4).double()
+    scores = np.zeros((3, 4))
+    own, coarse = gate.own.weight.detach().numpy(), gate.below.weight.detach().numpy()
+    for y in range(3):
+        for x in range(4):
+            patch = skip[0, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].numpy()
+            mixed = np.einsum("dcyx,cyx->d", own, patch)
+            mixed += coarse[:, :, 0, 0] @ below[0, :, y, x].numpy()
+            mixed = np.maximum(mixed + gate.below.bias.detach().numpy(), 0)
+            scores[y, x] = gate.score.weight.detach().numpy()[0, :, 0, 0] @ mixed
+    chance = 1 / (1 + np.exp(-(scores + gate.score.bias.item())))
+
+    def lift(size: int, big: int) -> np.ndarray:
+        """Matrix of linear interpolation between pixel centres, the ends held."""
+        places = np.clip((np.arange(big) + 0.5) * size / big - 0.5, 0, size - 1)
+        return np.maximum(1 - np.abs(places[:, None] - np.arange(size)), 0)
+
+    expected = lift(3, 6) @ chance @ lift(4, 8).T
+    with torch.no_grad():
+        found = gate(skip, below)
+    np.testing.assert_allclose(found[0, 0].numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (30, 37)])
+def test_attention_maps_lie_over_the_images(size: tuple[int, int]) -> None:
+    network = make("attention-unet").eval()
+    with torch.no_grad():
+        maps = network.attention(images(2, 1, *size))
+    assert [values.shape for values in maps] == [(2, *size)] * 3
+    for values in maps:
+        assert values.min() >= 0 and values.max() <= 1 and values.std() > 0
+    assert not any(gate._forward_hooks for gate in network.gates)  # type: ignore[attr-defined]
+
+
+def test_closed_gates_hand_nothing_across() -> None:
+    network = AttentionUNet(out_channels=1, width=2).eval()
+    for gate in network.gates:
+        gate.score.bias.data.fill_(-1e4)  # type: ignore[union-attr]
+    one, other = images(2, 1, 32, 32)[:, None].unbind(0)
+    risen, below = images(1, 8, 8, 8), images(1, 16, 4, 4)
+    with torch.no_grad():
+        assert network.attention(one)[0].max() == 0
+        joined = [
+            network.join(2, skip.expand(1, 8, 32, 32)[..., :8, :8], risen, below)
+            for skip in (one, other)
+        ]
+    assert torch.equal(joined[0], joined[1])
+
+
+def test_networks_without_gates_have_no_attention() -> None:
+    assert make("unet").attention(images(1, 1, 16, 16)) == []
+    assert make("unet-no-skip").attention(images(1, 1, 16, 16)) == []
+
+
+def test_a_prior_is_the_second_channel() -> None:
+    network, prior = make("attention-unet", in_channels=2).eval(), images(32, 32)
+    seen = PriorChannel(network, prior)
+    batch = images(3, 1, 32, 32)
+    both = torch.stack([torch.stack([image[0], prior]) for image in batch])
+    with torch.no_grad():
+        assert torch.equal(seen(batch), network(both))
+        assert all(map(torch.equal, seen.attention(batch), network.attention(both)))
+    assert "prior" in seen.state_dict()
+
+
+def test_a_prior_of_another_size_is_stretched_to_the_images() -> None:
+    class Second(UNet):
+        def forward(self, images: Tensor) -> Tensor:
+            return images[:, 1:]
+
+    prior = torch.zeros(4, 4)
+    prior[:, 2:] = 1
+    stretched = PriorChannel(Second(out_channels=1, width=1), prior)(torch.zeros(2, 1, 8, 12))
+    assert stretched.shape == (2, 1, 8, 12)
+    assert (stretched[..., :5] == 0).all() and (stretched[..., 7:] == 1).all()

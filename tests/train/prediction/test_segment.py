@@ -1,0 +1,253 @@
+"""`echo-predict`: videos read, fitted, segmented, and written in their own pixels."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo_common.cli.command import run_command
+from echo_common.errors import DataError, DataNotFoundError
+from echo_common.geometry.contours import contour_from_landmarks
+from echo_common.geometry.raster import rasterise
+from echo_common.store.reader import EchoStore
+from echo_train.commands.predict import cli
+from echo_train.evaluation.trained_model import load_model
+from echo_train.prediction.letterbox import Fit
+from echo_train.prediction.segment import area_table, segment
+from echo_train.prediction.video import Film, read_film, save_overlay
+from echo_train.targets.factory import Prediction
+from support.datasets import frame_pattern, write_video
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten frames at 25 frames a second."""
+    path = tmp_path_factory.mktemp("videos") / "study.avi"
+    write_video(path, [frame_pattern(1, frame) for frame in range(10)], fps=25.0)
+    return path
+
+
+def echo_predict(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as end:
+        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-predict")
+    return int(end.value.code or 0)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_frames_are_those_of_the_video(video: Path) -> None:
+    film = read_film(video)
+    assert film.rate == 25 and film.numbers.tolist() == list(range(10))
+    for number, image in enumerate(film.images):
+        # Motion-JPEG loses a little.
+        assert np.abs(image.astype(int) - frame_pattern(1, number)).mean() < 3
+    few = read_film(video, [7, 2, 7])
+    assert few.numbers.tolist() == [2, 7]
+    np.testing.assert_array_equal(few.images, film.images[[2, 7]])
+
+
+def test_bad_videos_say_what_is_wrong(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"no video .*nothing\.avi"):
+        read_film(tmp_path / "nothing.avi")
+    (tmp_path / "text.avi").write_text("no video")
+    with pytest.raises(DataError, match=r"text\.avi is no video"):
+        read_film(tmp_path / "text.avi")
+    with pytest.raises(DataError, match="has 10 frames, counted from 0, and frame 10 was asked"):
+        read_film(video, [3, 10])
+    content = video.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(DataError, match=r"cut\.avi ends after \d of the 10 frames"):
+        read_film(tmp_path / "cut.avi")
+
+
+SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
+
+
+@given(size=SIZES, target=SIZES)
+def test_a_frame_is_as_large_as_fits_and_centred(
+    size: tuple[int, int], target: tuple[int, int]
+) -> None:
+    fit = Fit.of(size, target)
+    assert all(1 <= inner <= room for inner, room in zip(fit.inner, target, strict=True))
+    assert fit.inner[0] == target[0] or fit.inner[1] == target[1]
+    scale = min(target[0] / size[0], target[1] / size[1])
+    for inner, side in zip(fit.inner, size, strict=True):
+        assert abs(inner - side * scale) <= 0.5 or inner == 1
+    for offset, inner, room in zip(fit.offset, fit.inner, target, strict=True):
+        assert abs((room - inner - offset) - offset) <= 1
+    image = np.full(size, 200, np.uint8)
+    shrunk = fit.shrink(image)
+    assert shrunk.shape == target
+    assert (shrunk > 0).sum() == fit.inner[0] * fit.inner[1]
+
+
+def test_a_frame_of_the_right_size_is_left_alone() -> None:
+    image = np.arange(112 * 112, dtype=np.uint8).reshape(112, 112)
+    fit = Fit.of((112, 112), (112, 112))
+    np.testing.assert_array_equal(fit.shrink(image), image)
+    logits = torch.randn(1, 2, 112, 112)
+    assert torch.equal(fit.enlarge(logits), logits)
+    points = np.array([[[3.5, 7.25]]], dtype=np.float32)
+    np.testing.assert_array_equal(fit.enlarge_points(points), points)
+
+
+def test_what_is_where_in_a_frame_is_there_again_when_it_is_enlarged() -> None:
+    """A disc of a large frame, shrunk, and its mask and centre enlarged."""
+    y, x = np.mgrid[:300, :420]
+    disc = ((x - 290.0) ** 2 + (y - 120.0) ** 2 <= 60**2).astype(np.uint8)
+    fit = Fit.of((300, 420), (112, 112))
+    assert (fit.inner, fit.offset) == ((80, 112), (16, 0))
+    shrunk = fit.shrink(255 * disc)
+    rows_, columns = np.nonzero(shrunk > 127)
+    centre = np.array([[[columns.mean(), rows_.mean()]]])
+    np.testing.assert_allclose(fit.enlarge_points(centre), [[[290, 120]]], atol=0.5)
+    logits = torch.from_numpy(shrunk.astype(np.float32))[None, None] - 127.5
+    again = (fit.enlarge(logits)[0, 0] > 0).numpy()
+    dice = 2 * (again & (disc > 0)).sum() / (again.sum() + disc.sum())
+    assert dice > 0.985
+
+
+@pytest.mark.parametrize("target", ["mask", "landmarks"])
+def test_frames_of_the_store_are_segmented_as_the_run_did(
+    runs: Path, small_store: Path, target: str
+) -> None:
+    model = load_model(runs / target, "best", CPU)
+    store = EchoStore(small_store)
+    images = store.read("frames")
+    prediction = segment(model, images)
+    true = store.read("masks/chords") > 0
+    listed = rows(runs / target / "frames.csv")
+    assert len(listed) == 12
+    for row in listed:
+        place = int(row["row"])
+        assert prediction.masks[place].sum() == int(row["predicted_pixels"])
+        both = (prediction.masks[place] > 0) & true[place]
+        score = 2 * both.sum() / (prediction.masks[place].sum() + true[place].sum())
+        assert score == pytest.approx(float(row["dice"]), abs=1e-6)
+
+
+def test_landmarks_of_a_large_frame_make_a_mask_of_its_own_size(
+    runs: Path, small_store: Path
+) -> None:
+    model = load_model(runs / "landmarks", "best", CPU)
+    images = EchoStore(small_store).read("frames")[:2]
+    large = images.repeat(3, axis=1).repeat(3, axis=2)
+    small_found, found = segment(model, images), segment(model, large)
+    assert small_found.points is not None and found.points is not None
+    np.testing.assert_allclose(found.points, (small_found.points + 0.5) * 3 - 0.5, atol=1e-3)
+    for mask, points in zip(found.masks, found.points, strict=True):
+        contour = contour_from_landmarks(points, "anatomical")
+        np.testing.assert_array_equal(mask, rasterise(contour, (336, 336), "chords"))
+
+
+def test_masks_of_a_large_frame_are_those_of_the_small_one(runs: Path, small_store: Path) -> None:
+    model = load_model(runs / "mask", "best", CPU)
+    images = EchoStore(small_store).read("frames")[:2]
+    small_found = segment(model, images).masks
+    found = segment(model, images.repeat(3, axis=1).repeat(3, axis=2)).masks
+    assert found.shape == (2, 336, 336)
+    # The middle of each block of 3x3 is the small frame's pixel.
+    np.testing.assert_array_equal(found[:, 1::3, 1::3], small_found)
+
+
+def predicted() -> tuple[Film, Prediction]:
+    film = Film(
+        path=Path("study.avi"),
+        numbers=np.array([0, 10]),
+        images=np.full((2, 40, 50), 60, np.uint8),
+        rate=20.0,
+    )
+    masks = np.zeros((2, 40, 50), np.uint8)
+    masks[0, 10:20, 15:30] = 1
+    points = np.array([[[15, 10], [29, 19]], [[np.nan, np.nan], [1.5, 2]]], dtype=np.float32)
+    return film, Prediction(masks=masks, points=points)
+
+
+def test_the_table_has_areas_and_landmarks_of_every_frame() -> None:
+    film, prediction = predicted()
+    assert area_table(film, prediction).splitlines() == [
+        "frame,seconds,area_px,x1,y1,x2,y2",
+        "0,0.0000,150,15.000,10.000,29.000,19.000",
+        "10,0.5000,0,,,1.500,2.000",
+    ]
+    without = Prediction(masks=prediction.masks)
+    assert area_table(film, without).splitlines()[1] == "0,0.0000,150"
+
+
+def test_the_overlay_draws_the_contour_where_the_mask_ends(tmp_path: Path) -> None:
+    film, prediction = predicted()
+    save_overlay(tmp_path / "study.avi", film, Prediction(masks=prediction.masks))
+    capture = cv2.VideoCapture(str(tmp_path / "study.avi"))
+    assert capture.get(cv2.CAP_PROP_FPS) == 20
+    frames = [capture.read()[1] for _ in range(2)]
+    assert not capture.read()[0]
+    factor = round(448 / 50)
+    assert frames[0].shape == (40 * factor, 50 * factor, 3)
+    red = frames[0][..., 2].astype(int) - frames[0][..., 0] > 60
+    y, x = np.nonzero(red)
+    expected = [15 * factor, 30 * factor - 1, 10 * factor, 20 * factor - 1]
+    np.testing.assert_allclose([x.min(), x.max(), y.min(), y.max()], expected, atol=2)
+    assert not red[12 * factor : 18 * factor, 17 * factor : 28 * factor].any()
+    assert not (frames[1][..., 2].astype(int) - frames[1][..., 0] > 60).any()
+    assert [path.name for path in tmp_path.iterdir()] == ["study.avi"]
+
+
+def test_the_command_writes_masks_table_and_overlay(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert echo_predict(runs / "landmarks", video, "--out", out, "--device", "cpu") == 0
+    assert {path.name for path in out.iterdir()} == {"study.npz", "study.csv", "study.avi"}
+    with np.load(out / "study.npz") as found:
+        expected = segment(load_model(runs / "landmarks", "best", CPU), read_film(video).images)
+        np.testing.assert_array_equal(found["frames"], np.arange(10))
+        np.testing.assert_array_equal(found["masks"], expected.masks)
+        np.testing.assert_array_equal(found["points"], expected.points)
+    areas = [int(row["area_px"]) for row in rows(out / "study.csv")]
+    assert areas == expected.masks.sum(axis=(1, 2)).tolist()
+    assert f"10 frames, area {min(areas)} to {max(areas)} px" in capsys.readouterr().out
+
+
+def test_chosen_frames_without_an_overlay(runs: Path, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("--frames", "8,1", "--no-overlay", "--out", out, "--device", "cpu")
+    assert echo_predict(runs / "mask", video, *arguments) == 0
+    assert {path.name for path in out.iterdir()} == {"study.npz", "study.csv"}
+    assert [int(row["frame"]) for row in rows(out / "study.csv")] == [1, 8]
+
+
+def test_a_bad_video_does_not_keep_the_others_from_being_done(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "bad.avi").write_bytes(b"RIFF")
+    (tmp_path / "b").mkdir()
+    second = shutil.copy(video, tmp_path / "b" / "study.avi")
+    videos = (video, tmp_path / "bad.avi", second)
+    assert echo_predict(runs / "mask", *videos, "--out", out, "--device", "cpu") == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: 1 of 3 videos could not be segmented: ")
+    assert "bad.avi is no video" in error
+    assert {path.stem for path in out.iterdir()} == {"study", "study-2"}
+    assert (out / "study.csv").read_bytes() == (out / "study-2.csv").read_bytes()
+
+
+def test_a_folder_without_a_run_is_refused(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert echo_predict(tmp_path, video, "--device", "cpu") == 1
+    assert f"error: {tmp_path} holds no run" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,160 @@
+"""A run that goes on ends where one that never stopped ends, or says why it cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echo_common.errors import RunError, SettingsError
+from echo_prep.build.build import build
+from echo_prep.settings import BuildSettings
+from echo_train.training.train import train
+from support.datasets import small_videos, write_small_dataset
+from support.training import assert_same_states, checkpoint, stopped_before, tiny, train_in_parts
+
+TIMES = ("seconds", "images_per_second")
+
+
+def without_times(state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without what the clock put into it."""
+
+    def row(line: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in line.items() if name not in TIMES}
+
+    return {
+        **state,
+        "history": [row(line) for line in state["history"]],
+        "best": row(state["best"]),
+    }
+
+
+def go_on(store: Path, folder: Path, **changes: Any) -> Path:
+    return train(tiny(store, folder, resume=True, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "mask"},
+        {"target": "landmarks"},
+        {"ema": 0.9, "clip_norm": 0.5, "weight_decay": 0.01, "schedule": "one-cycle"},
+    ],
+    ids=["mask", "landmarks", "average"],
+)
+def test_a_run_that_goes_on_is_bit_identical_to_one_undisturbed(
+    small_store: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    whole = train(tiny(small_store, tmp_path / "whole", epochs=4, **changes))
+    parts = train_in_parts(tiny(small_store, tmp_path / "parts", epochs=4, **changes), 2, 4)
+    for name in ("last.pt", "best.pt"):
+        assert_same_states(
+            without_times(checkpoint(whole / name)), without_times(checkpoint(parts / name))
+        )
+
+
+def test_a_constant_rate_lets_a_run_be_made_longer(small_store: Path, tmp_path: Path) -> None:
+    whole = train(tiny(small_store, tmp_path / "whole", schedule="constant", epochs=2))
+    longer = train(tiny(small_store, tmp_path / "longer", schedule="constant", epochs=1))
+    go_on(small_store, longer, schedule="constant", epochs=2)
+    assert_same_states(
+        without_times(checkpoint(whole / "last.pt")), without_times(checkpoint(longer / "last.pt"))
+    )
+
+
+def test_another_schedule_is_laid_out_for_its_epochs(small_store: Path, tmp_path: Path) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
+    with pytest.raises(RunError, match="epochs was 1 and is 2"):
+        go_on(small_store, folder, epochs=2)
+
+
+def test_another_seed_gives_other_weights(small_store: Path, tmp_path: Path) -> None:
+    states = [
+        checkpoint(train(tiny(small_store, tmp_path / str(seed), epochs=1, seed=seed)) / "last.pt")
+        for seed in (0, 1)
+    ]
+    assert not states[0]["network"]["head.weight"].equal(states[1]["network"]["head.weight"])
+
+
+def test_a_finished_run_has_nothing_left_to_train(small_store: Path, tmp_path: Path) -> None:
+    folder = train(tiny(small_store, tmp_path / "run"))
+    before = checkpoint(folder / "last.pt")
+    go_on(small_store, folder)
+    assert_same_states(checkpoint(folder / "last.pt"), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"width": 3}, "width was 2 and is 3"),
+        ({"learning_rate": 0.5}, "learning_rate was 0.01 and is 0.5"),
+        ({"seed": 9}, "seed was 0 and is 9"),
+        ({"batch_size": 5}, "batch_size was 4 and is 5"),
+        ({"target": "landmarks"}, "target was mask and is landmarks"),
+    ],
+)
+def test_a_changed_setting_is_refused_by_name(
+    small_store: Path, tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
+    before = (folder / "last.pt").read_bytes()
+    with pytest.raises(RunError, match=told):
+        go_on(small_store, folder, epochs=1, **change)
+    assert (folder / "last.pt").read_bytes() == before
+
+
+def test_a_store_built_anew_is_refused(tmp_path: Path) -> None:
+    store, data = tmp_path / "small.zarr", tmp_path / "data"
+    videos = small_videos(8)
+    write_small_dataset(data, videos)
+    build(BuildSettings(data=data, store=store, jobs=1, backend="threading"))
+    folder = train(tiny(store, tmp_path / "run", epochs=1))
+    videos[0] = dataclasses.replace(
+        videos[0], traces={frame: rows + 1.0 for frame, rows in videos[0].traces.items()}
+    )
+    shutil.rmtree(data)
+    write_small_dataset(data, videos)
+    build(BuildSettings(data=data, store=store, jobs=1, backend="threading"))
+    with pytest.raises(RunError, match=r"was built anew since: other frames, masks/chords;"):
+        go_on(store, folder, epochs=1)
+
+
+def test_a_store_built_again_without_change_is_taken(
+    small_dataset: Path, small_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny(small_store, tmp_path / "run")
+    with stopped_before(2), pytest.raises(KeyboardInterrupt):
+        train(settings)
+    build(BuildSettings(data=small_dataset, store=small_store, jobs=1, backend="threading"))
+    go_on(small_store, tmp_path / "run")
+    assert len(checkpoint(tmp_path / "run" / "last.pt")["history"]) == 2
+
+
+def test_a_store_that_was_moved_is_taken(small_store: Path, tmp_path: Path) -> None:
+    folder, moved = tmp_path / "run", tmp_path / "moved.zarr"
+    with stopped_before(2), pytest.raises(KeyboardInterrupt):
+        train(tiny(small_store, folder))
+    shutil.copytree(small_store, moved)
+    go_on(moved, folder)
+    assert len(checkpoint(folder / "last.pt")["history"]) == 2
+
+
+def test_there_must_be_a_run_to_go_on_with(small_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"holds no run: there is no config\.toml"):
+        go_on(small_store, tmp_path)
+    with pytest.raises(SettingsError, match="--resume needs --run"):
+        train(tiny(small_store, resume=True))
+
+
+def test_a_run_that_never_finished_an_epoch_starts_again(small_store: Path, tmp_path: Path) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
+    (folder / "last.pt").unlink()
+    (folder / "best.pt").unlink()
+    go_on(small_store, folder, epochs=1)
+    whole = train(tiny(small_store, tmp_path / "whole", epochs=1))
+    assert_same_states(
+        checkpoint(folder / "last.pt")["network"], checkpoint(whole / "last.pt")["network"]
+    )

@@ -1,0 +1,42 @@
+"""Numbers from keys: spread as they should be, and the same however a batch is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.stats
+import torch
+
+from echo_train.runtime.counter_rng import frame_keys, normals, uniforms
+
+
+def test_uniforms_are_uniform_over_frames_and_over_numbers() -> None:
+    numbers = uniforms(frame_keys(torch.arange(4000), seed=3, epoch=1), 12).numpy()
+    assert numbers.min() >= 0 and numbers.max() < 1
+    for column in numbers.T:
+        assert scipy.stats.kstest(column, "uniform").pvalue > 1e-4
+    # Neither frames that follow each other nor the numbers of one frame tell of each other.
+    correlation = np.corrcoef(np.concatenate([numbers[1:].T, numbers[:-1].T]))
+    assert np.abs(correlation - np.eye(24)).max() < 0.08
+
+
+def test_normals_have_the_moments_of_the_normal_distribution() -> None:
+    numbers = normals(frame_keys(torch.arange(40), seed=0, epoch=2), 12544).numpy()
+    assert abs(numbers.mean()) < 0.01
+    assert abs(numbers.std() - 1) < 0.01
+    assert abs(scipy.stats.skew(numbers, axis=None)) < 0.02
+    # A sum of four is a little flat: the kurtosis of the Irwin-Hall distribution is -1.2 / 4.
+    assert abs(scipy.stats.kurtosis(numbers, axis=None) + 0.3) < 0.03
+    # Neighbours, as pixels in an image, are independent.
+    assert abs((numbers[:, 1:] * numbers[:, :-1]).mean()) < 0.01
+
+
+def test_a_frame_s_numbers_do_not_depend_on_the_batch() -> None:
+    whole = uniforms(frame_keys(torch.arange(100), seed=1, epoch=4), 5)
+    part = uniforms(frame_keys(torch.tensor([70, 3]), seed=1, epoch=4), 5)
+    assert torch.equal(part, whole[[70, 3]])
+
+
+def test_seed_epoch_and_frame_each_change_the_key() -> None:
+    keys = [frame_keys(torch.arange(1000), seed, epoch) for seed, epoch in [(0, 1), (0, 2), (1, 1)]]
+    assert len(torch.unique(torch.cat(keys))) > 2990
+    assert torch.equal(keys[0], frame_keys(torch.arange(1000), 0, 1))

@@ -1,0 +1,256 @@
+"""The loop: what each setting does to the weights, and how a run ends that cannot go on."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from echo_common.errors import RunError, SettingsError
+from echo_common.store.reader import EchoStore
+from echo_train.data.frame_set import choose
+from echo_train.data.loader import make_loader
+from echo_train.runtime import device as devices
+from echo_train.settings import TrainSettings
+from echo_train.training.ema import Average
+from echo_train.training.optimiser import make_optimiser
+from echo_train.training.train import train
+from echo_train.training.trainer import Trainer
+from echo_train.transforms.batch import epoch_order
+from support.training import checkpoint, tiny
+
+CPU = torch.device("cpu")
+
+
+def make_trainer(settings: TrainSettings) -> Trainer:
+    store = EchoStore(settings.store)
+    choice = choose(store, settings)
+    return Trainer(settings, choice, make_loader(store, choice, settings, CPU), CPU)
+
+
+def losses_of(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [float(row["train_loss"]) for row in csv.DictReader(file)]
+
+
+def test_an_epoch_is_the_textbook_loop(small_store: Path, tmp_path: Path) -> None:
+    """The weights of `train` against a loop written out with torch's plain Adam."""
+    settings = tiny(small_store, tmp_path / "run", schedule="constant", epochs=2, augment="none")
+    trainer = make_trainer(settings)
+    network = copy.deepcopy(trainer.network).train()
+    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    store = EchoStore(small_store)
+    images, masks = (torch.from_numpy(store.read(path)) for path in ("frames", "masks/chords"))
+    means = []
+    for epoch in (1, 2):
+        order = epoch_order(trainer.frames.indices("TRAIN"), settings.seed, epoch)
+        total = 0.0
+        for index in torch.from_numpy(order).split(settings.batch_size):
+            logits = network(images[index][:, None].float() / 255)[:, 0]
+            loss = functional.binary_cross_entropy_with_logits(logits, masks[index].float())
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            total += loss.item() * len(index)
+        means.append(total / len(order))
+    folder = train(settings)
+    for name, value in checkpoint(folder / "last.pt")["network"].items():
+        torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-4, atol=1e-5)
+    assert losses_of(folder) == pytest.approx(means, rel=1e-4)
+
+
+def test_training_learns(small_store: Path, tmp_path: Path) -> None:
+    losses = losses_of(train(tiny(small_store, tmp_path / "run", epochs=8)))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_average_is_the_weighted_sum_of_all_weights() -> None:
+    network = nn.Linear(3, 2)
+    average = Average(network, 0.5)
+    expected = network.weight.detach().clone().double()
+    for step, decay in enumerate([2 / 11, 3 / 12, 4 / 13, 5 / 14], start=1):
+        with torch.no_grad():
+            network.weight += step
+        average.update(network)
+        expected = decay * expected + (1 - decay) * network.weight.detach().double()
+    torch.testing.assert_close(average.network.weight.double(), expected, rtol=1e-6, atol=1e-6)
+    long = Average(network, 0.05)
+    before = long.network.bias.clone()
+    with torch.no_grad():
+        network.bias += 1
+    long.update(network)
+    torch.testing.assert_close(long.network.bias, before + 0.95)
+
+
+def test_average_is_what_is_validated_and_kept(small_store: Path, tmp_path: Path) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1, ema=0.9))
+    best, last = checkpoint(folder / "best.pt"), checkpoint(folder / "last.pt")
+    averaged = last["average"]["network"]
+    assert all(torch.equal(best["network"][name], averaged[name]) for name in averaged)
+    assert not torch.equal(averaged["head.weight"], last["network"]["head.weight"])
+
+
+def test_weight_decay_is_for_filters_alone() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    before = copy.deepcopy(network)
+    optimiser = make_optimiser(network, learning_rate=0.1, weight_decay=0.5, device=CPU)
+    for values in network.parameters():
+        values.grad = torch.zeros_like(values)
+    optimiser.step()
+    torch.testing.assert_close(network[0].weight, before[0].weight * (1 - 0.1 * 0.5))
+    for name in ("0.bias", "1.weight", "1.bias"):
+        assert torch.equal(network.get_parameter(name), before.get_parameter(name))
+
+
+@pytest.mark.parametrize("limit", [1e-3, 1e9])
+def test_clipping_bounds_the_norm_that_the_optimiser_sees(small_store: Path, limit: float) -> None:
+    trainer = make_trainer(tiny(small_store, clip_norm=limit))
+    (batch,) = trainer.loader.batches(trainer.frames.indices("TRAIN")[:4], 4)
+    trainer.network.train()
+    trainer._move(100 * trainer.network(batch.images).square().mean(), 0, 1)
+    norm = torch.stack([one.grad.norm() for one in trainer.network.parameters()]).norm().item()
+    assert norm == pytest.approx(limit) if limit < 1 else 1e-3 < norm < limit
+
+
+def test_patience_ends_a_run_that_stands_still(small_store: Path, tmp_path: Path) -> None:
+    # At a rate of 0 no epoch is better than the first, but for the running statistics;
+    # with a threshold that is never passed, every Dice is 0 and the first epoch is the best.
+    settings = tiny(small_store, tmp_path / "run", epochs=9, learning_rate=0.0, patience=3)
+    folder = train(settings)
+    state = checkpoint(folder / "last.pt")
+    assert state["best"]["epoch"] == 1
+    assert len(state["history"]) == 4
+
+
+class Poison:
+    """Makes the loss of one batch what it must not be."""
+
+    def __init__(self, trainer: Trainer, call: int, loss: float) -> None:
+        self._real, self._call, self._loss = trainer.target.loss, call, loss
+        self.calls = 0
+        self.index = np.empty(0, dtype=np.int64)
+
+    def __call__(self, logits: Tensor, batch: Any) -> Tensor:
+        self.calls += 1
+        loss = self._real(logits, batch)
+        if self.calls == self._call:
+            self.index = batch.index.numpy()
+            return loss * self._loss
+        return loss
+
+
+@pytest.mark.parametrize(("loss", "told"), [(np.nan, "no number"), (np.inf, "infinite")])
+def test_a_loss_that_is_no_number_names_its_frames(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float, told: str
+) -> None:
+    trainer = make_trainer(tiny(small_store, tmp_path / "run"))
+    poison = Poison(trainer, call=2, loss=loss)
+    monkeypatch.setattr(trainer.target, "loss", poison)
+    with pytest.raises(RunError, match=f"the loss is {told} in epoch 1 from step 2 on") as error:
+        trainer.fit(tmp_path, EchoStore(small_store))
+    assert len(poison.index) == 4
+    for one in poison.index:
+        name = f"{trainer.frames.video[one]} frame {trainer.frames.number[one]}"
+        assert name in str(error.value)
+    others = set(trainer.frames.video) - set(trainer.frames.video[poison.index])
+    assert not any(video in str(error.value) for video in others)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_exploding_run_says_what_to_lower(small_store: Path, tmp_path: Path) -> None:
+    settings = tiny(small_store, tmp_path, learning_rate=1e30, schedule="constant", epochs=5)
+    trainer = make_trainer(settings)
+    with pytest.raises(RunError, match="lower --learning-rate"):
+        trainer.fit(tmp_path, EchoStore(small_store))
+
+
+def test_too_large_a_network_says_what_to_lower(small_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"memory of cpu.* is full; lower --batch-size \(it is 4\)"):
+        train(tiny(small_store, tmp_path / "run", width=1_000_000))
+
+
+def test_a_full_gpu_says_what_to_lower() -> None:
+    with (
+        pytest.raises(RunError, match="is full; lower --width"),
+        devices.memory_explained(CPU, "lower --width"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    with pytest.raises(RuntimeError, match="shapes"), devices.memory_explained(CPU, "x"):
+        raise RuntimeError("shapes differ")
+
+
+def test_the_cpu_says_that_it_neither_compiles_nor_rounds() -> None:
+    network = nn.Linear(1, 1)
+    assert devices.compiled(network, CPU, wanted=True) is network
+    assert devices.describe_use(CPU, compile=True, bf16=True).endswith("float32, not compiled")
+
+
+def test_a_compiled_network_takes_the_same_steps(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of CUDA, with the backend that needs no compiler; the last batch is smaller."""
+    shapes = []
+
+    def compiled(network: nn.Module, device: torch.device, wanted: bool) -> nn.Module:
+        faster = torch.compile(network, dynamic=False, backend="aot_eager")
+        faster.register_forward_pre_hook(lambda _, images: shapes.append(images[0].shape[0]))
+        return faster
+
+    changes = {"batch_size": 5, "learning_rate": 1e-3, "ema": 0.5}
+    plain = train(tiny(small_store, tmp_path / "plain", **changes))
+    monkeypatch.setattr(devices, "compiled", compiled)
+    fast = train(tiny(small_store, tmp_path / "fast", **changes))
+    assert shapes == [5, 5] * 2
+    assert losses_of(fast) == pytest.approx(losses_of(plain), rel=1e-4)
+    assert checkpoint(fast / "last.pt")["network"].keys() == (
+        checkpoint(plain / "last.pt")["network"].keys()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"loss": "spatial-ce"}, "--loss spatial-ce is no loss for --target mask"),
+        ({"target": "landmarks", "loss": "bce"}, "--loss bce is no loss for --target landmarks"),
+        ({"ema": 1.0}, "--ema 1 would keep the first weights"),
+        ({"folds": 1, "fold": 1}, "at least two folds"),
+        ({"folds": 3, "fold": 4}, "--fold 4 of --folds 3"),
+        ({"fold": 1}, "--fold 1 of --folds 0"),
+        ({"device": "abacus"}, "no device 'abacus' here"),
+    ],
+)
+def test_settings_that_mean_nothing_together_are_refused(
+    small_store: Path, tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        train(tiny(small_store, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_holds_what_metrics_csv_holds(small_store: Path, tmp_path: Path) -> None:
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = train(tiny(small_store, tmp_path / "run", epochs=2, tensorboard=True))
+    events = accumulators.EventAccumulator(str(folder))
+    events.Reload()
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for tag, column in (("loss/train", "train_loss"), ("dice/val", "val_dice")):
+        scalars = events.Scalars(tag)
+        assert [one.step for one in scalars] == [1, 2]
+        assert [one.value for one in scalars] == pytest.approx([float(r[column]) for r in rows])
+
+
+def test_tensorboard_that_is_not_installed_is_named(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingsError, match=r"pip install 'echo-lv-segmentation\[tensorboard\]'"):
+        train(tiny(small_store, tmp_path / "run", tensorboard=True))

@@ -1,0 +1,190 @@
+"""Augmentation: truth moves with the image, mirrors keep anatomy, and chance is repeatable."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from echo_common.errors import SettingsError
+from echo_common.geometry.raster import rasterise
+from echo_common.store import schema
+from echo_prep.geometry.landmarks import choose_landmarks
+from echo_train.transforms.augment import (
+    AUGMENTS,
+    Augmenter,
+    AugmentSettings,
+    Strengths,
+    flip_order,
+)
+from echo_train.transforms.augment import transform as move
+from echo_train.transforms.batch import Batch
+from support.datasets import half_ellipse_trace
+
+SIZE = 112
+STRONG = AUGMENTS["strong"]
+GEOMETRY = Strengths(shift=0.08, scale=0.25, rotation=30, flip=0.5)
+FRAMES = 24
+
+
+def gaussians(points: np.ndarray, sigma: float = 3.0) -> torch.Tensor:
+    """One Gaussian a point, (frame, landmark, y, x)."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    squared = (x - points[..., 0, None, None]) ** 2 + (y - points[..., 1, None, None]) ** 2
+    return torch.from_numpy(np.exp(-0.5 * squared / sigma**2)).float()
+
+
+def centroids(maps: torch.Tensor) -> np.ndarray:
+    y, x = np.mgrid[:SIZE, :SIZE]
+    values = maps.numpy().astype(np.float64)
+    total = values.sum((-1, -2))
+    return np.stack([(values * x).sum((-1, -2)), (values * y).sum((-1, -2))], -1) / total[..., None]
+
+
+def points_of(count: int, frames: int = FRAMES) -> np.ndarray:
+    return np.random.default_rng(5).uniform(40, 72, (frames, count, 2)).astype(np.float32)
+
+
+def batch_of(points: np.ndarray, masks: torch.Tensor | None = None) -> Batch:
+    maps = gaussians(points)
+    return Batch(
+        index=torch.arange(len(points)),
+        images=maps[:, :1],
+        masks=torch.zeros(len(points), SIZE, SIZE) if masks is None else masks,
+        heatmaps=maps,
+        points=torch.from_numpy(points),
+    )
+
+
+def augmenter(strengths: Strengths, count: int = 7, seed: int = 0) -> Augmenter:
+    return Augmenter(strengths, seed, flip_order("anatomical", count))
+
+
+def test_points_go_where_the_image_goes() -> None:
+    before = batch_of(points_of(7))
+    after = augmenter(GEOMETRY)(before, epoch=1)
+    assert after.points is not None and after.heatmaps is not None and before.points is not None
+    # The peak of each Gaussian, moved as pixels, against the point, moved as numbers.
+    assert np.abs(centroids(after.heatmaps) - after.points.numpy()).max() < 0.1
+    # In a mirrored frame, the image's point is now another landmark: the last.
+    flipped = np.abs(centroids(after.images)[:, 0] - after.points.numpy()[:, 6]).max(1) < 0.1
+    kept = np.abs(centroids(after.images)[:, 0] - after.points.numpy()[:, 0]).max(1) < 0.1
+    assert np.array_equal(flipped, ~kept)
+    assert 4 < flipped.sum() < 20
+    moved = np.linalg.norm(after.points.numpy() - before.points.numpy(), axis=2)
+    assert np.median(moved) > 3
+
+
+@pytest.mark.parametrize("turn", [0.0, 20.0, -75.0, 180.0])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_transform_is_the_affine_map_it_says(turn: float, mirrored: bool) -> None:
+    points = points_of(5, 1)
+    angle, size, shift = np.radians(turn), 1.2, np.array([3.5, -2.25])
+    matrix = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = matrix @ np.diag([-1 if mirrored else 1, 1])
+    order = [4, 3, 2, 1, 0]
+    after = move(
+        batch_of(points),
+        torch.from_numpy(matrix).float()[None],
+        torch.from_numpy(shift).float()[None],
+        torch.tensor([mirrored]),
+        order,
+    )
+    expected = (points[0] - 55.5) @ matrix.T + 55.5 + shift
+    expected = expected[order] if mirrored else expected
+    assert after.points is not None and after.heatmaps is not None
+    np.testing.assert_allclose(after.points[0].numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(centroids(after.heatmaps)[0], expected, atol=0.05)
+
+
+def test_the_moved_mask_is_the_mask_of_the_moved_contour() -> None:
+    contours = []
+    for seed in range(FRAMES):
+        rng = np.random.default_rng(seed)
+        trace = half_ellipse_trace(
+            tuple(rng.normal([50, 25], 2)), tuple(rng.normal([62, 80], 2)), rng.uniform(24, 36)
+        )
+        contours.append(np.concatenate([trace[1:, :2], trace[:0:-1, 2:]]))
+    points = np.stack(contours).astype(np.float32)
+    masks = np.stack([rasterise(contour, (SIZE, SIZE), "chords") for contour in contours])
+    before = batch_of(points, torch.from_numpy(masks).float())
+    after = Augmenter(GEOMETRY, 0, list(range(points.shape[1])))(before, epoch=1)
+    assert after.points is not None
+    drawn = np.stack(
+        [rasterise(contour, (SIZE, SIZE), "chords") for contour in after.points.numpy()]
+    )
+    moved = after.masks.numpy()
+    assert set(np.unique(moved)) == {0.0, 1.0}
+    scores = 2 * (moved * drawn).sum((1, 2)) / (moved.sum((1, 2)) + drawn.sum((1, 2)))
+    # Vertices are rounded to whole pixels before they are filled, once here and once there.
+    assert scores.mean() > 0.98
+    assert scores.min() > 0.97
+
+
+@pytest.mark.parametrize("identity", list(schema.IDENTITIES))
+@pytest.mark.parametrize("count", [3, 6, 7, 11])
+def test_mirrored_landmarks_are_those_that_preparation_would_choose(
+    identity: str, count: int
+) -> None:
+    rng = np.random.default_rng(count)
+    trace = half_ellipse_trace(width=30) + rng.normal(0, 0.4, (21, 4))
+    axis, contour = trace[0].reshape(2, 2), np.concatenate([trace[1:, :2], trace[:0:-1, 2:]])
+    mirror = np.array([-1.0, 1.0])
+    before = choose_landmarks(axis, contour, "chords", identity, count)
+    expected = choose_landmarks(
+        axis * mirror + [111, 0], contour * mirror + [111, 0], "chords", identity, count
+    )
+    if identity == "anatomical" and count % 2 == 0:
+        with pytest.raises(SettingsError, match="--augment-flip 0"):
+            flip_order(identity, count)
+        return
+    found = (before * mirror + [111, 0])[flip_order(identity, count)]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_zero_strengths_change_no_bit() -> None:
+    before = batch_of(points_of(7))
+    after = augmenter(AUGMENTS["none"])(before, epoch=1)
+    for field in dataclasses.fields(Batch):
+        assert torch.equal(getattr(before, field.name), getattr(after, field.name)), field.name
+
+
+def test_a_frame_is_changed_by_seed_epoch_and_frame_and_not_by_its_batch() -> None:
+    before = batch_of(points_of(7))
+    whole = augmenter(STRONG)(before, epoch=3)
+    some = torch.tensor([19, 2, 7])
+    part = Batch(
+        **{
+            field.name: getattr(before, field.name)[some] for field in dataclasses.fields(Batch)
+        }
+    )  # fmt: skip
+    again = augmenter(STRONG)(part, epoch=3)
+    torch.testing.assert_close(again.images, whole.images[some], atol=1e-6, rtol=0)
+    assert again.points is not None and whole.points is not None
+    torch.testing.assert_close(again.points, whole.points[some])
+    for other in (augmenter(STRONG)(before, epoch=4), augmenter(STRONG, seed=1)(before, epoch=3)):
+        assert other.points is not None
+        assert (other.points - whole.points).abs().amax((1, 2)).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Strengths)])
+def test_each_strength_changes_what_it_names_alone(name: str) -> None:
+    points = points_of(7)
+    before = batch_of(points, (gaussians(points)[:, 0] > 0.5).float())
+    after = augmenter(Strengths(**{name: 30 if name in ("sector", "rotation") else 0.5}))(
+        before, epoch=1
+    )
+    moves = name in ("shift", "scale", "rotation", "flip")
+    assert torch.equal(after.masks, before.masks) is not moves
+    assert torch.equal(after.points, before.points) is not moves  # type: ignore[arg-type]
+    changed = (after.images != before.images).flatten(1).any(1).float().mean()
+    assert changed > (0.15 if name in ("speckle", "blur", "sector", "flip") else 0.9)
+    assert after.images.min() >= 0 and after.images.max() <= 1.0001
+
+
+def test_single_strengths_win_over_the_named_ones() -> None:
+    settings = AugmentSettings(augment="strong", augment_flip=0.0, augment_blur=2.5)
+    assert settings.strengths() == dataclasses.replace(STRONG, flip=0.0, blur=2.5)
+    assert AugmentSettings(augment="none").strengths() == Strengths()

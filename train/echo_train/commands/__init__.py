@@ -1,0 +1,1 @@
+"""The console commands: echo-train, echo-eval, echo-predict and echo-report."""

@@ -1,0 +1,73 @@
+"""The command `echo-predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+
+from echo_common.cli.command import run_command
+from echo_common.cli.progress import show
+from echo_common.cli.settings import click_options
+from echo_common.errors import DataError, EchoError
+from echo_train.evaluation.trained_model import Model, load_model
+from echo_train.prediction.segment import PredictSettings, save_prediction, segment
+from echo_train.prediction.video import read_film, save_overlay
+from echo_train.runs.run_names import distinct_names
+from echo_train.runtime import device as devices
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="echo-lv-segmentation")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click_options(PredictSettings)
+def cli(run: Path, videos: tuple[Path, ...], **values: Any) -> None:
+    """Segment the left ventricle in videos with the model of a run.
+
+    Of each video there are NAME.npz with the masks, and the landmarks where the model has them,
+    NAME.csv with the area of every frame, and NAME.avi with the contours drawn over the frames.
+    """
+    settings = PredictSettings(**values)
+    # What OpenCV says of a file that it cannot open is said below, with what to do.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    device = devices.pick_device(settings.device)
+    out = settings.out or run / "predict"
+    with devices.memory_explained(device, "choose --device cpu, or fewer frames with --frames"):
+        model = load_model(run, settings.checkpoint, device)
+        out.mkdir(parents=True, exist_ok=True)
+        named = list(zip(distinct_names(path.stem for path in videos), videos, strict=True))
+        failures = []
+        for name, path in show(named, len(named), "segmenting"):
+            try:
+                click.echo(predict(model, path, out, name, settings))
+            except EchoError as error:
+                # One bad video does not keep the others from being done.
+                failures.append(str(error))
+    if failures:
+        raise DataError(
+            f"{len(failures)} of {len(videos)} videos could not be segmented: "
+            + "; ".join(failures)
+        )
+
+
+def predict(model: Model, path: Path, out: Path, name: str, settings: PredictSettings) -> str:
+    """Segment one video, write its results, and say in a line what was found."""
+    film = read_film(path, settings.frames)
+    prediction = segment(model, film.images)
+    save_prediction(out, name, film, prediction)
+    if settings.overlay:
+        save_overlay(out / f"{name}.avi", film, prediction)
+    areas = prediction.masks.sum(axis=(1, 2))
+    empty = f", {(areas == 0).sum()} without a ventricle" if (areas == 0).any() else ""
+    return (
+        f"{path}: {len(areas)} frames, area {areas.min()} to {areas.max()} px{empty}; "
+        f"{out / name}.npz"
+    )
+
+
+def main() -> None:
+    """Run the command; the console script's entry point."""
+    run_command(cli)

@@ -1,0 +1,70 @@
+"""The command `echo-train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import click
+
+from echo_common.cli.command import run_command
+from echo_common.cli.settings import click_options, from_toml, given_options
+from echo_common.errors import SettingsError
+from echo_train.experiments.paper import TABLE, repeat
+from echo_train.experiments.presets import ALL, PRESETS, choose_for_preset, with_preset
+from echo_train.experiments.sweep import SWEEP, sweep
+from echo_train.experiments.sweep import describe as describe_sweep
+from echo_train.reporting.run_table import describe
+from echo_train.runs.run_folder import CONFIG, read_summary
+from echo_train.runtime.distributed import from_environment
+from echo_train.settings import SweepSettings
+from echo_train.training.train import train
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="echo-lv-segmentation")
+@click_options(SweepSettings)
+@click.option(
+    "--preset",
+    type=click.Choice([*PRESETS, ALL]),
+    envvar="ECHO_PRESET",
+    help="The paper's settings in place of the defaults; all: its four experiments and table 1.",
+)
+@click.pass_context
+def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
+    """Train a left-ventricle segmentation from a store, and measure it.
+
+    With --seeds or --folds, train several and say how far they lie apart. On several devices:
+    torchrun --nproc-per-node N -m -- echo_train, with the same options.
+    """
+    ranks = from_environment(os.environ)
+    given = given_options(ctx, values)
+    if preset == ALL:
+        if ranks.count > 1:
+            raise SettingsError("--preset all trains in one process; start without torchrun")
+        folder = repeat(given, say=click.echo, quiet=False)
+        click.echo(f"{(folder / TABLE).with_suffix('.md').read_text(encoding='utf-8')}\n{folder}")
+        return
+    said = with_preset(preset, given)
+    settings = SweepSettings(**said)
+    if settings.resume and settings.run is not None:
+        # A run that goes on keeps its own settings, but for what is said anew.
+        begun = from_toml(SweepSettings, settings.run / CONFIG)
+        settings = dataclasses.replace(begun, **said)
+    if preset is not None:
+        choose_for_preset(settings, given)
+    if settings.is_sweep():
+        if ranks.count > 1:
+            raise SettingsError("--seeds and --folds train in one process; start without torchrun")
+        folder = sweep(settings, say=click.echo, quiet=False)
+        click.echo(f"{describe_sweep(folder)}\n\n{folder / SWEEP}")
+        return
+    folder = train(settings.one_run(), say=click.echo, quiet=False, ranks=ranks)
+    if ranks.first:
+        click.echo(describe([(folder, read_summary(folder))]))
+
+
+def main() -> None:
+    """Run the command; the console script's entry point."""
+    run_command(cli)

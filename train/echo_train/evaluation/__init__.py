@@ -1,0 +1,1 @@
+"""A trained model, measured on frames of a store."""

@@ -1,0 +1,174 @@
+"""A trained model out of its run folder: what `echo-eval` and `echo-predict` work with.
+
+A run's own last measurement goes the same way: its weights are read back from
+the folder, so what is measured is what the folder holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from echo_common.cli.settings import from_toml
+from echo_common.errors import RunError
+from echo_common.store import schema
+from echo_train.data.frame_set import Choice
+from echo_train.networks.architecture import attention_maps, rebuild
+from echo_train.runs import run_folder
+from echo_train.runtime import device as devices
+from echo_train.settings import TrainSettings
+from echo_train.targets.factory import Target, restore_target
+from echo_train.transforms.batch import normalise
+
+CHECKPOINTS = {"best": run_folder.BEST, "last": run_folder.LAST}
+"""Which state of a run, and its file; the first is the default."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network with its weights, and what its output means.
+
+    Attributes
+    ----------
+    folder : Path
+        The run.
+    checkpoint : str
+        A name of `CHECKPOINTS`.
+    epoch : int
+        After which the weights were saved.
+    settings : TrainSettings
+        Those that the run was made with.
+    choice : Choice
+        What the run learnt.
+    shape : tuple of int
+        (height, width) of the frames that it was trained on.
+    store : dict of str to str
+        Keys of the arrays that it was trained on.
+    network : nn.Module
+    target : Target
+    device : torch.device
+    """
+
+    folder: Path
+    checkpoint: str
+    epoch: int
+    settings: TrainSettings
+    choice: Choice
+    shape: tuple[int, int]
+    store: dict[str, str]
+    network: nn.Module
+    target: Target
+    device: torch.device
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Run the network.
+
+        Parameters
+        ----------
+        images : Tensor, (frame, 1, y, x) float
+            Gray values in [0, 1]; they are normalised as in training.
+
+        Returns
+        -------
+        logits : Tensor, (frame, channel, y, x) float32
+        """
+        images = normalise(images, self.settings.normalise)
+        with torch.inference_mode(), devices.autocast(self.device, self.settings.bf16):
+            logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+    def attention(self, images: Tensor) -> list[np.ndarray]:
+        """Compute where the network looks; nothing, of a network without gates.
+
+        Parameters
+        ----------
+        images : Tensor, (frame, 1, y, x) float
+            Gray values in [0, 1].
+
+        Returns
+        -------
+        maps : list of ndarray, (frame, y, x) float32
+            In [0, 1], the finest level first.
+        """
+        images = normalise(images, self.settings.normalise)
+        with torch.inference_mode():
+            return [maps.cpu().numpy() for maps in attention_maps(self.network, images)]
+
+    def parameters(self) -> int:
+        """Number of the network's parameters."""
+        return sum(values.numel() for values in self.network.parameters())
+
+
+def load_model(folder: Path, checkpoint: str, device: torch.device) -> Model:
+    """Read a model from a run folder.
+
+    Parameters
+    ----------
+    folder : Path
+    checkpoint : str
+        A name of `CHECKPOINTS`.
+    device : torch.device
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run, or its checkpoint cannot be read.
+    SettingsError
+        If its config.toml is not that of a run.
+    """
+    if not (folder / run_folder.CONFIG).exists():
+        raise RunError(f"{folder} holds no run: there is no {run_folder.CONFIG}")
+    path = folder / CHECKPOINTS[checkpoint]
+    settings = from_toml(TrainSettings, folder / run_folder.CONFIG)
+    state = run_folder.load_checkpoint(path, device)
+    choice = choice_of(settings)
+    try:
+        # What a run validates is the average of the weights, where it keeps one.
+        if state.get("average"):
+            state = {**state, "network": state["average"]["network"]}
+        height, width = state["shape"]
+        return Model(
+            folder=folder,
+            checkpoint=checkpoint,
+            epoch=_epoch(state, checkpoint),
+            settings=settings,
+            choice=choice,
+            shape=(height, width),
+            store=state["store"],
+            network=rebuild(state).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+            target=restore_target(settings, choice, state["target"]),
+            device=device,
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise RunError(
+            f"{path} does not fit {folder / run_folder.CONFIG} and this version: {reason}"
+        ) from error
+
+
+def choice_of(settings: TrainSettings) -> Choice:
+    """What a run learnt, from its resolved settings.
+
+    Raises
+    ------
+    RunError
+        If they leave something open, as those of a run do not.
+    """
+    if settings.method is None or (settings.target == "landmarks" and settings.identity is None):
+        raise RunError("the settings are not those of a run: method or identity is left open")
+    if settings.target == "mask":
+        return Choice(method=settings.method)
+    assert settings.identity is not None
+    landmarks = schema.LandmarkSet(
+        method=settings.method, identity=settings.identity, count=settings.landmarks
+    )
+    return Choice(method=settings.method, landmarks=landmarks, falloff=settings.falloff)
+
+
+def _epoch(state: dict[str, Any], checkpoint: str) -> int:
+    return int(state["best"]["epoch"] if checkpoint == "best" else state["history"][-1]["epoch"])

@@ -1,0 +1,1 @@
+"""Several runs together: the paper's experiments, seeds and folds."""

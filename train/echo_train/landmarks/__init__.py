@@ -1,0 +1,1 @@
+"""Landmarks and their maps: drawing heatmaps, reading landmarks off, the shape prior."""

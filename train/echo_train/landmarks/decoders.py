@@ -1,0 +1,152 @@
+"""Reading a landmark's place off its map, below the pixel, and how sure the map is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from echo_train.losses.landmark_losses import mean_place
+
+WINDOW = 4
+"""Reach in pixels, to each side of the maximum, of the window that `centroid` looks at."""
+
+SURROUNDINGS = 10
+"""Reach of the square whose share of a map is the confidence: the paper's pixel expansion."""
+
+_SMOOTHING = 2.0
+"""Standard deviation in pixels of the smoothing before `centroid` looks for the maximum."""
+
+_BLUR = 1.0
+"""Standard deviation in pixels of the smoothing before `dark` takes second differences."""
+
+
+def argmax(maps: Tensor) -> Tensor:
+    """The highest pixel; half a pixel off at best.
+
+    Parameters
+    ----------
+    maps : Tensor, (frame, landmark, y, x) float
+        At least 0.
+
+    Returns
+    -------
+    points : Tensor, (frame, landmark, 2) float
+        (x, y) in pixels, pixel centres at integers.
+    """
+    width = maps.shape[-1]
+    best = maps.flatten(2).argmax(2)
+    return torch.stack([best % width, best // width], dim=2).to(maps.dtype)
+
+
+def centroid(maps: Tensor) -> Tensor:
+    """Mean place of the map in the 9x9 window about the maximum of the smoothed map; as `argmax`.
+
+    A noisy image makes a ragged map, whose single highest pixel lies anywhere
+    on what should be one hill.
+    """
+    peaks = argmax(_blur(maps, _SMOOTHING))
+    window = _windows(maps, peaks, WINDOW)
+    weights = window / window.sum((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    # A map of nothing but zeros has no centre of mass; its "maximum" stands.
+    shift = mean_place(weights) - WINDOW
+    return peaks + torch.where(window.sum((2, 3))[..., None] > 0, shift, 0.0)
+
+
+def dark(maps: Tensor) -> Tensor:
+    """Peak of the Gaussian that fits the smoothed map at its maximum; as `argmax`.
+
+    One Newton step on the logarithm, which is a parabola for a Gaussian.
+
+    References
+    ----------
+    Zhang, Zhu, Dai, Ye, Zhu: Distribution-Aware Coordinate Representation for
+    Human Pose Estimation, CVPR 2020.
+    """
+    smooth = _blur(maps, _BLUR)
+    peaks = argmax(smooth)
+    # On the outermost pixels there is no second difference; the step is taken one pixel inside.
+    height, width = maps.shape[-2:]
+    inner = torch.stack(
+        [peaks[..., 0].clamp(1, width - 2), peaks[..., 1].clamp(1, height - 2)], dim=2
+    )
+    near = _windows(smooth, inner, 1).clamp_min(1e-30).log()
+    dx = (near[..., 1, 2] - near[..., 1, 0]) / 2
+    dy = (near[..., 2, 1] - near[..., 0, 1]) / 2
+    dxx = near[..., 1, 2] - 2 * near[..., 1, 1] + near[..., 1, 0]
+    dyy = near[..., 2, 1] - 2 * near[..., 1, 1] + near[..., 0, 1]
+    dxy = (near[..., 2, 2] - near[..., 2, 0] - near[..., 0, 2] + near[..., 0, 0]) / 4
+    determinant = dxx * dyy - dxy**2
+    peaked = (determinant > 1e-12) & (dxx < 0)
+    safe = torch.where(peaked, determinant, 1.0)
+    step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=2) / safe[..., None]
+    # A step of more than a pixel means that the parabola does not fit.
+    step = torch.where(peaked[..., None], step, 0.0).clamp(-1, 1)
+    return inner + step
+
+
+def soft_argmax(maps: Tensor) -> Tensor:
+    """Mean place of the whole map: what `dsnt` trains; far off where a map has noise."""
+    total = maps.sum((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    return mean_place(maps / total)
+
+
+def confidence(maps: Tensor, spatial: bool) -> Tensor:
+    """How sure a map is of its landmark, in [0, 1].
+
+    Of a distribution, the share within `SURROUNDINGS` of the maximum; of a
+    heatmap, the height of its maximum.
+
+    Parameters
+    ----------
+    maps : Tensor, (frame, landmark, y, x) float
+    spatial : bool
+        Whether a map is a distribution.
+
+    Returns
+    -------
+    confidence : Tensor, (frame, landmark) float
+    """
+    if not spatial:
+        return maps.amax((2, 3))
+    return _windows(maps, argmax(maps), SURROUNDINGS).sum((2, 3)).clamp(0, 1)
+
+
+DECODERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "centroid": centroid,
+    "argmax": argmax,
+    "dark": dark,
+    "soft-argmax": soft_argmax,
+}
+"""The first is the default."""
+
+
+def _windows(maps: Tensor, centres: Tensor, reach: int) -> Tensor:
+    """Squares of the maps about whole-pixel centres; zeros outside the image."""
+    offsets = torch.arange(2 * reach + 1, device=maps.device)
+    padded = functional.pad(maps, (reach,) * 4)
+    columns = centres[..., 0].long()[..., None, None] + offsets
+    rows = centres[..., 1].long()[..., None, None] + offsets[:, None]
+    frames = torch.arange(maps.shape[0], device=maps.device)[:, None, None, None]
+    landmarks = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
+    return padded[frames, landmarks, rows, columns]
+
+
+def _blur(maps: Tensor, deviation: float) -> Tensor:
+    # By two products with banded matrices: on a CPU, ten times as fast as a convolution of one
+    # channel, and it is done for every batch of training.
+    height, width = maps.shape[-2:]
+    return _smoother(height, deviation, maps) @ (maps @ _smoother(width, deviation, maps))
+
+
+def _smoother(size: int, deviation: float, like: Tensor) -> Tensor:
+    """The symmetric matrix that smooths a row of pixels; beyond its ends there are zeros."""
+    reach = round(3 * deviation)
+    places = torch.arange(size, device=like.device, dtype=like.dtype)
+    taps = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
+    distances = (places[:, None] - places).abs()
+    weights = torch.exp(-0.5 * (distances / deviation) ** 2)
+    total = torch.exp(-0.5 * (taps / deviation) ** 2).sum()
+    return torch.where(distances <= reach, weights / total, 0.0)

@@ -1,0 +1,1 @@
+"""Losses for masks, landmarks and distance maps."""

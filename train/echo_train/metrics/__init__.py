@@ -1,0 +1,1 @@
+"""Metrics of predicted masks and landmarks, per frame and per split."""

@@ -1,0 +1,1 @@
+"""Run folders: their files, their names, and how a run is resumed."""

@@ -1,0 +1,262 @@
+"""A run folder: what a training leaves behind, and what it can go on from.
+
+`config.toml`, `metrics.csv`, `last.pt`, `best.pt`, `summary.json`,
+`frames.csv` and the pictures. Each file is replaced in one step, so a run that
+is killed anywhere keeps the newest state that was complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import fcntl
+import io
+import json
+import math
+import os
+import pickle
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from echo_common import atomic
+from echo_common.errors import RunError
+from echo_train.settings import TrainSettings
+
+FORMAT = "echo-run/1"
+RUNS = Path("runs")
+
+CONFIG = "config.toml"
+METRICS = "metrics.csv"
+LAST = "last.pt"
+BEST = "best.pt"
+SUMMARY = "summary.json"
+FRAMES = "frames.csv"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """One line of metrics.csv.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    train_loss, train_dice, val_loss, val_dice : float
+        Means over frames; the Dice is the foreground's. The training figures
+        are taken along the epoch, while the weights change.
+    train_pixel_accuracy, val_pixel_accuracy : float
+        Means over frames of what the paper calls Dice.
+    seconds : float
+    images_per_second : float
+        Training images, validation left out.
+    """
+
+    epoch: int
+    train_loss: float
+    train_dice: float
+    val_loss: float
+    val_dice: float
+    train_pixel_accuracy: float
+    val_pixel_accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+def new_run_folder(base: Path, name: str) -> Path:
+    """Make the first of ``name``, ``name-2``, ``name-3``, … that is not there yet."""
+    base.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = base / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        return folder
+
+
+def open_folder(settings: TrainSettings, name: str | None = None) -> Path:
+    """Give the folder that the settings name: a new one, or that of a run that goes on.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    name : str, optional
+        Of a folder under ``runs/`` where the settings name none; by default
+        after the target.
+
+    Raises
+    ------
+    RunError
+        If there is something in what should be a new folder.
+    """
+    if settings.run is None:
+        masks = settings.target == "mask"
+        return new_run_folder(
+            RUNS, name or ("mask" if masks else f"landmarks-{settings.landmarks}")
+        )
+    if not settings.resume:
+        claim_run_folder(settings.run)
+    return settings.run
+
+
+def claim_run_folder(folder: Path) -> None:
+    """Make a folder for a new run.
+
+    Raises
+    ------
+    RunError
+        If something is in it already: a run is never overwritten.
+    """
+    if folder.is_dir():
+        # Of a run that was killed while its first file was written, there is nothing to keep.
+        remove_unfinished(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(
+            f"{folder} holds something already; give another --run, or --resume to go on with it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path, first: bool = True) -> Iterator[None]:
+    """Keep a run folder to this process, of those that train together to the first.
+
+    Raises
+    ------
+    RunError
+        If another process trains in it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if first:
+            try:
+                # The kernel lets go of it when the process ends, however it ends.
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(
+                    f"another process trains in {folder}; wait for it, or give another --run"
+                ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a killed run left half written."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
+def write_metrics(folder: Path, rows: Sequence[EpochRow]) -> None:
+    """Write metrics.csv anew with all epochs so far."""
+    text = io.StringIO()
+    columns = [field.name for field in dataclasses.fields(EpochRow)]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) for row in rows)
+    atomic.write_text(folder / METRICS, text.getvalue())
+
+
+def read_metrics(folder: Path) -> list[EpochRow]:
+    """Read metrics.csv.
+
+    Raises
+    ------
+    RunError
+        If it is not there, or is not what `write_metrics` writes.
+    """
+    path = folder / METRICS
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = [
+                {key: float(text) for key, text in line.items()} for line in csv.DictReader(file)
+            ]
+        return [EpochRow(**{**line, "epoch": int(line["epoch"])}) for line in lines]  # type: ignore[arg-type]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json."""
+    atomic.write_text(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read a finished run's summary.json.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no finished run.
+    """
+    path = folder / SUMMARY
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{folder} holds no finished run: there is no {SUMMARY}; finish it with "
+            f"echo-train --resume --run {folder}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+    if not isinstance(summary, dict):
+        raise RunError(f"{path} is not the summary of a run")
+    return summary
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a run's config.toml as a table.
+
+    Raises
+    ------
+    RunError
+        If there is none, or it is no TOML.
+    """
+    path = folder / CONFIG
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} holds no run: there is no {CONFIG}") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint in one step; the one before stays until the new one is complete."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    atomic.write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises
+    ------
+    RunError
+        If there is none, or it is not one that this version wrote.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise RunError(f"no checkpoint {path}") from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise RunError(f"{path} is damaged, or is not a checkpoint: {reason}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise RunError(f"{path} is not a checkpoint of this version ({FORMAT})")
+    return state
+
+
+def is_better(candidate: EpochRow, best: EpochRow | None) -> bool:
+    """Whether an epoch's validation Dice beats the best so far; the earlier wins a tie."""
+    if math.isnan(candidate.val_dice):
+        return False
+    return best is None or candidate.val_dice > best.val_dice

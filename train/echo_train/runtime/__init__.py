@@ -1,0 +1,1 @@
+"""Devices, processes that train together, and reproducible random numbers."""

@@ -1,0 +1,1 @@
+"""What a network predicts, masks or landmarks, and what its logits mean."""

@@ -1,0 +1,1 @@
+"""Training one run: epochs, steps, learning rate, checkpoints."""

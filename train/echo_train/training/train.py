@@ -1,0 +1,122 @@
+"""A run from its settings to its folder. `echo-train` calls `train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from echo_common import atomic
+from echo_common.cli.settings import to_toml
+from echo_common.errors import NotInStoreError
+from echo_common.store.reader import EchoStore
+from echo_train.data.frame_set import Choice, choose
+from echo_train.data.loader import Loader, make_loader, pick_loader
+from echo_train.runs import run_folder
+from echo_train.runs.resume import resumable, take_up
+from echo_train.runtime import device as devices
+from echo_train.runtime import distributed
+from echo_train.runtime.distributed import ALONE, Ranks
+from echo_train.settings import TrainSettings
+from echo_train.training.finish import finish
+from echo_train.training.trainer import Trainer
+
+Say = Callable[[str], None]
+
+
+def train(
+    settings: TrainSettings,
+    say: Say = lambda line: None,
+    quiet: bool = True,
+    ranks: Ranks = ALONE,
+) -> Path:
+    """Train a network on a store, and measure it on the splits.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    say : callable
+        Takes each line that a person should read.
+    quiet : bool
+        No progress on stderr.
+    ranks : Ranks
+        Which of the processes that train together this one is.
+
+    Returns
+    -------
+    folder : Path
+        The run folder.
+
+    Raises
+    ------
+    SettingsError
+        If the settings contradict each other.
+    StoreError
+        If the store is not there, is damaged, or lacks what is asked for.
+    RunError
+        If the run folder cannot be used, or the loss is no number any more.
+    """
+    settings.check()
+    started = time.perf_counter()
+    device = devices.pick_device(settings.device, ranks.local)
+    with distributed.joined(ranks, device), devices.memory_explained(device, _advice(settings)):
+        store = EchoStore(settings.store)
+        choice = choose(store, settings)
+        source = distributed.done_by_first(
+            lambda: pick_loader(store, choice, settings, device), ranks
+        )
+        settings = dataclasses.replace(settings, loader=source)
+        loader = make_loader(store, choice, settings, device)
+        _check_splits(store, loader, settings, ranks)
+        folder = distributed.done_by_first(lambda: run_folder.open_folder(settings), ranks)
+        settings = _resolve(settings, choice, folder)
+        trainer = Trainer(settings, choice, loader, device, ranks)
+        with run_folder.held(folder, ranks.first), resumable(folder):
+            if settings.resume:
+                take_up(trainer, folder, store)
+            elif ranks.first:
+                atomic.write_text(
+                    folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
+                )
+            if ranks.first:
+                say(
+                    f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
+                    f"{settings.network} of width {settings.width}, "
+                    f"{trainer.parameters() / 1e6:.2f} million parameters; "
+                    f"{devices.describe_use(device, settings.compile, settings.bf16)}"
+                )
+                say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
+            trainer.fit(folder, store, quiet or not ranks.first)
+            distributed.leave()
+            if ranks.first:
+                trainer.ranks = ALONE
+                finish(trainer, folder, store)
+    return folder
+
+
+def _check_splits(store: EchoStore, loader: Loader, settings: TrainSettings, ranks: Ranks) -> None:
+    frames = {split: len(loader.frames.indices(split)) for split in ("TRAIN", "VAL")}
+    for split, count in frames.items():
+        if not count:
+            raise NotInStoreError(
+                f"{store.path} has no readable frame of the split {split}; the column Split of "
+                "FileList.csv says which videos are for training, validation and test"
+            )
+    distributed.check(ranks, settings.batch_size, frames)
+
+
+def _advice(settings: TrainSettings) -> str:
+    return f"lower --batch-size (it is {settings.batch_size}) or --width (it is {settings.width})"
+
+
+def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSettings:
+    """Put what was chosen in the place of what was left open, so that a run says all of it."""
+    return dataclasses.replace(
+        settings,
+        run=folder,
+        method=choice.method,
+        identity=choice.landmarks.identity if choice.landmarks else None,
+        falloff=choice.falloff,
+        loss=settings.loss_name(),
+    )

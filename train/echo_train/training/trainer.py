@@ -1,0 +1,193 @@
+"""The trainer: epochs and steps of one network; `echo_train.training.train` runs it."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from echo_common.store.reader import EchoStore
+from echo_train.data.frame_set import Choice
+from echo_train.data.loader import Loader
+from echo_train.data.location_prior import make_prior
+from echo_train.metrics.results import Results
+from echo_train.networks.architecture import Architecture
+from echo_train.runs import run_folder
+from echo_train.runs.resume import save
+from echo_train.runtime import device as devices
+from echo_train.runtime import distributed
+from echo_train.runtime.distributed import ALONE, Ranks
+from echo_train.settings import TrainSettings
+from echo_train.targets.factory import Target, make_target
+from echo_train.training.ema import Average
+from echo_train.training.loss_log import LossLog
+from echo_train.training.optimiser import make_optimiser, set_rate
+from echo_train.training.progress_bar import Live
+from echo_train.training.schedule import rate_factor
+from echo_train.training.tensorboard import make_events
+from echo_train.transforms.batch import EVALUATION_BATCH
+
+
+class Trainer:
+    """A network, its optimiser and the frames that it learns from.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    choice : Choice
+    loader : Loader
+    device : torch.device
+    ranks : Ranks
+        Which of the processes that train together this one is.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        choice: Choice,
+        loader: Loader,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.settings = settings
+        self.choice = choice
+        self.loader = loader
+        self.frames = loader.frames
+        self.device = device
+        self.ranks = ranks
+        prior = make_prior(settings, loader)
+        self.target: Target = make_target(settings, choice, loader, prior)
+        seen = prior is not None and settings.prior_use == "channel"
+        self.architecture = Architecture(
+            network=settings.network,
+            out_channels=self.target.channels,
+            width=settings.width,
+            prior_shape=loader.frames.shape if seen else None,
+        )
+        torch.manual_seed(settings.seed)
+        network = self.architecture.make(prior)
+        network = distributed.synchronise_normalisation(network, ranks, device)
+        # Convolutions are faster with the channels last, on the CPU as on a GPU.
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.network, settings.ema) if settings.ema else None
+        self.optimiser = make_optimiser(
+            self.network, settings.learning_rate, settings.weight_decay, device
+        )
+        learner = distributed.in_parallel(self.network, ranks, device)
+        self._learner = devices.compiled(learner, device, settings.compile)
+        self.history: list[run_folder.EpochRow] = []
+        self.best: run_folder.EpochRow | None = None
+
+    def parameters(self) -> int:
+        """Number of the network's parameters."""
+        return sum(values.numel() for values in self.network.parameters())
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated: with the average of the weights, where one is kept."""
+        return self.average.network if self.average else self.network
+
+    def fit(self, folder: Path, store: EchoStore, quiet: bool = True) -> None:
+        """Train the epochs that are left, and keep the last and the best state of each."""
+        images = len(self.frames.indices("TRAIN"))
+        done, epochs = len(self.history), self.settings.epochs
+        events = make_events(self.settings.tensorboard and self.ranks.first, folder, done)
+        with Live(epochs * images, done * images, epochs, quiet) as live:
+            for epoch in range(done + 1, epochs + 1):
+                if self._stands_still():
+                    break
+                row = self._epoch(epoch, live)
+                live.epoch(row)
+                self.history.append(row)
+                better = run_folder.is_better(row, self.best)
+                if better:
+                    self.best = row
+                if self.ranks.first:
+                    save(self, folder, store, better)
+                    events.epoch(row)
+        events.close()
+        if self.ranks.first:
+            run_folder.write_metrics(folder, self.history)
+
+    def evaluate(self, order: np.ndarray) -> tuple[Results, float]:
+        """Predict some frames; gives the results and the mean loss."""
+        network, collector = self.judged.eval(), self.target.collector(self.frames, self.device)
+        losses = []
+        with torch.inference_mode():
+            # Nothing is exchanged in a step, so the processes need not keep step.
+            own = order[self.ranks.rank :: self.ranks.count]
+            for batch in self.loader.batches(own, EVALUATION_BATCH):
+                logits = self._forward(network, batch.images)
+                losses.append(self.target.loss(logits, batch) * len(batch.index))
+                collector.update(logits, batch)
+        total = distributed.summed(float(torch.stack(losses).sum()), self.ranks, self.device)
+        return collector.results(), total / len(order)
+
+    def _epoch(self, epoch: int, live: Live) -> run_folder.EpochRow:
+        started = time.perf_counter()
+        order = self.loader.order(self.frames.indices("TRAIN"), epoch)
+        collector = self.target.collector(self.frames, self.device)
+        losses = LossLog(self.frames, epoch)
+        self.network.train()
+        whole = self.settings.batch_size
+        own = self.ranks.share(order, whole)
+        steps = math.ceil(len(order) / whole)
+        batches = self.loader.batches(own, self.ranks.batch_size(whole), epoch)
+        for step, batch in enumerate(batches):
+            size = min(whole, len(order) - step * whole)
+            # A compiled network is for whole batches; another size would compile it again.
+            network = self._learner if size == whole or self.ranks.count > 1 else self.network
+            logits = self._forward(network, batch.images)
+            loss = self.target.loss(logits, batch)
+            self._move(loss * self.ranks.weight(size), (epoch - 1) * steps + step, steps)
+            counts = self.ranks.counts(size)
+            recent = losses.add(loss, batch.index, counts)
+            if counts:
+                collector.update(logits.detach(), batch)
+            live.images(size, recent)
+        devices.synchronise(self.device)
+        trained = time.perf_counter() - started
+        train_loss = distributed.summed(losses.total(), self.ranks, self.device) / len(order)
+        learnt = collector.results()
+        results, val_loss = self.evaluate(self.frames.indices("VAL"))
+        return run_folder.EpochRow(
+            epoch=epoch,
+            train_loss=train_loss,
+            train_dice=float(learnt.dice().mean()),
+            val_loss=val_loss,
+            val_dice=float(results.dice().mean()),
+            train_pixel_accuracy=float(learnt.pixel_accuracy().mean()),
+            val_pixel_accuracy=float(results.pixel_accuracy().mean()),
+            seconds=time.perf_counter() - started,
+            images_per_second=len(order) / trained,
+        )
+
+    def _move(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
+        """Take one step of the optimiser."""
+        settings = self.settings
+        steps = settings.epochs * steps_per_epoch
+        factor = rate_factor(step, steps, settings.schedule, settings.warm_up)
+        set_rate(self.optimiser, settings.learning_rate * factor)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
+        self.optimiser.step()
+        if self.average:
+            self.average.update(self.network)
+
+    def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
+        with devices.autocast(self.device, self.settings.bf16):
+            logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+    def _stands_still(self) -> bool:
+        """Whether the last epochs, as many as `patience`, were no better than one before."""
+        if not self.settings.patience:
+            return False
+        best = self.best.epoch if self.best else 0
+        return len(self.history) - best >= self.settings.patience

@@ -1,0 +1,109 @@
+"""What happens to an ultrasound image on its way to the screen, one strength a frame.
+
+Batched functions on the device: of images in [0, 1] and a tensor of strengths.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from echo_train.runtime.counter_rng import normals
+from echo_train.runtime.device import constant
+
+FAN_APEX = (61 / 112, 7 / 112)
+"""(x, y) of the point that the scan lines of EchoNet-Dynamic leave from, in shares of the side."""
+
+FAN_ANGLE = 45.0
+"""Angle in degrees, on each side of straight down, that the scan lines reach."""
+
+
+def change_gamma(images: Tensor, exponent: Tensor) -> Tensor:
+    """Raise gray values to a power.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    exponent : Tensor, (frame,) float
+        Above 1 darkens the middle tones, below 1 lightens them.
+    """
+    return images ** _each(exponent)
+
+
+def change_gain(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply gray values; what would exceed white is white.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    factor : Tensor, (frame,) float
+    """
+    return (images * _each(factor)).clamp(0, 1)
+
+
+def add_speckle(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
+    """Multiply gray values by noise whose grain is about two pixels.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    strength : Tensor, (frame,) float
+        Standard deviation of the noise, whose mean is 1.
+    keys : Tensor, (frame,) int64
+        From `echo_train.runtime.counter_rng.frame_keys`.
+    """
+    count, _, height, width = images.shape
+    noise = normals(keys, (height + 2) * (width + 2)).reshape(count, 1, height + 2, width + 2)
+    side = constant((0.25, 0.5, 0.25), images.device)
+    kernel = side[:, None] * side
+    # Smoothing takes from the deviation; dividing by the kernel's norm gives it back.
+    noise = functional.conv2d(noise, (kernel / kernel.norm())[None, None])
+    return (images * (1 + _each(strength) * noise)).clamp(0, 1)
+
+
+def blur(images: Tensor, sigma: Tensor, reach: int = 6) -> Tensor:
+    """Smooth each frame with a Gaussian of its own; black lies outside.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+    sigma : Tensor, (frame,) float
+        Standard deviation in pixels; 0 leaves the frame as it is.
+    reach : int
+        Half the width of the kernel, in pixels.
+    """
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    # A deviation of nearly nothing makes a kernel of exactly 0 … 0 1 0 … 0.
+    kernels = torch.exp(-0.5 * (offsets / sigma[:, None].clamp_min(1e-3)) ** 2)
+    kernels = (kernels / kernels.sum(1, keepdim=True))[:, None]
+    # Each frame is a channel with a kernel of its own.
+    planes = images.transpose(0, 1)
+    for kernel, padding in ((kernels[:, :, None], (0, reach)), (kernels[..., None], (reach, 0))):
+        planes = functional.conv2d(planes, kernel, padding=padding, groups=len(images))
+    return planes.transpose(0, 1)
+
+
+def drop_sector(images: Tensor, middle: Tensor, width: Tensor) -> Tensor:
+    """Black out a sector of scan lines, as a rib's shadow does.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+    middle, width : Tensor, (frame,) float
+        Degrees; the middle from straight down, positive to the image's right.
+        A sector of no width leaves the frame as it is.
+    """
+    y = torch.arange(images.shape[2], device=images.device) - FAN_APEX[1] * images.shape[2]
+    x = torch.arange(images.shape[3], device=images.device) - FAN_APEX[0] * images.shape[3]
+    angle = torch.atan2(x, y[:, None]) * (180 / math.pi)
+    return images * ((angle - _each(middle)).abs() >= _each(width) / 2)
+
+
+def _each(values: Tensor) -> Tensor:
+    return values[:, None, None, None]
