@@ -22,10 +22,11 @@ import numpy as np
 import zarr
 
 from echo_common.store.reader import EchoStore
-from echo_common.store.schema import ArraySpec, is_hdf5
-from echo_prep.build.stages import CHUNK_FRAMES, Stage, frames_stage, index_stage_again
+from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, is_hdf5
+from echo_prep.build.stages import Stage, frames_stage, index_stage_again
 from echo_prep.store.convert import convert
-from echo_prep.store.publish import Delivery, publish
+from echo_prep.store.delivery import Delivery
+from echo_prep.store.publish import publish
 from echo_prep.store.work_folder import WorkFolder, work_path
 
 ROWS = 20_048

@@ -37,8 +37,8 @@ from echo_common.store.schema import SPLITS
 from echo_prep.build.build import build
 from echo_prep.dataset.echonet_dynamic import read_dataset
 from echo_prep.settings import BuildSettings
-from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
+from echo_train.data.selection import choose
 from echo_train.networks.unet import UNet
 from echo_train.runtime import device as devices
 from echo_train.settings import HEATMAPS, TrainSettings

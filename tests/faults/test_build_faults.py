@@ -298,7 +298,7 @@ BUSY = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from echo_prep import parallel
+from echo_prep.build import parallel
 from support.stores import build_in_small_chunks
 def wait(task):
     print("building", flush=True)

@@ -25,8 +25,9 @@ from echo_prep.build.build import build
 from echo_prep.preview.panels import PreviewSettings
 from echo_prep.preview.preview import preview
 from echo_prep.settings import BuildSettings
+from echo_prep.store.delivery import list_stages
 from echo_prep.store.info import store_info
-from echo_prep.store.publish import list_stages, write_root
+from echo_prep.store.publish import write_root
 from echo_prep.store.verify import verify
 from support.golden import SIDE, TRACED, VIDEOS, box, chords, frame, mask, write_golden_dataset
 from support.stores import assert_same, read_all

@@ -27,7 +27,7 @@ from echo_prep.build.build import build
 from echo_prep.settings import BuildSettings
 from echo_train.commands.evaluate import cli as echo_eval
 from echo_train.commands.predict import cli as echo_predict
-from echo_train.reporting.run_table import cli as echo_report
+from echo_train.commands.report import cli as echo_report
 from support.golden import SIDE, VIDEOS, write_golden_dataset
 
 RUNS = Path(__file__).parent / "runs-0.1.0"

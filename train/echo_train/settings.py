@@ -9,11 +9,11 @@ from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
 from echo_common.geometry.contours import CURVES
 from echo_common.store.schema import FALLOFFS, IDENTITIES, METHODS
-from echo_train.data.location_prior import PriorSettings
 from echo_train.landmarks.decoders import DECODERS
 from echo_train.losses.landmark_losses import LANDMARK_LOSSES
 from echo_train.losses.mask_losses import MASK_LOSSES, MaskLossSettings
 from echo_train.networks.architecture import NETWORKS
+from echo_train.networks.prior_channel import PriorSettings
 from echo_train.training.schedule import SCHEDULES
 from echo_train.transforms.augment import AugmentSettings
 from echo_train.transforms.batch import NORMALISATIONS

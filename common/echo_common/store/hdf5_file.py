@@ -12,15 +12,15 @@ import numpy as np
 
 from echo_common.errors import StoreDamagedError, StoreError
 from echo_common.store import schema
+from echo_common.store.container import AGAIN, CHECKSUM_BYTES
 from echo_common.store.manifest import Manifest, parse_manifest, spec_digest
-from echo_common.store.opening import AGAIN, CHECKSUM_BYTES
 
 _FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 """What h5py raises on a damaged file, depending on where the damage is."""
 
 
 class Hdf5Container:
-    """A store that is one HDF5 file; see `echo_common.store.opening.Container`."""
+    """A store that is one HDF5 file; see `echo_common.store.container.Container`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -18,8 +18,9 @@ import numpy as np
 
 from echo_common.errors import NotInStoreError, StoreDamagedError, StoreError
 from echo_common.store import schema
+from echo_common.store.container import AGAIN, Container
 from echo_common.store.manifest import Manifest
-from echo_common.store.opening import AGAIN, Container, open_container
+from echo_common.store.opening import open_container
 
 
 class EchoStore:

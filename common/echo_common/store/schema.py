@@ -126,3 +126,7 @@ class LandmarkSet:
     def heatmap(self, falloff: str) -> str:
         """Path of the set's heatmaps, uint8 (frame, landmark, y, x)."""
         return f"{self.group}/{falloff}"
+
+
+CHUNK_FRAMES = 128
+"""Rows a chunk: large enough to read at memory speed, small enough to share work by."""

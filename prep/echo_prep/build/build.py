@@ -21,22 +21,22 @@ from echo_common.errors import DataError, DataNotFoundError, EchoError, StoreErr
 from echo_common.lock import build_lock
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
-from echo_common.store.schema import ArraySpec
+from echo_common.store.schema import CHUNK_FRAMES, ArraySpec
 from echo_prep.build.missing import Need, changed_videos, find_needs, wanted_stages
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
-from echo_prep.build.replan import find_plan
-from echo_prep.build.reuse import Current, find_current
-from echo_prep.build.stages import CHUNK_FRAMES, Stage, index_content, index_stage
+from echo_prep.build.reuse import Current, find_current, find_plan
+from echo_prep.build.stages import Stage, index_content, index_stage
 from echo_prep.build.worker import ChunkTask
 from echo_prep.dataset.echonet_dynamic import VIDEOS
 from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.rejects import Reject, frame_rejects, rejects_path, write_rejects
 from echo_prep.settings import BuildSettings
+from echo_prep.store.delivery import Delivery
 from echo_prep.store.info import store_bytes
 from echo_prep.store.integrity import Survey, survey
-from echo_prep.store.mark import clear_mark, mark_path
-from echo_prep.store.publish import Delivery, publish
+from echo_prep.store.publish import publish
+from echo_prep.store.verify import clear_mark, mark_path
 from echo_prep.store.work_folder import WorkFolder, work_path
 
 _PACKAGES = ("echo-lv-segmentation", "numpy", "opencv-python-headless", "zarr")

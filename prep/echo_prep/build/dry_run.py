@@ -9,7 +9,7 @@ from pathlib import Path
 
 from echo_prep.build.build import check_videos, make_tasks
 from echo_prep.build.missing import find_needs, wanted_stages
-from echo_prep.build.replan import find_plan
+from echo_prep.build.reuse import find_plan
 from echo_prep.build.stages import index_stage
 from echo_prep.build.worker import ChunkTask, make_chunk
 from echo_prep.dataset.rejects import Reject

@@ -21,7 +21,7 @@ from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.dataset.video import file_size
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import Fault, Survey, array_faults
-from echo_prep.store.mark import read_mark
+from echo_prep.store.verify import read_mark
 
 _KINDS = ("index", "frames", "mask", "points", "heatmap")
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from echo_common.errors import DataError
 from echo_common.store.schema import PHASES
-from echo_prep.dataset.echonet_dynamic import TRACINGS, Dataset, Video
+from echo_prep.dataset.echonet_dynamic import TRACINGS
 from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.rejects import Reject
-from echo_prep.dataset.tracings import Trace
+from echo_prep.dataset.types import Dataset, Trace, Video
 
 DEFAULT_SHAPE = (112, 112)
 """(height, width) of EchoNet-Dynamic's frames, where FileList.csv does not say."""

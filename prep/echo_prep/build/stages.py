@@ -15,12 +15,9 @@ import numpy as np
 
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
-from echo_common.store.schema import ArraySpec
+from echo_common.store.schema import CHUNK_FRAMES, ArraySpec
 from echo_prep.build.plan import Plan
 from echo_prep.geometry.heatmaps import HeatmapSettings
-
-CHUNK_FRAMES = 128
-"""Rows a chunk: large enough to read at memory speed, small enough to share work by."""
 
 INDEX = "index"
 

@@ -8,7 +8,6 @@ set at all (no folder, no such column) is an error.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,8 @@ from echo_common.store.schema import SPLITS
 from echo_prep.dataset.csv_table import read_table
 from echo_prep.dataset.file_names import SUFFIX, unsafe_name
 from echo_prep.dataset.rejects import Reject
-from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, Trace, read_traces
+from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, read_traces
+from echo_prep.dataset.types import Dataset, Trace, Video
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,60 +34,6 @@ LARGEST_SIDE = 4096
 """Pixels; a height or width listed as larger than this is a slip, and is taken as not given."""
 
 _NUMBERS = ("EF", "EDV", "ESV", "FPS", "FrameHeight", "FrameWidth")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Video:
-    """One line of FileList.csv.
-
-    Attributes
-    ----------
-    name : str
-        File name without its suffix.
-    split : int
-        Code of `echo_common.store.schema.SPLITS`.
-    ef, edv, esv : float
-        Ejection fraction in per cent, volumes in ml; NaN where not given.
-    fps : float
-        Frames a second; NaN where not given.
-    shape : tuple of int or None
-        (height, width) as listed; None where not given.
-    """
-
-    name: str
-    split: int
-    ef: float
-    edv: float
-    esv: float
-    fps: float
-    shape: tuple[int, int] | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """The sound part of a data set, and what was left out of it.
-
-    Attributes
-    ----------
-    root : Path
-        The data set's folder.
-    videos : tuple of Video
-        In the order of FileList.csv; only videos with a sound trace.
-    traces : dict of str to tuple of Trace
-        The sound traces of each of these videos, by frame number.
-    rejects : tuple of Reject
-    traced : int
-        Number of traces in VolumeTracings.csv, sound or not.
-    fingerprint : dict of str to str
-        SHA-256 of each of the two CSV files.
-    """
-
-    root: Path
-    videos: tuple[Video, ...]
-    traces: dict[str, tuple[Trace, ...]]
-    rejects: tuple[Reject, ...]
-    traced: int
-    fingerprint: dict[str, str]
 
 
 def read_dataset(root: Path) -> Dataset:

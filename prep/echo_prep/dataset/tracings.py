@@ -8,7 +8,6 @@ other. So the points have an order: down one wall and up the other.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from echo_common.geometry.contours import shoelace_areas
 from echo_prep.dataset.file_names import SUFFIX, unsafe_name
 from echo_prep.dataset.rejects import Reject
+from echo_prep.dataset.types import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,32 +32,6 @@ SMALLEST_AREA = 4.0
 """Square pixels under which a contour is a slip of the mouse."""
 
 _LAST_FRAME = 2**31 - 1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trace:
-    """One sound tracing of one frame.
-
-    Attributes
-    ----------
-    frame : int
-        0-based index into the decoded video.
-    line : int
-        Row of VolumeTracings.csv where it begins.
-    long_axis : ndarray, (2, 2) float64
-        Apex and middle of the mitral plane, (x, y) in pixels.
-    contour : ndarray, (40, 2) float64
-        The first ends of the chords from the apex down, then the second ends
-        from the base up; (x, y) in pixels.
-    area : float
-        Area inside the contour, in square pixels.
-    """
-
-    frame: int
-    line: int
-    long_axis: np.ndarray
-    contour: np.ndarray
-    area: float
 
 
 def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list[Reject], int]:

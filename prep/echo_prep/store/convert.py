@@ -11,12 +11,12 @@ from echo_common.cli.command import describe_os_error
 from echo_common.errors import EchoError, SettingsError, StoreDamagedError, StoreError
 from echo_common.lock import build_lock
 from echo_common.store import schema
-from echo_common.store.opening import Container
+from echo_common.store.container import Container
 from echo_common.store.reader import EchoStore
-from echo_common.store.schema import ArraySpec, chunk_name
-from echo_prep.build.stages import CHUNK_FRAMES
+from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
+from echo_prep.store.delivery import Delivery
 from echo_prep.store.integrity import store_faults, survey
-from echo_prep.store.publish import Delivery, publish
+from echo_prep.store.publish import publish
 from echo_prep.store.verify import describe_fault
 from echo_prep.store.work_folder import WorkFolder, work_path
 

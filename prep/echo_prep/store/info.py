@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from echo_common.store import schema
-from echo_common.store.opening import ZarrContainer
 from echo_common.store.reader import EchoStore
+from echo_common.store.zarr_folder import ZarrContainer
 
 
 def store_info(path: Path) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 from echo_common import atomic
 from echo_common.errors import EchoError, StoreDamagedError, StoreError, StoreNotFoundError
 from echo_common.store import schema
+from echo_common.store.container import Container
 from echo_common.store.manifest import Manifest, with_digest
-from echo_common.store.opening import Container, ZarrContainer, open_container
+from echo_common.store.opening import open_container
+from echo_common.store.zarr_folder import ZarrContainer
 
 GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
 """Metadata of a Zarr group without attributes."""

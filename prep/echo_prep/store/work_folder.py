@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 
 from echo_common import atomic
-from echo_common.store.schema import ArraySpec, chunk_name
-from echo_prep.build.stages import CHUNK_FRAMES
+from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
 from echo_prep.store.chunk_encoding import codecs, encode_chunk, fill_value
 
 Notes = dict[str, list[Any]]

@@ -6,8 +6,7 @@ import dataclasses
 
 import numpy as np
 
-CHORDS = 20
-"""Discs of the method of discs, and chords of a trace."""
+from echo_common.geometry.volume import CHORDS
 
 _WAVES = 6
 
@@ -109,22 +108,3 @@ def trace_rows(contour: np.ndarray) -> np.ndarray:
             apex + at[:, None] * down + np.interp(at, along, closed @ across)[:, None] * across
         )
     return np.concatenate([[np.concatenate([apex, base])], np.concatenate(ends, axis=1)])
-
-
-def disc_volume(rows: np.ndarray, mm_per_px: float) -> float:
-    """Volume in ml by the single-plane method of discs.
-
-    Parameters
-    ----------
-    rows : ndarray, (21, 4) float
-        As `trace_rows` makes them.
-    mm_per_px : float
-
-    Notes
-    -----
-    Lang et al., Recommendations for cardiac chamber quantification, 2015: the ventricle is a
-    stack of 20 round discs, as wide as the chords and of equal height.
-    """
-    widths = np.hypot(rows[1:, 2] - rows[1:, 0], rows[1:, 3] - rows[1:, 1])
-    length = np.hypot(rows[0, 2] - rows[0, 0], rows[0, 3] - rows[0, 1])
-    return float(np.pi / 4 * (widths**2).sum() * length / CHORDS * mm_per_px**3 / 1000)

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from echo_common.errors import DataError
+from echo_common.geometry.volume import disc_volume
 from echo_prep.dataset.avi import AviError, read_index
 from echo_prep.dataset.file_names import SUFFIX
-from echo_prep.synth.annotator import disc_volume, draw_by_hand, draw_hand, trace_rows
+from echo_prep.synth.annotator import draw_by_hand, draw_hand, trace_rows
 from echo_prep.synth.phantom.movie import Film, make_film
 from echo_prep.synth.phantom.random_study import draw_study
 from echo_prep.synth.phantom.study import SIZE

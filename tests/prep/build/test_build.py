@@ -122,7 +122,7 @@ def test_more_is_added_without_a_video_being_read(
         patch.setattr(frames_module, "read_frames", None)
         patch.setattr("echo_prep.build.worker.read_frames", None)
         # The rows stand in the store, made from the same CSV files.
-        patch.setattr("echo_prep.build.replan.read_dataset", None)
+        patch.setattr("echo_prep.build.reuse.read_dataset", None)
         added = make(data, store, backend="threading")
         assert set(added.made) == {
             "masks/convexhull",

@@ -15,8 +15,7 @@ from echo_common.errors import StoreDamagedError
 from echo_prep.build.build import build
 from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
-from echo_prep.store.mark import mark_path
-from echo_prep.store.verify import verify
+from echo_prep.store.verify import mark_path, verify
 from support.datasets import small_videos, write_small_dataset
 from support.stores import (
     HEATMAPS,

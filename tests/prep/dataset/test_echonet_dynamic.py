@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from echo_common.errors import DataError, DataNotFoundError
-from echo_prep.dataset.echonet_dynamic import Dataset, read_dataset
+from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.dataset.types import Dataset
 from support.datasets import (
     FILE_LIST_HEADER,
     TRACINGS_HEADER,

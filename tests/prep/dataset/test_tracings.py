@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from echo_prep.dataset.rejects import Reject
-from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, Trace, read_traces, split_rows
+from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, read_traces, split_rows
+from echo_prep.dataset.types import Trace
 from support.datasets import half_ellipse_trace
 from support.strategies import ventricles
 

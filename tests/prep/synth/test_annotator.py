@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from echo_common.geometry.contours import shoelace_area
+from echo_common.geometry.volume import CHORDS, disc_volume
 from echo_prep.dataset.tracings import split_rows
-from echo_prep.synth.annotator import CHORDS, Hand, disc_volume, draw_by_hand, trace_rows
+from echo_prep.synth.annotator import Hand, draw_by_hand, trace_rows
 from echo_prep.synth.phantom.anatomy import WALL_POINTS, diastole
 from echo_prep.synth.phantom.random_study import draw_study
 

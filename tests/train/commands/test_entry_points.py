@@ -12,8 +12,8 @@ import pytest
 WITHOUT = """
 import sys
 sys.modules[{package!r}] = None
-from echo_train import scripts
-scripts.{script}()
+from echo_train.commands import entry_points
+entry_points.{script}()
 """
 
 

@@ -18,7 +18,8 @@ from echo_common.store.schema import LandmarkSet
 from echo_prep.build.build import build
 from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
-from echo_train.data.frame_set import Choice, choose, read_frame_set
+from echo_train.data.frame_set import Choice, read_frame_set
+from echo_train.data.selection import choose
 from echo_train.settings import TrainSettings
 
 

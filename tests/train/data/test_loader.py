@@ -13,8 +13,8 @@ from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
-from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_augmenter, make_loader
+from echo_train.data.selection import choose
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.settings import TrainSettings
 from echo_train.transforms.augment import AUGMENTS, Augmenter

@@ -13,9 +13,10 @@ import zarr
 
 from echo_common.errors import SettingsError
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
-from echo_train.data.location_prior import box, make_prior, mean_mask, pixel_weights
+from echo_train.data.location_prior import box, make_prior, mean_mask
+from echo_train.data.selection import choose
+from echo_train.losses.mask_losses import pixel_weights
 from echo_train.networks.architecture import rebuild
 from echo_train.settings import TrainSettings
 from echo_train.training.train import train

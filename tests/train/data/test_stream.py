@@ -16,8 +16,9 @@ from echo_common.errors import SettingsError, StoreDamagedError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data import stream
-from echo_train.data.frame_set import Choice, FrameSet, choose, read_frame_set
+from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.loader import make_loader
+from echo_train.data.selection import choose
 from echo_train.data.sources import ResidentSource, row_bytes, wanted_arrays
 from echo_train.data.stream import StreamSource
 from echo_train.settings import TrainSettings

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
+from echo_train.landmarks.maps import mean_place
 from echo_train.losses.landmark_losses import (
     DSNT_SIGMA,
     LANDMARK_LOSSES,
@@ -17,7 +18,6 @@ from echo_train.losses.landmark_losses import (
     background_cross_entropy,
     channel_cross_entropy,
     dsnt,
-    mean_place,
     scaled_mean_squared_error,
     spatial_cross_entropy,
 )

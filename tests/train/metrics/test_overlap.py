@@ -12,17 +12,8 @@ from torchmetrics.functional.classification import (
 )
 from torchmetrics.segmentation import DiceScore
 
-from echo_train.metrics.overlap import (
-    Landmarks,
-    MaskCounts,
-    dice,
-    iou,
-    missed,
-    pixel_accuracy,
-    pooled_dice,
-    radial_errors,
-    success_rates,
-)
+from echo_train.metrics.landmark_errors import Landmarks, radial_errors, success_rates
+from echo_train.metrics.overlap import MaskCounts, dice, iou, missed, pixel_accuracy, pooled_dice
 from support.masks import mask_pairs
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_train.data.location_prior import PriorChannel
 from echo_train.networks.architecture import NETWORKS, Architecture, rebuild
 from echo_train.networks.attention_unet import AttentionGate, AttentionUNet
+from echo_train.networks.prior_channel import PriorChannel
 from echo_train.networks.unet import UNet, UNetNoSkip
 
 ALL = pytest.mark.parametrize("name", NETWORKS)

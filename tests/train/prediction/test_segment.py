@@ -23,7 +23,7 @@ from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.letterbox import Fit
 from echo_train.prediction.segment import area_table, segment
 from echo_train.prediction.video import Film, read_film, save_overlay
-from echo_train.targets.factory import Prediction
+from echo_train.targets.base import Prediction
 from support.datasets import frame_pattern, write_video
 
 CPU = torch.device("cpu")

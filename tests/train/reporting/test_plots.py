@@ -11,10 +11,10 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from echo_train.evaluation.robustness import CLEAN, NoiseRow
 from echo_train.reporting import plots
+from echo_train.reporting.robustness_table import CLEAN, NoiseRow
 from echo_train.runs.run_folder import EpochRow
-from echo_train.targets.factory import Prediction
+from echo_train.targets.base import Prediction
 from echo_train.transforms.batch import Pixels
 from echo_train.transforms.corruptions import CORRUPTIONS, grades
 

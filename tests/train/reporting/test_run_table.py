@@ -15,9 +15,10 @@ from scipy import stats
 
 from echo_common.cli.command import run_command
 from echo_common.errors import RunError
+from echo_train.commands.report import cli
 from echo_train.reporting.html_page import settings_that_differ
 from echo_train.reporting.paired_difference import Difference, paired_difference, read_scores
-from echo_train.reporting.run_table import HEADER, cli, describe, figure_rows, find_runs
+from echo_train.reporting.run_table import HEADER, describe, figure_rows, find_runs
 from echo_train.runs.run_folder import EpochRow, write_metrics
 
 

@@ -13,10 +13,13 @@ from torch import Tensor
 
 from echo_common.errors import SettingsError
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice, choose
+from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader, make_loader
+from echo_train.data.selection import choose
 from echo_train.settings import TrainSettings
-from echo_train.targets.factory import LandmarkTarget, MaskTarget, make_target
+from echo_train.targets.factory import make_target
+from echo_train.targets.landmarks import LandmarkTarget
+from echo_train.targets.mask import MaskTarget
 from echo_train.transforms.batch import Batch, Pixels
 from support import mask_losses as oracle
 from support.training import tiny

@@ -13,7 +13,7 @@ from echo_train.data.frame_set import Choice
 from echo_train.losses.distance_map import distance_loss
 from echo_train.losses.landmark_losses import spatial_cross_entropy
 from echo_train.settings import TrainSettings
-from echo_train.targets.factory import LandmarkTarget
+from echo_train.targets.landmarks import LandmarkTarget
 from echo_train.transforms.batch import Batch
 
 CHOICE = Choice(

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from echo_common.errors import RunError, SettingsError
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import choose
 from echo_train.data.loader import make_loader
+from echo_train.data.selection import choose
 from echo_train.runtime import device as devices
 from echo_train.settings import TrainSettings
 from echo_train.training.ema import Average

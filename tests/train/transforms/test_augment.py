@@ -19,8 +19,8 @@ from echo_train.transforms.augment import (
     Strengths,
     flip_order,
 )
-from echo_train.transforms.augment import transform as move
 from echo_train.transforms.batch import Batch
+from echo_train.transforms.spatial import transform as move
 from support.datasets import half_ellipse_trace
 
 SIZE = 112

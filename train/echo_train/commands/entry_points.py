@@ -15,17 +15,17 @@ _NEEDED = ("torch", "torchmetrics", "matplotlib")
 
 def train() -> None:
     """Run `echo-train`."""
-    _run("cli")
+    _run("train")
 
 
 def evaluate() -> None:
     """Run `echo-eval`."""
-    _run("eval_cli")
+    _run("evaluate")
 
 
 def predict() -> None:
     """Run `echo-predict`."""
-    _run("predict_cli")
+    _run("predict")
 
 
 def report() -> None:
@@ -35,7 +35,7 @@ def report() -> None:
 
 def _run(module: str) -> None:
     try:
-        command = importlib.import_module(f"echo_train.{module}")
+        command = importlib.import_module(f"echo_train.commands.{module}")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _NEEDED:

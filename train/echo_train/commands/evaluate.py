@@ -13,8 +13,8 @@ from echo_common.cli.command import run_command
 from echo_common.cli.progress import show
 from echo_common.cli.settings import click_options
 from echo_train.evaluation.evaluate import EvaluateSettings, evaluate
-from echo_train.evaluation.robustness import NoiseRow, describe_noise, noise_table
 from echo_train.reporting.plots import draw_noise
+from echo_train.reporting.robustness_table import NoiseRow, describe_noise, noise_table
 from echo_train.reporting.run_table import describe
 from echo_train.runs.run_folder import read_summary
 from echo_train.runs.run_names import common_folder, distinct_names

@@ -14,7 +14,6 @@ import numpy as np
 from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_train.settings import TrainSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,50 +73,6 @@ class FrameSet:
     def indices(self, split: str) -> np.ndarray:
         """Frames of a split, in the store's order."""
         return np.flatnonzero(self.split == schema.SPLITS.index(split))
-
-
-def choose(store: EchoStore, settings: TrainSettings) -> Choice:
-    """Settle which method, identity and falloff a run uses.
-
-    What the settings leave open is what the store holds; where it holds
-    several, the first in the order of `echo_common.store.schema`.
-
-    Raises
-    ------
-    NotInStoreError
-        If the store lacks it; the message is the build that adds it.
-    """
-    if settings.target == "mask":
-        methods = [name for name in store.methods() if settings.method in (None, name)]
-        if not methods:
-            store.require_mask(settings.method or schema.METHODS[0])
-        return Choice(method=methods[0])
-    sets = [
-        one
-        for one in store.landmark_sets()
-        if one.count == settings.landmarks
-        and settings.method in (None, one.method)
-        and settings.identity in (None, one.identity)
-        and one.method in store.methods()
-    ]
-    falloffs = [
-        (one, falloff)
-        for one in sets
-        for falloff in store.falloffs(one)
-        if settings.falloff in (None, falloff)
-    ]
-    if not falloffs:
-        # None that would do: the message asks for the one that the settings and defaults name.
-        method = settings.method or next(iter(store.methods()), schema.METHODS[0])
-        landmarks = schema.LandmarkSet(
-            method=method,
-            identity=settings.identity or schema.IDENTITIES[0],
-            count=settings.landmarks,
-        )
-        store.require_landmarks(landmarks, settings.falloff or schema.FALLOFFS[0])
-        store.require_mask(method)
-    one, falloff = falloffs[0]
-    return Choice(method=one.method, landmarks=one, falloff=falloff)
 
 
 def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:

@@ -1,6 +1,6 @@
 """Measured runs: a model's figures on the splits of a store, and the files that hold them.
 
-`echo_train.training.finish` writes a run's own; `echo-eval` those of any split or store.
+`echo_train.training.train` writes a run's own; `echo-eval` those of any split or store.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from echo_common.cli.settings import setting
 from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
+from echo_train.data.selection import choose
 from echo_train.evaluation.measure import area_range, measure
-from echo_train.evaluation.robustness import NoiseRow, measure_noise
+from echo_train.evaluation.robustness import measure_noise
 from echo_train.evaluation.trained_model import CHECKPOINTS, Model, load_model
 from echo_train.metrics.summary import Figures
 from echo_train.reporting.plots import ATTENTION, OVERLAY, draw_attention, draw_overlay
+from echo_train.reporting.robustness_table import NoiseRow
 from echo_train.runs import run_folder
 from echo_train.runs.resume import store_keys
 from echo_train.runtime import device as devices

@@ -1,6 +1,6 @@
 """Measuring a trained model on frames of a store.
 
-The end of a run (`echo_train.training.finish`) and `echo-eval` both come here, so that
+The end of a run (`echo_train.training.train`) and `echo-eval` both come here, so that
 the same weights on the same frames give the same figures.
 """
 
@@ -21,7 +21,8 @@ from echo_train.metrics.overlap import MaskCounts, dice
 from echo_train.metrics.plausibility import count_holes, count_pieces, crosses_itself
 from echo_train.metrics.summary import Figures
 from echo_train.metrics.surface_distance import surface_distances
-from echo_train.targets.factory import LandmarkTarget, Prediction, Target
+from echo_train.targets.base import Prediction, Target
+from echo_train.targets.landmarks import LandmarkTarget
 from echo_train.transforms.batch import EVALUATION_BATCH, Batch
 
 

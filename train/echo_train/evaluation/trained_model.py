@@ -22,7 +22,8 @@ from echo_train.networks.architecture import attention_maps, rebuild
 from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.settings import TrainSettings
-from echo_train.targets.factory import Target, restore_target
+from echo_train.targets.base import Target
+from echo_train.targets.factory import restore_target
 from echo_train.transforms.batch import normalise
 
 CHECKPOINTS = {"best": run_folder.BEST, "last": run_folder.LAST}

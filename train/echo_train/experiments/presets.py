@@ -13,7 +13,8 @@ from typing import Any
 
 from echo_common.errors import NotInStoreError
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice, choose
+from echo_train.data.frame_set import Choice
+from echo_train.data.selection import choose
 from echo_train.settings import TrainSettings
 
 ALL = "all"
@@ -78,7 +79,7 @@ _STORED = frozenset({"method", "identity", "landmarks", "falloff"})
 
 
 def choose_for_preset(settings: TrainSettings, given: Mapping[str, Any]) -> Choice:
-    """Settle what an experiment trains on; see `echo_train.data.frame_set.choose`.
+    """Settle what an experiment trains on; see `echo_train.data.selection.choose`.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_train.losses.landmark_losses import mean_place
+from echo_train.landmarks.maps import mean_place
 
 WINDOW = 4
 """Reach in pixels, to each side of the maximum, of the window that `centroid` looks at."""

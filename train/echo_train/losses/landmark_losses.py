@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from echo_train.landmarks.maps import mean_place, spatial_softmax
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LandmarkLoss:
@@ -209,28 +211,6 @@ def dsnt(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     middle = ((expected + found) / 2).clamp_min(1e-12).log()
     divergence = (_entropy_terms(expected, middle) + _entropy_terms(found, middle)) / 2
     return (distance + divergence).mean()
-
-
-def mean_place(maps: Tensor) -> Tensor:
-    """Mean place of maps of sum 1.
-
-    Parameters
-    ----------
-    maps : Tensor, (frame, landmark, y, x) float
-
-    Returns
-    -------
-    points : Tensor, (frame, landmark, 2) float
-        (x, y) in pixels.
-    """
-    x = torch.arange(maps.shape[3], device=maps.device, dtype=maps.dtype)
-    y = torch.arange(maps.shape[2], device=maps.device, dtype=maps.dtype)
-    return torch.stack([(maps.sum(2) * x).sum(2), (maps.sum(3) * y).sum(2)], dim=2)
-
-
-def spatial_softmax(logits: Tensor) -> Tensor:
-    """Softmax over the pixels of each channel."""
-    return logits.flatten(2).softmax(2).reshape(logits.shape)
 
 
 def _channel_softmax(logits: Tensor) -> Tensor:

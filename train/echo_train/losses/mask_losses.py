@@ -200,3 +200,18 @@ def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
 
 def _fitting(weights: Tensor | None, logits: Tensor) -> Tensor | None:
     return None if weights is None else weights.expand_as(logits)
+
+
+def pixel_weights(prior: Tensor, growth: float) -> Tensor:
+    """Weights of the pixels, proportional to ``1 + growth * prior`` and of mean 1.
+
+    With a mean of 1 the loss keeps its scale, and the learning rate its meaning.
+
+    Parameters
+    ----------
+    prior : Tensor, (y, x) float
+    growth : float
+        At least 0.
+    """
+    weights = 1 + growth * prior
+    return weights / weights.mean()

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 from echo_train.data.frame_set import FrameSet
-from echo_train.metrics.overlap import dice, pixel_accuracy, radial_errors
+from echo_train.metrics.landmark_errors import radial_errors
+from echo_train.metrics.overlap import dice, pixel_accuracy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ import numpy as np
 
 from echo_common.store import schema
 from echo_train.metrics.bootstrap import bootstrap_intervals
-from echo_train.metrics.overlap import SUCCESS_LIMITS, iou, missed, pooled_dice, success_rates
+from echo_train.metrics.landmark_errors import SUCCESS_LIMITS, success_rates
+from echo_train.metrics.overlap import iou, missed, pooled_dice
 from echo_train.metrics.results import Results
 
 Ratio = tuple[np.ndarray, np.ndarray]

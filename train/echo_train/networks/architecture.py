@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from echo_train.data.location_prior import PriorChannel
 from echo_train.networks.attention_unet import AttentionUNet
+from echo_train.networks.prior_channel import PriorChannel
 from echo_train.networks.unet import UNet, UNetNoSkip
 
 NETWORKS: dict[str, type[UNet]] = {

@@ -19,7 +19,8 @@ from echo_common.cli.settings import setting
 from echo_train.evaluation.trained_model import CHECKPOINTS, Model
 from echo_train.prediction.letterbox import Fit
 from echo_train.prediction.video import Film
-from echo_train.targets.factory import LandmarkTarget, Prediction
+from echo_train.targets.base import Prediction
+from echo_train.targets.landmarks import LandmarkTarget
 
 BATCH = 64
 """Frames that the network sees at a time."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from echo_common.errors import DataError, DataNotFoundError
-from echo_train.targets.factory import Prediction
+from echo_train.targets.base import Prediction
 
 SHOWN = 448
 """Pixels that the larger side of an overlay has, about."""

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from echo_common import atomic
 from echo_common.store.schema import PHASES
-from echo_train.evaluation.robustness import CLEAN, NoiseRow
+from echo_train.reporting.robustness_table import CLEAN, NoiseRow
 from echo_train.runs.run_folder import EpochRow
-from echo_train.targets.factory import Prediction
+from echo_train.targets.base import Prediction
 from echo_train.transforms.batch import Pixels
 from echo_train.transforms.corruptions import CORRUPTIONS
 

@@ -6,18 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from echo_common import atomic
-from echo_common.cli.command import run_command
 from echo_common.errors import RunError
 from echo_train.reporting.html_page import build_page
 from echo_train.reporting.paired_difference import paired_difference, read_scores
 from echo_train.reporting.plots import ATTENTION, CURVES, OVERLAY, picture_curves
-from echo_train.runs.run_folder import METRICS, SUMMARY, read_metrics, read_summary
-from echo_train.runs.run_names import common_folder, short_names
-
-REPORT = "report.html"
+from echo_train.runs.run_folder import METRICS, SUMMARY, read_metrics
+from echo_train.runs.run_names import short_names
 
 SPLITS = ("test", "val", "all", "train")
 """In this order one is looked for where one alone is shown."""
@@ -138,34 +133,6 @@ def write_report(path: Path, folders: Sequence[Path], summaries: Sequence[dict[s
         [find_pictures(folder) for folder in folders],
     )
     atomic.write_text(path, page)
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="echo-lv-segmentation")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The page; by default report.html in the run's folder, or in the one that holds the runs.",
-)
-def cli(runs: tuple[Path, ...], out: Path | None) -> None:
-    """Compare finished runs: a table here, and a page with their curves, pictures and settings.
-
-    A sweep's folder stands for its runs, and so does that of an evaluation of several runs.
-    """
-    folders = find_runs(runs)
-    summaries = [read_summary(folder) for folder in folders]
-    click.echo(describe(list(zip(folders, summaries, strict=True))))
-    for sentence in compare_runs(folders, summaries):
-        click.echo(f"\n{sentence}")
-    path = out or common_folder(folders) / REPORT
-    write_report(path, folders, summaries)
-    click.echo(f"\n{path}")
-
-
-def main() -> None:
-    """Run the command; the console script's entry point."""
-    run_command(cli)
 
 
 def _row(folder: Path, summary: dict[str, Any], split: str) -> tuple[str, ...]:

@@ -9,18 +9,22 @@ from pathlib import Path
 
 from echo_common import atomic
 from echo_common.cli.settings import to_toml
-from echo_common.errors import NotInStoreError
+from echo_common.errors import NotInStoreError, RunError
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice, choose
+from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader, make_loader, pick_loader
+from echo_train.data.selection import choose
+from echo_train.evaluation.evaluate import measure_splits, write_measured
+from echo_train.evaluation.measure import area_range
+from echo_train.evaluation.trained_model import load_model
+from echo_train.reporting.plots import CURVES, draw_curves
 from echo_train.runs import run_folder
-from echo_train.runs.resume import resumable, take_up
+from echo_train.runs.resume import resumable
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ALONE, Ranks
 from echo_train.settings import TrainSettings
-from echo_train.training.finish import finish
-from echo_train.training.trainer import Trainer
+from echo_train.training.trainer import Trainer, take_up
 
 Say = Callable[[str], None]
 
@@ -120,3 +124,37 @@ def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSett
         falloff=choice.falloff,
         loss=settings.loss_name(),
     )
+
+
+def finish(trainer: Trainer, folder: Path, store: EchoStore) -> None:
+    """Measure the best state of a run and write summary.json, frames.csv and the pictures.
+
+    Raises
+    ------
+    RunError
+        If no epoch had a validation Dice.
+    """
+    if trainer.best is None:
+        raise RunError(f"no epoch of {folder} has a validation Dice; lower --learning-rate")
+    draw_curves(folder / CURVES, trainer.history)
+    model = load_model(folder, "best", trainer.device)
+    orders = {name: trainer.frames.indices(name.upper()) for name in ("val", "test")}
+    areas = area_range(store, trainer.choice, trainer.frames)
+    history = trainer.history
+    write_measured(
+        folder,
+        model,
+        trainer.loader,
+        measure_splits(model, trainer.loader, orders, areas),
+        {
+            "best_epoch": trainer.best.epoch,
+            "epochs": len(history),
+            "seconds": sum(row.seconds for row in history),
+            "images_per_second": _harmonic_mean([row.images_per_second for row in history]),
+            "training_area": areas,
+        },
+    )
+
+
+def _harmonic_mean(rates: list[float]) -> float:
+    return len(rates) / sum(1 / rate for rate in rates)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader
@@ -17,12 +20,13 @@ from echo_train.data.location_prior import make_prior
 from echo_train.metrics.results import Results
 from echo_train.networks.architecture import Architecture
 from echo_train.runs import run_folder
-from echo_train.runs.resume import save
+from echo_train.runs.resume import check_same, store_keys
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ALONE, Ranks
 from echo_train.settings import TrainSettings
-from echo_train.targets.factory import Target, make_target
+from echo_train.targets.base import Target
+from echo_train.targets.factory import make_target
 from echo_train.training.ema import Average
 from echo_train.training.loss_log import LossLog
 from echo_train.training.optimiser import make_optimiser, set_rate
@@ -191,3 +195,73 @@ class Trainer:
             return False
         best = self.best.epoch if self.best else 0
         return len(self.history) - best >= self.settings.patience
+
+
+def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None:
+    """Save the state after an epoch: the best weights where they are better, then the last.
+
+    In this order, and metrics.csv after both: a run that is killed in between
+    goes on from the last checkpoint, and comes by the same best weights again.
+    """
+    told = {
+        "history": [dataclasses.asdict(row) for row in trainer.history],
+        "best": dataclasses.asdict(trainer.best) if trainer.best else None,
+        "store": store_keys(store, trainer.choice),
+        "target": trainer.target.state(),
+        "architecture": dataclasses.asdict(trainer.architecture),
+        "shape": list(trainer.frames.shape),
+    }
+    if better:
+        run_folder.save_checkpoint(
+            folder / run_folder.BEST, {"network": trainer.judged.state_dict(), **told}
+        )
+    state = {
+        "network": trainer.network.state_dict(),
+        "average": trainer.average.state_dict() if trainer.average else None,
+        "optimiser": trainer.optimiser.state_dict(),
+        **told,
+    }
+    run_folder.save_checkpoint(folder / run_folder.LAST, state)
+    run_folder.write_metrics(folder, trainer.history)
+
+
+def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
+    """Give a trainer the state after the last complete epoch of a run; there may be none yet.
+
+    Raises
+    ------
+    RunError
+        If the run is of other settings or another store, or its checkpoint
+        cannot be read.
+    """
+    # A store may have been moved: what it holds is compared, and not where it is.
+    check_same(run_folder.read_config(folder), trainer.settings, folder, free=["store"])
+    if trainer.ranks.first:
+        run_folder.remove_unfinished(folder)
+    if not (folder / run_folder.LAST).exists():
+        return
+    state = run_folder.load_checkpoint(folder / run_folder.LAST, trainer.device)
+    before, now = state.get("store", {}), store_keys(store, trainer.choice)
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    if changed:
+        raise RunError(
+            f"{store.path} is not the store that {folder} was begun with, or was built anew since: "
+            f"other {', '.join(changed)}; give a new --run, or the store of then"
+        )
+    try:
+        _load(trainer, state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[-1].strip()
+        raise RunError(
+            f"{folder / run_folder.LAST} does not fit its run ({reason}); start again with a new "
+            "--run"
+        ) from error
+
+
+def _load(trainer: Trainer, state: dict[str, Any]) -> None:
+    trainer.network.load_state_dict(state["network"])
+    trainer.optimiser.load_state_dict(state["optimiser"])
+    if trainer.average:
+        trainer.average.load_state_dict(state["average"])
+    trainer.history = [run_folder.EpochRow(**row) for row in state["history"]]
+    trainer.best = run_folder.EpochRow(**state["best"]) if state["best"] else None

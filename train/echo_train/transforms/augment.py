@@ -11,14 +11,13 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
 from echo_train.runtime.counter_rng import frame_keys, uniforms
-from echo_train.runtime.device import constant
 from echo_train.transforms import intensity
 from echo_train.transforms.batch import Batch
+from echo_train.transforms.spatial import transform
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,75 +215,10 @@ class Augmenter:
         return transform(batch, matrix, shift, flip, self._flipped)
 
 
-def transform(
-    batch: Batch, matrix: Tensor, shift: Tensor, flip: Tensor, flipped: list[int] | None
-) -> Batch:
-    """Move image, mask, heatmaps and points of each frame by one affine map about its centre.
-
-    A point p goes to ``matrix (p - centre) + centre + shift``. What comes from
-    outside the image is black, and background.
-
-    Parameters
-    ----------
-    batch : Batch
-    matrix : Tensor, (frame, 2, 2) float
-    shift : Tensor, (frame, 2) float
-        (x, y) in pixels.
-    flip : Tensor, (frame,) bool
-        Whether the matrix mirrors; landmarks are then put in the mirror's order.
-    flipped : list of int or None
-        From `flip_order`; None where there are no landmarks.
-    """
-    height, width = batch.masks.shape[1:]
-    planes = [batch.images, batch.masks[:, None]]
-    planes += [] if batch.heatmaps is None else [batch.heatmaps]
-    moved = _warp(torch.cat(planes, dim=1), matrix, shift)
-    points, heatmaps = batch.points, None if batch.heatmaps is None else moved[:, 2:]
-    order = constant(tuple(flipped or ()), shift.device, torch.int64)
-    if points is not None:
-        centre = _centre(height, width, points.device)
-        points = (points - centre) @ matrix.transpose(1, 2) + centre + shift[:, None]
-        points = torch.where(flip[:, None, None], points[:, order], points)
-    if heatmaps is not None:
-        heatmaps = torch.where(flip[:, None, None, None], heatmaps[:, order], heatmaps)
-    return dataclasses.replace(
-        batch,
-        images=moved[:, :1],
-        masks=(moved[:, 1] > 0.5).float(),
-        heatmaps=heatmaps,
-        points=points,
-    )
-
-
 _DRAWS = (
     "shift_x", "shift_y", "scale", "rotation", "flip", "gamma", "gain", "speckle", "blur",
     "sector", "sector_middle",
 )  # fmt: skip
-
-
-def _warp(planes: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    """Move planes, (frame, plane, y, x), by looking up where each pixel came from."""
-    height, width = planes.shape[2:]
-    centre = _centre(height, width, planes.device)
-    x = torch.arange(width, device=planes.device).expand(height, width)
-    y = torch.arange(height, device=planes.device)[:, None].expand(height, width)
-    places = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
-    came_from = (places - centre - shift[:, None]) @ _inverse(matrix).transpose(1, 2) + centre
-    # grid_sample counts from -1 to 1 between the outer edges of the outermost pixels.
-    side = constant((width, height), planes.device)
-    grid = ((2 * came_from + 1) / side - 1).reshape(-1, height, width, 2)
-    return functional.grid_sample(planes, grid, padding_mode="zeros", align_corners=False)
-
-
-def _inverse(matrix: Tensor) -> Tensor:
-    # In closed form: torch.linalg.inv waits for the GPU to say whether there is one.
-    a, b, c, d = matrix.reshape(-1, 4).unbind(1)
-    adjugate = torch.stack([d, -b, -c, a], dim=1) / (a * d - b * c)[:, None]
-    return adjugate.reshape(-1, 2, 2)
-
-
-def _centre(height: int, width: int, device: torch.device) -> Tensor:
-    return constant(((width - 1) / 2, (height - 1) / 2), device)
 
 
 def _both_ways(uniform: Tensor) -> Tensor:

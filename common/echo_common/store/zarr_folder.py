@@ -1,0 +1,170 @@
+"""A store that is a Zarr v3 folder, open for reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echo_common.errors import StoreDamagedError, StoreError
+from echo_common.store import schema
+from echo_common.store.container import AGAIN, CHECKSUM_BYTES
+from echo_common.store.manifest import Manifest, parse_manifest
+
+_ANY_MANIFEST = f"{schema.STATUS}/{schema.MANIFEST}"
+
+
+class ZarrContainer:
+    """A store that is a folder in the Zarr v3 format.
+
+    Chunks are read file by file rather than through the zarr package, whose
+    reader takes several times as long (see `benchmarks/read_store.py`) and
+    gives zeros for a chunk that is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # A store that lost its root is a damaged store, and no foreign folder.
+        if not any((path / file).is_file() for file in ("zarr.json", _ANY_MANIFEST)):
+            raise StoreError(
+                f"{path} is not a store: it has no zarr.json; give the path of a store that "
+                "echo-prep build made"
+            )
+
+    def attributes(self) -> dict[str, Any]:
+        """See `Container`."""
+        return dict(self._metadata("", "attributes")["attributes"])
+
+    def arrays(self) -> list[str]:
+        """See `Container`."""
+        return sorted(
+            os.path.relpath(folder, self.path).replace(os.sep, "/")
+            for folder, _, files in os.walk(self.path)
+            if schema.MANIFEST in files
+        )
+
+    def manifest(self, array: str) -> Manifest | None:
+        """See `Container`."""
+        path = self.path / array / schema.MANIFEST
+        try:
+            return parse_manifest(path.read_bytes(), path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
+        """See `Container`."""
+        table = self._metadata(array, "shape")
+        try:
+            dtype = {"string": "str"}.get(table["data_type"], table["data_type"])
+            chunk = table["chunk_grid"]["configuration"]["chunk_shape"]
+            codecs = [codec["name"] for codec in table["codecs"]]
+            attributes = {k: v for k, v in table["attributes"].items() if k != "stage_key"}
+            spec = schema.ArraySpec(
+                path=array,
+                shape=tuple(int(length) for length in table["shape"]),
+                dtype=dtype,
+                dimensions=tuple(table["dimension_names"]),
+                attributes=attributes,
+            )
+            rows = int(chunk[0])
+            sound = rows > 0 and list(chunk[1:]) == list(spec.shape[1:])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._bad_metadata(array, error) from error
+        if codecs != ["vlen-utf8" if dtype == "str" else "bytes", "blosc", "crc32c"] or not sound:
+            raise self._bad_metadata(array, f"codecs {codecs}, chunks {chunk}")
+        return spec, rows
+
+    def metadata(self, array: str) -> str:
+        """See `Container`."""
+        try:
+            return hashlib.sha256((self.path / array / "zarr.json").read_bytes()).hexdigest()
+        except OSError as error:
+            raise self._bad_metadata(array, error) from error
+
+    def sizes(self, array: str) -> dict[str, int]:
+        """See `Container`."""
+        try:
+            with os.scandir(self.path / array) as entries:
+                return {
+                    entry.name: entry.stat().st_size
+                    for entry in entries
+                    if entry.name.startswith("c.") and entry.is_file()
+                }
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+
+    def raw(self, array: str, chunk: str) -> bytes:
+        """See `Container`."""
+        try:
+            return (self.path / array / chunk).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise LookupError(chunk) from error
+
+    def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """See `Container`."""
+        from numcodecs import blosc
+
+        try:
+            content = blosc.decompress(memoryview(raw)[:-CHECKSUM_BYTES])
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+        if dtype == "str":
+            return _decode_strings(content, shape)
+        return np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
+
+    def decode_into(self, raw: bytes, out: np.ndarray) -> None:
+        """See `Container`."""
+        from numcodecs import blosc
+
+        content = memoryview(raw)[:-CHECKSUM_BYTES]
+        # Blosc's header says what will come; it would fill a larger array in part.
+        if int.from_bytes(content[4:8], "little") != out.nbytes or sys.byteorder != "little":
+            out[...] = self.decode(raw, out.shape, out.dtype.name)
+            return
+        try:
+            blosc.decompress(content, out)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+    def close(self) -> None:
+        """See `Container`."""
+
+    def _metadata(self, node: str, needed: str) -> dict[str, Any]:
+        path = self.path / node / "zarr.json"
+        try:
+            table = json.loads(path.read_bytes())
+            if not isinstance(table[needed], dict | list):
+                raise TypeError(f"{needed} is not what it should be")
+            return dict(table)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise self._bad_metadata(node, error) from error
+
+    def _bad_metadata(self, node: str, reason: object) -> StoreDamagedError:
+        path = self.path / node / "zarr.json"
+        return StoreDamagedError(f"{path} does not read as the schema has it ({reason}); {AGAIN}")
+
+
+def _decode_strings(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Decode Zarr's `vlen-utf8`: a count, then a length and the bytes of each string."""
+
+    def number(at: int) -> int:
+        return int.from_bytes(content[at : at + 4], "little")
+
+    if number(0) != math.prod(shape):
+        raise ValueError(f"{number(0)} strings, not {math.prod(shape)}")
+    return np.array(list(_strings(content, number)), dtype=np.dtypes.StringDType()).reshape(shape)
+
+
+def _strings(content: bytes, number: Any) -> Iterator[str]:
+    at = 4
+    for _ in range(number(0)):
+        length = number(at)
+        yield content[at + 4 : at + 4 + length].decode()
+        at += 4 + length

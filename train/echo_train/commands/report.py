@@ -1,0 +1,42 @@
+"""The command `echo-report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from echo_common.cli.command import run_command
+from echo_train.reporting.run_table import compare_runs, describe, find_runs, write_report
+from echo_train.runs.run_folder import read_summary
+from echo_train.runs.run_names import common_folder
+
+REPORT = "report.html"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="echo-lv-segmentation")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page; by default report.html in the run's folder, or in the one that holds the runs.",
+)
+def cli(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Compare finished runs: a table here, and a page with their curves, pictures and settings.
+
+    A sweep's folder stands for its runs, and so does that of an evaluation of several runs.
+    """
+    folders = find_runs(runs)
+    summaries = [read_summary(folder) for folder in folders]
+    click.echo(describe(list(zip(folders, summaries, strict=True))))
+    for sentence in compare_runs(folders, summaries):
+        click.echo(f"\n{sentence}")
+    path = out or common_folder(folders) / REPORT
+    write_report(path, folders, summaries)
+    click.echo(f"\n{path}")
+
+
+def main() -> None:
+    """Run the command; the console script's entry point."""
+    run_command(cli)

@@ -1,0 +1,81 @@
+"""Masks as the target."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echo_train.data.frame_set import FrameSet
+from echo_train.losses.mask_losses import MASK_LOSSES, MaskLossSettings
+from echo_train.metrics.overlap import MaskCounts
+from echo_train.metrics.results import Results
+from echo_train.settings import TrainSettings
+from echo_train.targets.base import Collector, Prediction
+from echo_train.transforms.batch import Batch
+
+
+class MaskTarget:
+    """One channel: the logit of each pixel's being inside the ventricle.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        The loss and its numbers, all of them given.
+    weights : Tensor, (y, x) float, or None
+        How much each pixel counts; of mean 1.
+    """
+
+    def __init__(self, settings: TrainSettings, weights: Tensor | None) -> None:
+        self.channels = 1
+        self._loss = MASK_LOSSES[settings.loss_name()]
+        self._by: MaskLossSettings = settings
+        self._weights = weights
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean loss of a batch, a scalar."""
+        return self._loss(logits[:, 0], batch.masks, self._weights, self._by)
+
+    def collector(self, frames: FrameSet, device: torch.device) -> Collector:
+        """Make an empty collector of predicted masks."""
+        return MaskCollector(frames, device)
+
+    def predict(self, logits: Tensor) -> Prediction:
+        """Turn logits into masks."""
+        return Prediction(masks=(logits[:, 0] > 0).cpu().numpy().astype(np.uint8))
+
+    def state(self) -> dict[str, Tensor]:
+        """What the loss took from the training split: weights of pixels and of the ventricle."""
+        state = {} if self._weights is None else {"pixel_weights": self._weights}
+        if self._by.positive_weight is not None:
+            # In double precision, so that a run goes on with the very number.
+            number = torch.tensor(self._by.positive_weight, dtype=torch.float64)
+            state["positive_weight"] = number
+        return state
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up what the run's loss had."""
+        self._weights = state.get("pixel_weights")
+        if "positive_weight" in state:
+            self._by = dataclasses.replace(
+                self._by, positive_weight=float(state["positive_weight"])
+            )
+
+
+class MaskCollector:
+    """Counts predicted masks against the true ones, on the device."""
+
+    def __init__(self, frames: FrameSet, device: torch.device) -> None:
+        self._frames = frames
+        self._counts = MaskCounts().to(device)
+
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        """Take one batch; nothing waits for the device."""
+        self._counts.update(batch.index, logits[:, 0] > 0, batch.masks > 0)
+
+    def results(self) -> Results:
+        """Give the results of everything taken so far."""
+        index, counts = (values.cpu().numpy() for values in self._counts.compute())
+        return Results(frames=self._frames, index=index, counts=counts)
