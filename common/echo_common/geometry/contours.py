@@ -1,4 +1,4 @@
-"""From landmarks back to a contour, and the measures of a contour that both sides need."""
+"""From landmarks to a contour; the area of contours; points in angular order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def shoelace_area(contour: npt.ArrayLike) -> float:
     Parameters
     ----------
     contour : array_like, (point, 2) float
-        (x, y) in order around the polygon, either way round.
+        (x, y) in order around the polygon, in either direction.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def shoelace_area(contour: npt.ArrayLike) -> float:
 
 
 def shoelace_areas(contours: npt.ArrayLike) -> np.ndarray:
-    """Area of each of many closed polygons of as many points, in square pixels.
+    """Areas in square pixels of closed polygons with equal numbers of points.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def shoelace_areas(contours: npt.ArrayLike) -> np.ndarray:
 
 
 def angular_order(points: npt.ArrayLike) -> np.ndarray:
-    """Indices that sort points by their angle about their mean (the paper's centroid method).
+    """Indices that sort points by angle around their mean (the paper's centroid method).
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def angular_order(points: npt.ArrayLike) -> np.ndarray:
     Returns
     -------
     order : ndarray, (…, point) int64
-        Clockwise on the screen (y is down) from the image's left; points of
-        the same angle keep their order.
+        Clockwise on the screen (y is down) from the left; points with the
+        same angle keep their order.
     """
     values = np.asarray(points, dtype=np.float64)
     offsets = values - values.mean(axis=-2, keepdims=True)
@@ -64,10 +64,10 @@ def angular_order(points: npt.ArrayLike) -> np.ndarray:
 
 
 def default_curve(identity: str) -> str:
-    """The curve of `CURVES` that rebuilds an identity's landmarks best.
+    """The curve of `CURVES` that rebuilds landmarks of an identity best.
 
-    Only `anatomical` landmarks say where the mitral plane is, at whose ends a
-    spline must stop; the others are joined by straight lines.
+    Only `anatomical` landmarks include the ends of the mitral plane, where a
+    spline must stop; other landmarks are joined by straight lines.
     """
     return "open-spline" if identity == "anatomical" else "polygon"
 
@@ -75,27 +75,27 @@ def default_curve(identity: str) -> str:
 def contour_from_landmarks(
     points: npt.ArrayLike, identity: str, curve: str | None = None
 ) -> np.ndarray:
-    """Rebuild the closed contour that landmarks stand for.
+    """Rebuild a closed contour from landmarks.
 
     `anatomical` landmarks run from one end of the mitral plane along one wall
     to the apex and back along the other; `uniform` and `optimal` landmarks are
-    in order around the contour, `angle` landmarks in none, so these are sorted
-    about their mean first. Then they are joined:
+    in order around the contour; `angle` landmarks are in no order and are
+    first sorted by angle around their mean. Then they are joined:
 
     - `polygon`: by straight lines.
     - `open-spline`: by a cubic spline along the walls and the apex, open at
-      the mitral plane, which is the straight line that closes the polygon (a
-      closed spline would round off the mitral corners). Where no landmark
-      names the plane, it is the longest of the straight lines.
+      the mitral plane, a straight line that closes the polygon (a closed spline
+      would round off the mitral corners). For identities other than
+      `anatomical` the plane is the longest edge between neighbours.
 
     Parameters
     ----------
     points : array_like, (landmark, 2) float
-        (x, y) in pixels. Landmarks with a NaN are left out.
+        (x, y) in pixels. Landmarks with a NaN are omitted.
     identity : str
         One of `echo_common.store.schema.IDENTITIES`.
     curve : str, optional
-        One of `CURVES`; that of `default_curve` where it is left out.
+        One of `CURVES`; by default `default_curve` of the identity.
 
     Returns
     -------
@@ -115,11 +115,11 @@ def contour_from_landmarks(
 
 
 def _open_spline(landmarks: np.ndarray) -> np.ndarray:
-    # Imported where used: it takes half a second, and only what rebuilds contours needs it.
+    # Imported here because it takes half a second and only this function needs it.
     from scipy.interpolate import CubicSpline
 
     # Centripetal parameters (square roots of the distances) keep the curve from
-    # overshooting where neighbours are close together and turn sharply, as at the apex.
+    # overshooting at close neighbours and sharp turns, as at the apex.
     steps = np.sqrt(np.linalg.norm(np.diff(landmarks, axis=0), axis=1))
     distinct = np.concatenate([[True], steps > 0])[: len(landmarks)]
     landmarks, steps = landmarks[distinct], steps[steps > 0]
@@ -127,6 +127,6 @@ def _open_spline(landmarks: np.ndarray) -> np.ndarray:
         return landmarks
     along = np.concatenate([[0.0], np.cumsum(steps)])
     spline = CubicSpline(along, landmarks, bc_type="not-a-knot")
-    # The landmarks themselves are vertices too, so that none is cut off.
+    # The landmarks themselves are also vertices, so that none is cut off.
     dense = np.union1d(along, np.linspace(0.0, along[-1], SPLINE_POINTS))
     return np.asarray(spline(dense))

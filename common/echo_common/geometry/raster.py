@@ -1,4 +1,4 @@
-"""From a contour to a mask: the one rasteriser of tracings and predictions alike."""
+"""From a contour to a mask: the rasteriser of both tracings and predictions."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from echo_common.errors import SettingsError
 from echo_common.store.schema import METHODS
 
 PIXEL_LIMIT = 1 << 20
-"""Coordinates are held within this many pixels: far outside any image, inside an int32."""
+"""Coordinates are clipped to this many pixels: far outside any image, within an int32."""
 
 
 def rasterise(contour: npt.ArrayLike, shape: tuple[int, int], method: str) -> np.ndarray:
     """Fill a closed contour by the rule of its method.
 
-    Points are rounded to the nearest pixel first. `chords` is filled as
-    EchoNet-Dynamic's own loader fills it, pixel for pixel what
-    `skimage.draw.polygon` gives; the other methods as the paper fills them
-    (section 3.5), with `cv2.fillPoly`, which paints more of the boundary.
+    Points are rounded to the nearest pixel first. `chords` is filled as in
+    EchoNet-Dynamic's own loader, pixel for pixel as by
+    `skimage.draw.polygon`; the other methods as in the paper (section 3.5),
+    by `cv2.fillPoly`, which fills more boundary pixels.
 
     Parameters
     ----------
     contour : array_like, (point, 2) float
-        (x, y) in pixels, pixel centres at integers, y down. Rows of NaN are
-        padding and are passed over. Points outside the image are allowed; the
+        (x, y) in pixels, pixel centres at integers, y down. Rows with NaN
+        are padding and are ignored. Points outside the image are allowed; the
         mask is clipped.
     shape : tuple of int
         (height, width) of the mask.
@@ -37,7 +37,7 @@ def rasterise(contour: npt.ArrayLike, shape: tuple[int, int], method: str) -> np
     Returns
     -------
     mask : ndarray, (height, width) uint8
-        1 inside and 0 outside; all 0 where fewer than three points are left.
+        1 inside and 0 outside; all 0 for fewer than three points.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def rasterise(contour: npt.ArrayLike, shape: tuple[int, int], method: str) -> np
 def rasterise_all(
     contours: Sequence[np.ndarray], shape: tuple[int, int], method: str
 ) -> np.ndarray:
-    """Fill one contour a mask, as `rasterise` does.
+    """Fill one mask per contour, as `rasterise` does.
 
     Parameters
     ----------
@@ -79,13 +79,13 @@ def rasterise_all(
     if method not in METHODS:
         raise SettingsError(f"no method {method!r}; choose one of {', '.join(METHODS)}")
     masks = np.zeros((len(contours), *shape), dtype=np.uint8)
-    # Points are rounded all together: for forty of them, a NumPy call costs more than its work.
+    # All points are rounded together: for forty points, calling NumPy costs more than the work.
     points = np.concatenate([np.empty((0, 2)), *contours])
-    sound = np.logical_not(np.isnan(points).any(axis=1))
+    valid = np.logical_not(np.isnan(points).any(axis=1))
     ends = np.cumsum([0, *map(len, contours)])
-    # How many sound points stand before each end.
-    ends = np.concatenate([[0], np.cumsum(sound)])[ends]
-    pixels = np.rint(np.clip(points[sound], -PIXEL_LIMIT, PIXEL_LIMIT)).astype(np.int32)
+    # Number of valid points before each end.
+    ends = np.concatenate([[0], np.cumsum(valid)])[ends]
+    pixels = np.rint(np.clip(points[valid], -PIXEL_LIMIT, PIXEL_LIMIT)).astype(np.int32)
     for mask, start, stop in zip(masks, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         if stop - start < 3:
             continue
@@ -99,12 +99,12 @@ def rasterise_all(
 def _fill_even_odd(pixels: np.ndarray, mask: np.ndarray) -> None:
     """Set the pixels whose centres are inside a polygon or on its boundary.
 
-    A centre counts where an odd number of edges cross its row to the right of
-    it, or an odd number to the left, or where it is a vertex; an edge's end
-    belongs to the edge below it on the right, and to the one above it on the
-    left. Where nothing overlaps, that is the even-odd rule with the boundary.
-    All of it is in integers, so nothing is decided by rounding. Whole rows are
-    filled from their crossings, rather than one pixel after another tested.
+    A centre is set if an odd number of edges cross its row to the right, or an
+    odd number to the left, or if it is a vertex. A vertex on the row belongs
+    to the edge below it when counting on the right, and to the edge above it
+    when counting on the left. For a simple polygon this is the even-odd rule
+    including the boundary. All arithmetic is in integers, so rounding decides
+    nothing. Rows are filled from their crossings instead of testing each pixel.
     """
     (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
     top, bottom = max(top, 0), min(bottom, mask.shape[0] - 1)
@@ -115,23 +115,23 @@ def _fill_even_odd(pixels: np.ndarray, mask: np.ndarray) -> None:
     window = mask[top : bottom + 1, left : right + 1]
     window[...] = inside[0] | inside[1]
     x, y = pixels.T
-    seen = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
-    mask[y[seen], x[seen]] = 1
+    visible = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+    mask[y[visible], x[visible]] = 1
 
 
 def _odd_crossings(pixels: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Whether an odd number of edges cross to the right, and to the left, of each pixel.
+    """Whether an odd number of edges cross the row to the right, and to the left, of each pixel.
 
     Returns
     -------
     odd : ndarray, (2, y, x) uint8
-        Of the window's pixels.
+        For the pixels of the window.
     """
     top, bottom, left, right = window
     x, y = pixels.T
     run, rise = (np.concatenate([pixels[1:], pixels[:1]]) - pixels).T
     low, high = y + np.minimum(rise, 0), y + np.maximum(rise, 0)
-    # Every (edge, row) at which the two meet; a level edge meets none.
+    # Every (edge, row) that meet; a horizontal edge meets no row.
     first = np.maximum(low, top)
     count = np.maximum(np.minimum(high, bottom) - first + 1, 0) * (rise != 0)
     edge = np.repeat(np.arange(len(pixels)), count)
@@ -139,8 +139,8 @@ def _odd_crossings(pixels: np.ndarray, window: tuple[int, int, int, int]) -> np.
     steps, rest = np.divmod((row - y[edge]) * run[edge], rise[edge])
     floor = x[edge] + steps
     ceiling = floor + (rest != 0)
-    # A row is crossed an even number of times, so what is odd on one side of a
-    # crossing is odd on the other, and counting from the left does for both.
+    # The edges cross a row an even number of times, so the number to the right of a pixel is
+    # odd if the number to the left is; counting from the left serves both sides.
     height, width = bottom - top + 1, right - left + 2
     at = (row - top) * width - left
     toggles = np.concatenate(
@@ -150,8 +150,8 @@ def _odd_crossings(pixels: np.ndarray, window: tuple[int, int, int, int]) -> np.
             + height * width,
         ]
     )
-    # Counts wrap at 256, which keeps odd and even; and every row ends even, so one sum
-    # goes through them all.
+    # Counts wrap at 256, which keeps them odd or even. Every row ends even, so one cumulative
+    # sum serves all rows.
     counts = np.bincount(toggles, minlength=2 * height * width).astype(np.uint8)
     odd = np.cumsum(counts, dtype=np.uint8) & 1
     return odd.reshape(2, height, width)[:, :, :-1]

@@ -61,7 +61,7 @@ def test_heatmaps_are_those_that_preparation_draws(
     seed: int, falloff: str, radius: float, sigma: float, iterations: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    masks = np.stack([ellipse((48, 64), seed + place) for place in range(3)])
+    masks = np.stack([ellipse((48, 64), seed + frame) for frame in range(3)])
     # Some lie outside the image, near enough to reach into it or far away.
     points = rng.uniform([-30, -30], [94, 78], (3, 5, 2)).astype(np.float32)
     points[0, 0], points[1, 1] = (7, 9), (-1e7, 4)

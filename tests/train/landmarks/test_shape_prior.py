@@ -10,17 +10,19 @@ from echo_train.landmarks.shape_prior import MEASUREMENT, fit_shape_prior
 
 @pytest.fixture
 def shapes() -> np.ndarray:
-    """400 ventricles of 7 landmarks: size, place and tilt vary, and a little noise."""
+    """400 ventricles of 7 landmarks: size, position and tilt vary, with a little noise."""
     rng = np.random.default_rng(0)
     base = np.array([[-13, 25], [-14, 5], [-9, -15], [0, -28], [9, -15], [14, 5], [13, 25.0]])
     scale = rng.normal(1, 0.12, 400)
     angle = rng.normal(0, 0.12, 400)
-    place = rng.normal([58, 48], 5, (400, 2))
+    position = rng.normal([58, 48], 5, (400, 2))
     turn = np.stack(
         [np.stack([np.cos(angle), -np.sin(angle)], 1), np.stack([np.sin(angle), np.cos(angle)], 1)],
         1,
     )
-    return scale[:, None, None] * (base @ turn) + place[:, None] + rng.normal(0, 0.5, (400, 7, 2))
+    return (
+        scale[:, None, None] * (base @ turn) + position[:, None] + rng.normal(0, 0.5, (400, 7, 2))
+    )
 
 
 def test_modes_reproduce_the_covariance(shapes: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from echo_train.landmarks.maps import mean_place
+from echo_train.landmarks.maps import mean_position
 from echo_train.losses.landmark_losses import (
     DSNT_SIGMA,
     LANDMARK_LOSSES,
@@ -214,10 +214,10 @@ def test_dsnt_is_the_distance_and_the_divergence(case) -> None:
     assert float(dsnt(logits, heatmaps, points)) == pytest.approx(np.mean(expected), rel=1e-6)
 
 
-def test_mean_place_of_a_single_pixel_is_that_pixel() -> None:
+def test_mean_position_of_a_single_pixel_is_that_pixel() -> None:
     maps = torch.zeros(1, 2, 5, 7)
     maps[0, 0, 1, 6] = maps[0, 1, 4, 0] = 1
-    assert mean_place(maps).tolist() == [[[6.0, 1.0], [0.0, 4.0]]]
+    assert mean_position(maps).tolist() == [[[6.0, 1.0], [0.0, 4.0]]]
 
 
 def descend(name: str, steps: int = 60) -> float:

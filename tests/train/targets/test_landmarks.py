@@ -1,4 +1,4 @@
-"""The landmark target on logits made by hand."""
+"""The landmark target on constructed logits."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_prior_fills_in_a_missed_landmark_and_pulls_a_wrong_one_back(points: np.
     assert found is not None
     error = np.linalg.norm(found - points, axis=2)
     assert error[1, 3] < 2 and error[0, 0] < 2
-    kept = np.ones((2, 7), dtype=bool)
-    kept[1, 3] = kept[0, 0] = False
-    assert error[kept].max() < 0.05
+    plausible = np.ones((2, 7), dtype=bool)
+    plausible[1, 3] = plausible[0, 0] = False
+    assert error[plausible].max() < 0.05
 
 
 def test_the_prior_travels_with_the_checkpoint(points: np.ndarray) -> None:
@@ -103,15 +103,15 @@ def test_distance_head_is_one_more_channel_and_adds_its_weighted_loss() -> None:
     masks = torch.zeros(2, 112, 112)
     masks[:, 30:60, 40:70] = 1
     heatmaps = torch.rand(2, 7, 112, 112, generator=generator)
-    where = torch.zeros(2, 7, 2)
+    no_points = torch.zeros(2, 7, 2)
     batch = Batch(
         index=torch.arange(2),
         images=torch.zeros(2, 1, 112, 112),
         masks=masks,
         heatmaps=heatmaps,
-        points=where,
+        points=no_points,
     )
-    expected = spatial_cross_entropy(logits[:, :7], heatmaps, where)
+    expected = spatial_cross_entropy(logits[:, :7], heatmaps, no_points)
     expected = expected + 0.5 * distance_loss(logits[:, 7], masks)
     torch.testing.assert_close(target.loss(logits, batch), expected)
 
@@ -120,10 +120,10 @@ def test_background_channel_is_no_landmark() -> None:
     target = make_target(loss="channel-ce-background")
     assert target.channels == 8
     logits = torch.zeros(1, 8, 112, 112)
-    places = (SHAPE + np.array([57, 48])).astype(int)
+    positions = (SHAPE + np.array([57, 48])).astype(int)
     logits[:, 7] = 3.0
-    for landmark, (x, y) in enumerate(places):
+    for landmark, (x, y) in enumerate(positions):
         logits[0, landmark, y, x] = 9.0
     found = target.predict(logits).points
     assert found is not None
-    np.testing.assert_allclose(found[0], places, atol=0.1)
+    np.testing.assert_allclose(found[0], positions, atol=0.1)

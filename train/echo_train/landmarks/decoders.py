@@ -1,4 +1,4 @@
-"""Reading a landmark's place off its map, below the pixel, and how sure the map is."""
+"""From a landmark map to a point with subpixel accuracy, and the confidence of the map."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_train.landmarks.maps import mean_place
+from echo_train.landmarks.maps import mean_position
 
 WINDOW = 4
-"""Reach in pixels, to each side of the maximum, of the window that `centroid` looks at."""
+"""Pixels from the maximum to each side of the window that `centroid` averages."""
 
 SURROUNDINGS = 10
-"""Reach of the square whose share of a map is the confidence: the paper's pixel expansion."""
+"""Pixels from the maximum to each side of the square that `confidence` sums.
+
+This is the paper's pixel expansion.
+"""
 
 _SMOOTHING = 2.0
-"""Standard deviation in pixels of the smoothing before `centroid` looks for the maximum."""
+"""Standard deviation in pixels of the smoothing before `centroid` finds the maximum."""
 
 _BLUR = 1.0
 """Standard deviation in pixels of the smoothing before `dark` takes second differences."""
 
 
 def argmax(maps: Tensor) -> Tensor:
-    """The highest pixel; half a pixel off at best.
+    """Position of the highest pixel.
 
     Parameters
     ----------
@@ -42,21 +45,21 @@ def argmax(maps: Tensor) -> Tensor:
 
 
 def centroid(maps: Tensor) -> Tensor:
-    """Mean place of the map in the 9x9 window about the maximum of the smoothed map; as `argmax`.
+    """Mean position in the 9x9 window around the maximum of the smoothed map; as `argmax`.
 
-    A noisy image makes a ragged map, whose single highest pixel lies anywhere
-    on what should be one hill.
+    In a noisy image the map is ragged, and its highest pixel may lie anywhere
+    on the peak.
     """
     peaks = argmax(_blur(maps, _SMOOTHING))
     window = _windows(maps, peaks, WINDOW)
     weights = window / window.sum((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
-    # A map of nothing but zeros has no centre of mass; its "maximum" stands.
-    shift = mean_place(weights) - WINDOW
+    # An all-zero map has no centre of mass; its first pixel is returned.
+    shift = mean_position(weights) - WINDOW
     return peaks + torch.where(window.sum((2, 3))[..., None] > 0, shift, 0.0)
 
 
 def dark(maps: Tensor) -> Tensor:
-    """Peak of the Gaussian that fits the smoothed map at its maximum; as `argmax`.
+    """Peak of a Gaussian fitted to the smoothed map at its maximum; as `argmax`.
 
     One Newton step on the logarithm, which is a parabola for a Gaussian.
 
@@ -67,7 +70,7 @@ def dark(maps: Tensor) -> Tensor:
     """
     smooth = _blur(maps, _BLUR)
     peaks = argmax(smooth)
-    # On the outermost pixels there is no second difference; the step is taken one pixel inside.
+    # The outermost pixels have no second difference; the step starts one pixel further in.
     height, width = maps.shape[-2:]
     inner = torch.stack(
         [peaks[..., 0].clamp(1, width - 2), peaks[..., 1].clamp(1, height - 2)], dim=2
@@ -82,22 +85,22 @@ def dark(maps: Tensor) -> Tensor:
     peaked = (determinant > 1e-12) & (dxx < 0)
     safe = torch.where(peaked, determinant, 1.0)
     step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=2) / safe[..., None]
-    # A step of more than a pixel means that the parabola does not fit.
+    # If the step is longer than a pixel, the parabola does not fit.
     step = torch.where(peaked[..., None], step, 0.0).clamp(-1, 1)
     return inner + step
 
 
 def soft_argmax(maps: Tensor) -> Tensor:
-    """Mean place of the whole map: what `dsnt` trains; far off where a map has noise."""
+    """Mean position of the full map, which `dsnt` trains; inaccurate if the map is noisy."""
     total = maps.sum((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
-    return mean_place(maps / total)
+    return mean_position(maps / total)
 
 
 def confidence(maps: Tensor, spatial: bool) -> Tensor:
-    """How sure a map is of its landmark, in [0, 1].
+    """Confidence of a map in its landmark, in [0, 1].
 
-    Of a distribution, the share within `SURROUNDINGS` of the maximum; of a
-    heatmap, the height of its maximum.
+    For a distribution, its share within `SURROUNDINGS` of the maximum; for a
+    heatmap, the height of the maximum.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ DECODERS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _windows(maps: Tensor, centres: Tensor, reach: int) -> Tensor:
-    """Squares of the maps about whole-pixel centres; zeros outside the image."""
+    """Cut squares around pixels out of the maps; zeros outside the image."""
     offsets = torch.arange(2 * reach + 1, device=maps.device)
     padded = functional.pad(maps, (reach,) * 4)
     columns = centres[..., 0].long()[..., None, None] + offsets
@@ -135,18 +138,18 @@ def _windows(maps: Tensor, centres: Tensor, reach: int) -> Tensor:
 
 
 def _blur(maps: Tensor, deviation: float) -> Tensor:
-    # By two products with banded matrices: on a CPU, ten times as fast as a convolution of one
-    # channel, and it is done for every batch of training.
+    # Two products with banded matrices: on a CPU ten times as fast as a convolution of one
+    # channel, and every training batch needs it.
     height, width = maps.shape[-2:]
     return _smoother(height, deviation, maps) @ (maps @ _smoother(width, deviation, maps))
 
 
 def _smoother(size: int, deviation: float, like: Tensor) -> Tensor:
-    """The symmetric matrix that smooths a row of pixels; beyond its ends there are zeros."""
+    """Compute the symmetric matrix that smooths a row of pixels, padded with zeros."""
     reach = round(3 * deviation)
-    places = torch.arange(size, device=like.device, dtype=like.dtype)
+    positions = torch.arange(size, device=like.device, dtype=like.dtype)
     taps = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
-    distances = (places[:, None] - places).abs()
+    distances = (positions[:, None] - positions).abs()
     weights = torch.exp(-0.5 * (distances / deviation) ** 2)
     total = torch.exp(-0.5 * (taps / deviation) ** 2).sum()
     return torch.where(distances <= reach, weights / total, 0.0)

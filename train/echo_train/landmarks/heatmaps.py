@@ -1,8 +1,8 @@
-"""Heatmaps drawn on the device: the same as the store's, from points and masks.
+"""Heatmaps rendered on the device from points and masks, equal to those of the store.
 
 A store's heatmaps are seven times the size of its frames, and warping them with
-an augmented image blurs their border band. Drawn anew for each batch they cost
-no memory, and follow the moved points exactly.
+an augmented image blurs their border band. Rendered for each batch they need
+no memory and follow the moved points exactly.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from echo_train.runtime.device import constant
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeatmapShape:
-    """What `echo-prep build` was told about a store's heatmaps.
+    """The parameters with which `echo-prep build` computed a store's heatmaps.
 
     Attributes
     ----------
     falloff : str
         One of `echo_common.store.schema.FALLOFFS`.
     radius : float
-        Pixel expansion: distance in pixels up to which a heatmap reaches.
+        Pixel expansion: radius of a heatmap in pixels.
     sigma : float
-        Standard deviation of the Gaussian in pixels; not used by the other falloff.
+        Standard deviation of the Gaussian in pixels; unused by the other falloff.
     band_kernel : int
         Side of the square kernel that dilates and erodes the mask, in pixels.
     band_iterations : int
-        How often it does; 0 for no band.
+        Number of dilations and of erosions; 0 for no band.
     """
 
     falloff: str
@@ -44,20 +44,21 @@ class HeatmapShape:
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> HeatmapShape:
-        """Take the shape from the parameters in a heatmap array's manifest."""
+        """Read the shape from the parameters in the manifest of a heatmap array."""
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in parameters.items() if name in names})
 
 
 def border_band(masks: Tensor, kernel: int, iterations: int) -> Tensor:
-    """Mark the pixels near the border of each mask: dilated and not eroded.
+    """Mark the pixels near the border of each mask: the dilated mask minus the eroded one.
 
     Parameters
     ----------
     masks : Tensor, (frame, y, x) float
         1 inside, 0 outside.
     kernel, iterations : int
-        A square of ones, applied that often; 0 for a band that is everywhere.
+        Side of the square of ones, and how often it is applied; with 0
+        iterations the band is the full image.
 
     Returns
     -------
@@ -66,20 +67,20 @@ def border_band(masks: Tensor, kernel: int, iterations: int) -> Tensor:
     """
     if iterations == 0:
         return torch.ones_like(masks)
-    # Squares that follow each other are one square. One of even side has its anchor right of its
-    # middle, as `cv2.dilate` has it.
+    # Repeated squares equal one larger square. The anchor of a square of even side is right of
+    # its middle, as in `cv2.dilate`.
     before, after = iterations * (kernel // 2), iterations * ((kernel - 1) // 2)
-    both = torch.stack([masks, 1 - masks], dim=1)
-    both = functional.pad(both, (before, after, before, after))
+    inside_outside = torch.stack([masks, 1 - masks], dim=1)
+    inside_outside = functional.pad(inside_outside, (before, after, before, after))
     window = before + after + 1
-    both = _largest_within(_largest_within(both, window, dim=2), window, dim=3)
-    # Dilated, and not in what is left of the mask: where the background, dilated, reaches too.
-    return both[:, 0] * both[:, 1]
+    dilated = _sliding_maximum(_sliding_maximum(inside_outside, window, dim=2), window, dim=3)
+    # Eroding the mask is dilating the background.
+    return dilated[:, 0] * dilated[:, 1]
 
 
-def _largest_within(values: Tensor, window: int, dim: int) -> Tensor:
-    # Maxima of shifted slices, each reaching twice as far as the one before: several times as
-    # fast on a CPU as max_pool2d, which looks at every pixel of each window.
+def _sliding_maximum(values: Tensor, window: int, dim: int) -> Tensor:
+    # Maxima of shifted slices, each covering twice as many pixels as the previous one: several
+    # times as fast on a CPU as max_pool2d, which reads every pixel of each window.
     reach = 1
     while reach < window:
         step = min(reach, window - reach)
@@ -90,10 +91,10 @@ def _largest_within(values: Tensor, window: int, dim: int) -> Tensor:
 
 
 def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tensor:
-    """Draw one heatmap a landmark, as `echo-prep build` does: expansion x band x falloff.
+    """Render one heatmap per landmark as `echo-prep build` does: expansion x band x falloff.
 
     Within the pixel expansion a heatmap falls off from the landmark, is scaled
-    so that its largest value is 1 and its smallest 0, and is cut to the band.
+    from 0 (smallest value) to 1 (largest value), and is cut to the band.
     Values are not rounded to the store's 255 steps.
 
     Parameters
@@ -107,13 +108,13 @@ def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tenso
     Returns
     -------
     heatmaps : Tensor, (frame, landmark, y, x) float
-        In [0, 1]; all 0 where the landmark's expansion misses the image.
+        In [0, 1]; all 0 if the landmark's expansion is outside the image.
     """
     count, landmarks = points.shape[:2]
     height, width = masks.shape[1:]
     band = border_band(masks, shape.band_kernel, shape.band_iterations)
-    # Only the square around a landmark is computed: 441 pixels of 12,544. Squares that lie
-    # outside the image altogether may lie anywhere there; the clamp keeps integers small.
+    # Only the square around a landmark is computed: 441 of 12,544 pixels. The position of a
+    # square entirely outside the image does not matter; the clamp keeps its integers small.
     reach = torch.arange(math.floor(2 * shape.radius) + 1, device=points.device)
     limit = constant((width, height), points.device) + len(reach)
     first = (points - shape.radius).ceil().clamp_min(-len(reach)).minimum(limit).long()
@@ -123,20 +124,20 @@ def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tenso
     inside = ((y >= 0) & (y < height))[..., None] & ((x >= 0) & (x < width))[..., None, :]
     near = inside & (squared <= shape.radius**2)
     values = _scaled(_falloff(squared, near, shape), near)
-    place = y.clamp(0, height - 1)[..., None] * width + x.clamp(0, width - 1)[..., None, :]
-    place = place.flatten(1)
-    values = values.flatten(1) * band.flatten(1).gather(1, place)
-    # What is outside the image is zero by now, so that adding it to the edge changes nothing.
+    pixel = y.clamp(0, height - 1)[..., None] * width + x.clamp(0, width - 1)[..., None, :]
+    pixel = pixel.flatten(1)
+    values = values.flatten(1) * band.flatten(1).gather(1, pixel)
+    # Values outside the image are zero here, so adding them to its edge changes nothing.
     planes = torch.arange(landmarks, device=points.device).repeat_interleave(len(reach) ** 2)
     heatmaps = torch.zeros(count, landmarks * height * width, device=masks.device)
-    heatmaps.scatter_add_(1, planes * (height * width) + place, values)
+    heatmaps.scatter_add_(1, planes * (height * width) + pixel, values)
     return heatmaps.reshape(count, landmarks, height, width)
 
 
 def _falloff(squared: Tensor, near: Tensor, shape: HeatmapShape) -> Tensor:
     if shape.falloff == "gaussian":
-        # Measured from the nearest pixel: a factor that the scaling takes out again, and without
-        # which a Gaussian far outside the image is too small for float32.
+        # Relative to the nearest pixel: the scaling removes the factor, and without it a
+        # Gaussian far outside the image underflows in float32.
         nearest = torch.where(near, squared, math.inf).amin((2, 3), keepdim=True)
         return torch.exp(-0.5 / shape.sigma**2 * (squared - nearest))
     distance = squared.sqrt()
@@ -148,6 +149,6 @@ def _scaled(values: Tensor, near: Tensor) -> Tensor:
     lowest = torch.where(near, values, math.inf).amin((2, 3), keepdim=True)
     highest = torch.where(near, values, -math.inf).amax((2, 3), keepdim=True)
     span = highest - lowest
-    # A single pixel, or several as far away as each other, are all the peak.
+    # A single pixel, or several at the same distance, are all the peak.
     scaled = torch.where(span > 0, (values - lowest) / span, 1.0)
     return torch.where(near, scaled, 0.0)

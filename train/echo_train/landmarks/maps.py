@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def mean_place(maps: Tensor) -> Tensor:
-    """Mean place of maps of sum 1.
+def mean_position(maps: Tensor) -> Tensor:
+    """Mean position of maps whose sum is 1.
 
     Parameters
     ----------

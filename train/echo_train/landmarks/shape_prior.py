@@ -1,10 +1,10 @@
-"""A prior on where landmarks stand together, learnt from the training contours.
+"""A prior on the positions of a frame's landmarks, computed from the training split.
 
-A map is decoded on its own: nothing tells it that the apex lies above the
-mitral plane. The prior is a Gaussian over all coordinates of a frame's
-landmarks, the principal components of the training split; it finds the
-landmarks that do not fit the others, and puts them, and those that were
-missed, where the others say.
+Each map is decoded alone, without knowing that the apex lies above the mitral
+plane. The prior is a Gaussian over all coordinates of a frame's landmarks, by
+principal components of the training split. It finds landmarks that do not fit
+the others, and moves them and missed ones to the position that the others
+predict.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ KEPT_VARIANCE = 0.99
 """Share of the variance that the kept components explain."""
 
 MEASUREMENT = 3.0
-"""Standard deviation in pixels of a decoded landmark about its true place."""
+"""Standard deviation in pixels of a decoded landmark around its true position."""
 
 IMPLAUSIBLE = 2.0
-"""A landmark farther than this many deviations from where the others say is pulled back.
+"""Standard deviations from the predicted position beyond which a landmark is moved there.
 
 This and `MEASUREMENT` are the best of a few pairs for 7 and for 11 landmarks on a
-validation split, as it was and under corruptions (docs/landmarks.md).
+validation split, without and with corruptions (docs/landmarks.md).
 """
 
 _ROUNDS = 10
@@ -33,7 +33,7 @@ _ROUNDS = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShapePrior:
-    """A probabilistic principal component model of landmark sets.
+    """A probabilistic principal component model of the landmarks of a frame.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class ShapePrior:
     modes : ndarray, (mode, coordinate) float64
         Principal components, each scaled by its standard deviation in pixels.
     residual : float
-        Standard deviation, in pixels, of what the modes leave unexplained.
+        Standard deviation in pixels of the part that the modes do not explain.
 
     References
     ----------
@@ -55,21 +55,21 @@ class ShapePrior:
     residual: float
 
     def correct(self, points: np.ndarray) -> np.ndarray:
-        """Pull implausible landmarks back, and fill in those that were missed.
+        """Move implausible landmarks and fill in missed ones.
 
-        Each landmark weighs as much as it agrees with the others (iteratively
-        reweighted Gaussian inference), so that a wrong one does not drag them
-        along. A plausible landmark stays exactly where it was decoded.
+        A landmark's weight is the higher the better it agrees with the others
+        (iteratively reweighted Gaussian inference), so that a wrong one does
+        not pull them away. A plausible landmark is not changed.
 
         Parameters
         ----------
         points : ndarray, (frame, landmark, 2) float
-            (x, y) in pixels; NaN where missed.
+            (x, y) in pixels; NaN for a missed landmark.
 
         Returns
         -------
         corrected : ndarray, (frame, landmark, 2) float
-            No NaN is left; a frame without any landmark gets the mean shape.
+            Without NaN; a frame without any landmark gets the mean shape.
         """
         corrected = points.copy()
         for frame, found in enumerate(points):
@@ -80,7 +80,7 @@ class ShapePrior:
         return corrected
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """The prior as tensors, for a checkpoint."""
+        """Return the prior as tensors for a checkpoint."""
         return {
             "mean": torch.from_numpy(self.mean),
             "modes": torch.from_numpy(self.modes),
@@ -89,7 +89,7 @@ class ShapePrior:
 
     @classmethod
     def from_tensors(cls, state: dict[str, Tensor]) -> ShapePrior:
-        """Read what `to_tensors` gave."""
+        """Make a prior from what `to_tensors` returned."""
         return cls(
             mean=state["mean"].cpu().numpy(),
             modes=state["modes"].cpu().numpy(),
@@ -97,7 +97,7 @@ class ShapePrior:
         )
 
     def _infer(self, found: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where the landmarks should be, and how many deviations each is from there."""
+        """Compute each landmark's expected position, and its distance from it in deviations."""
         noise = MEASUREMENT**2 + self.residual**2
         offsets = found.reshape(-1) - self.mean
         weights = seen.astype(np.float64)
@@ -110,13 +110,13 @@ class ShapePrior:
             expected = self.mean + scores @ self.modes
             squared = ((found - expected.reshape(-1, 2)) ** 2).sum(axis=1) / noise
             far = np.sqrt(squared)
-            # Cauchy weights: a landmark ten deviations off counts a twentieth.
+            # Cauchy weights: a landmark ten deviations away has 1/26 of the weight.
             weights = seen / (1.0 + squared / 4.0)
         return expected.reshape(-1, 2), far
 
 
 def fit_shape_prior(points: np.ndarray) -> ShapePrior:
-    """Learn a prior from the landmarks of the training split.
+    """Compute a prior from the landmarks of the training split.
 
     Parameters
     ----------

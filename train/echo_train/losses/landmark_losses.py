@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_train.landmarks.maps import mean_place, spatial_softmax
+from echo_train.landmarks.maps import mean_position, spatial_softmax
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -200,7 +200,7 @@ def dsnt(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     height, width = logits.shape[-2:]
     map_ = logits.flatten(2).softmax(2).reshape(logits.shape)
     half = torch.tensor([width / 2, height / 2], device=logits.device)
-    distance = ((mean_place(map_) - points) / half).square().sum(2).add(1e-12).sqrt()
+    distance = ((mean_position(map_) - points) / half).square().sum(2).add(1e-12).sqrt()
     x = torch.arange(width, device=logits.device) - points[..., :1]
     y = torch.arange(height, device=logits.device) - points[..., 1:]
     gaussian = (-0.5 / DSNT_SIGMA**2 * y.square())[..., None] + (-0.5 / DSNT_SIGMA**2 * x.square())[

@@ -1,1 +1,1 @@
-"""What a network predicts, masks or landmarks, and what its logits mean."""
+"""What a network predicts, masks or landmarks, and how its logits are read."""

@@ -1,4 +1,4 @@
-"""What a target is: a number of channels, a loss, and what logits mean."""
+"""The interface of a target: a number of channels, a loss, and the reading of logits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from echo_train.transforms.batch import Batch
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a network's logits say of some frames.
+    """Masks, and landmarks if these are the target, read from a network's logits.
 
     Attributes
     ----------
     masks : ndarray, (frame, y, x) uint8
         1 inside, 0 outside.
     points : ndarray, (frame, landmark, 2) float32, or None
-        (x, y) in pixels; None where the target is the mask.
+        (x, y) in pixels; None if the target is the mask.
     """
 
     masks: np.ndarray
@@ -31,12 +31,12 @@ class Prediction:
 
 
 class Target(Protocol):
-    """What is predicted.
+    """What a network predicts.
 
     Attributes
     ----------
     channels : int
-        Channels that the network puts out.
+        Output channels of the network.
     """
 
     channels: int
@@ -45,23 +45,23 @@ class Target(Protocol):
         """Mean loss of a batch, a scalar."""
 
     def collector(self, frames: FrameSet, device: torch.device) -> Collector:
-        """Make an empty collector of predictions on some frames."""
+        """Make an empty collector for predictions of some frames."""
 
     def predict(self, logits: Tensor) -> Prediction:
-        """Turn logits into masks, and into landmarks where these are the target."""
+        """Turn logits into masks, and into landmarks if these are the target."""
 
     def state(self) -> dict[str, Tensor]:
-        """What was learnt beside the network's weights; for the checkpoint."""
+        """Return what a checkpoint must keep in addition to the network's weights."""
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` returned."""
 
 
 class Collector(Protocol):
-    """Takes predictions batch by batch, and gives the results of all of them."""
+    """Accumulates predictions batch by batch and computes the results of all of them."""
 
     def update(self, logits: Tensor, batch: Batch) -> None:
-        """Take one batch; nothing waits for the device."""
+        """Add one batch without waiting for the device."""
 
     def results(self) -> Results:
-        """Give the results of everything taken so far."""
+        """Compute the results of all batches so far."""

@@ -1,8 +1,4 @@
-"""The two targets, mask and landmarks: what the network's logits mean for each.
-
-A target knows the number of output channels, the loss, and how logits become
-masks that can be compared.
-"""
+"""Make the target of a new run, or restore that of a trained one."""
 
 from __future__ import annotations
 
@@ -24,21 +20,21 @@ from echo_train.targets.mask import MaskTarget
 def make_target(
     settings: TrainSettings, choice: Choice, loader: Loader, prior: Tensor | None
 ) -> Target:
-    """Make the target that the settings name.
+    """Make the target that the settings choose.
 
     Parameters
     ----------
     settings : TrainSettings
     choice : Choice
     loader : Loader
-        The frames that the run trains on.
+        Loads the frames that the run trains on.
     prior : Tensor, (y, x) float, or None
         From `echo_train.data.location_prior.make_prior`.
 
     Raises
     ------
     SettingsError
-        If the ventricle's weight is to be counted where there is none.
+        If the loss needs the share of ventricle pixels and all masks are empty.
     """
     if settings.target == "mask":
         if settings.loss_name() == "weighted-bce" and settings.positive_weight is None:
@@ -53,14 +49,14 @@ def make_target(
 
 
 def restore_target(settings: TrainSettings, choice: Choice, state: dict[str, Tensor]) -> Target:
-    """Make the target of a run that was trained, from its checkpoint and not from its frames.
+    """Make the target of a trained run from its checkpoint, without its frames.
 
     Parameters
     ----------
     settings : TrainSettings
     choice : Choice
     state : dict of str to Tensor
-        What `Target.state` gave.
+        From `Target.state`.
     """
     target: Target = (
         MaskTarget(settings, None)
@@ -72,11 +68,11 @@ def restore_target(settings: TrainSettings, choice: Choice, state: dict[str, Ten
 
 
 def _count_weight(loader: Loader) -> float:
-    """Background over ventricle, in pixels of the training split."""
+    """Compute the ratio of background to ventricle pixels in the training split."""
     share = float(mean_mask(loader).double().mean())
     if share == 0:
         raise SettingsError(
-            "no mask of the training split holds a pixel, so --loss weighted-bce has nothing to "
-            "count; give --positive-weight, or another --method"
+            "all masks of the training split are empty, so --loss weighted-bce cannot compute the "
+            "weight of the ventricle; set --positive-weight, or choose another --method"
         )
     return (1 - share) / share

@@ -1,4 +1,4 @@
-"""Landmarks as the target."""
+"""Landmarks as the target: their maps, the points read from them, and the masks rebuilt."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from echo_train.transforms.batch import Batch
 
 
 class LandmarkTarget:
-    """One map a landmark, whose peak is the landmark; and the distance map, where it is asked for.
+    """One map per landmark, whose peak is the landmark, and optionally a distance map.
 
     Parameters
     ----------
     settings : TrainSettings
-        Loss, decoder, the least confidence, the weight of the distance head,
-        and whether a prior corrects the landmarks.
+        Loss, decoder, minimum confidence, weight of the distance head, and
+        whether a shape prior corrects the landmarks.
     choice : Choice
     train_points : ndarray, (frame, landmark, 2) float, or None
-        True landmarks of the training split, which the prior learns from;
-        None where `restore` brings it.
+        True landmarks of the training split, from which the prior is computed;
+        None if `restore` loads it.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class LandmarkTarget:
         return loss
 
     def maps(self, logits: Tensor) -> Tensor:
-        """The landmark maps that logits stand for, (frame, landmark, y, x) float, at least 0."""
+        """Turn logits into landmark maps, (frame, landmark, y, x) float, at least 0."""
         return self._loss.maps(logits[:, : self._maps])
 
     def decode(self, logits: Tensor) -> Tensor:
-        """Read the landmarks off the maps.
+        """Locate the landmarks in the maps.
 
         Parameters
         ----------
@@ -78,42 +78,42 @@ class LandmarkTarget:
         Returns
         -------
         points : Tensor, (frame, landmark, 2) float
-            (x, y) in pixels; NaN where a landmark was missed.
+            (x, y) in pixels; NaN for a missed landmark.
         """
         maps = self.maps(logits)
-        sure = confidence(maps, self._loss.spatial) >= self._min_confidence
-        return self._decoder(maps).where(sure[..., None], torch.nan)
+        confident = confidence(maps, self._loss.spatial) >= self._min_confidence
+        return self._decoder(maps).where(confident[..., None], torch.nan)
 
     def collector(self, frames: FrameSet, device: torch.device) -> Collector:
-        """Make an empty collector of predicted landmarks."""
+        """Make an empty collector for predicted landmarks."""
         return LandmarkCollector(frames, self, device)
 
     def predict(self, logits: Tensor) -> Prediction:
-        """Turn logits into landmarks, and these into masks."""
+        """Turn logits into landmarks, and the landmarks into masks."""
         points = self.correct(self.decode(logits).cpu().numpy())
         return Prediction(
             masks=self.masks(points, (logits.shape[2], logits.shape[3])), points=points
         )
 
     def correct(self, points: np.ndarray) -> np.ndarray:
-        """Pull implausible landmarks back by the prior; as they are where there is none."""
+        """Correct implausible landmarks by the shape prior, if the run uses one."""
         return points if self._prior is None else self._prior.correct(points)
 
     def state(self) -> dict[str, Tensor]:
-        """The prior, where there is one."""
+        """Return the shape prior, if the run uses one."""
         return {} if self._prior is None else self._prior.to_tensors()
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up the prior that the run learnt, where it learnt one."""
+        """Restore the shape prior, if the run uses one."""
         if state:
             self._prior = ShapePrior.from_tensors(state)
 
     def contour(self, points: np.ndarray) -> np.ndarray:
-        """Rebuild one frame's contour, (point, 2) float64, from its landmarks, (landmark, 2)."""
+        """Rebuild one frame's contour, (point, 2) float64, from landmarks, (landmark, 2)."""
         return contour_from_landmarks(points, self.identity, self._curve)
 
     def masks(self, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Rebuild masks from landmarks, by the code that draws the tracings' masks.
+        """Rebuild masks from landmarks with the rasteriser that fills the tracings.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class LandmarkTarget:
 
 
 class LandmarkCollector:
-    """Keeps landmarks on the device, and turns them into masks when the results are asked for."""
+    """Keeps landmarks on the device and turns them into masks when the epoch ends."""
 
     def __init__(self, frames: FrameSet, target: LandmarkTarget, device: torch.device) -> None:
         self._frames = frames
@@ -145,17 +145,17 @@ class LandmarkCollector:
         self._landmarks = Landmarks().to(device)
 
     def update(self, logits: Tensor, batch: Batch) -> None:
-        """Take one batch; nothing waits for the device."""
+        """Add one batch without waiting for the device."""
         self._landmarks.update(batch.index, self._target.decode(logits), _pack(batch.masks > 0))
 
     def results(self) -> Results:
-        """Give the results of everything taken so far."""
+        """Compute the results of all batches so far."""
         frames = self._frames
         index, points, packed = self._landmarks.compute()
         found = self._target.correct(points.cpu().numpy())
         true = np.unpackbits(packed.cpu().numpy(), axis=1, count=math.prod(frames.shape))
         masks = self._target.masks(found, frames.shape)
-        # Of all processes' frames already, so there is nothing to gather.
+        # The landmarks are those of all processes, so there is nothing left to gather.
         counts = MaskCounts(sync_on_compute=False)
         counts.update(
             index.cpu(),
@@ -171,7 +171,7 @@ class LandmarkCollector:
 
 
 def _pack(masks: Tensor) -> Tensor:
-    """Put eight pixels in a byte, the first highest: an epoch's masks are kept until it ends."""
+    """Pack eight pixels into a byte, highest bit first: masks are kept until the epoch ends."""
     flat = masks.flatten(1)
     flat = torch.nn.functional.pad(flat, (0, -flat.shape[1] % 8))
     weights = devices.constant((128, 64, 32, 16, 8, 4, 2, 1), flat.device)

@@ -18,25 +18,25 @@ from echo_train.transforms.batch import Batch
 
 
 class MaskTarget:
-    """One channel: the logit of each pixel's being inside the ventricle.
+    """One channel: the logit that a pixel is inside the ventricle.
 
     Parameters
     ----------
     settings : TrainSettings
-        The loss and its numbers, all of them given.
+        The loss and its parameters, all of them set.
     weights : Tensor, (y, x) float, or None
-        How much each pixel counts; of mean 1.
+        Weight of each pixel in the loss; the mean is 1.
     """
 
     def __init__(self, settings: TrainSettings, weights: Tensor | None) -> None:
         self.channels = 1
         self._loss = MASK_LOSSES[settings.loss_name()]
-        self._by: MaskLossSettings = settings
+        self._loss_settings: MaskLossSettings = settings
         self._weights = weights
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
-        return self._loss(logits[:, 0], batch.masks, self._weights, self._by)
+        return self._loss(logits[:, 0], batch.masks, self._weights, self._loss_settings)
 
     def collector(self, frames: FrameSet, device: torch.device) -> Collector:
         """Make an empty collector of predicted masks."""
@@ -47,35 +47,36 @@ class MaskTarget:
         return Prediction(masks=(logits[:, 0] > 0).cpu().numpy().astype(np.uint8))
 
     def state(self) -> dict[str, Tensor]:
-        """What the loss took from the training split: weights of pixels and of the ventricle."""
+        """Return the weights of pixels and of the ventricle, computed from the training split."""
         state = {} if self._weights is None else {"pixel_weights": self._weights}
-        if self._by.positive_weight is not None:
-            # In double precision, so that a run goes on with the very number.
-            number = torch.tensor(self._by.positive_weight, dtype=torch.float64)
-            state["positive_weight"] = number
+        if self._loss_settings.positive_weight is not None:
+            # In double precision, so that a resumed run continues with exactly this weight.
+            state["positive_weight"] = torch.tensor(
+                self._loss_settings.positive_weight, dtype=torch.float64
+            )
         return state
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up what the run's loss had."""
+        """Restore the weights of the run's loss."""
         self._weights = state.get("pixel_weights")
         if "positive_weight" in state:
-            self._by = dataclasses.replace(
-                self._by, positive_weight=float(state["positive_weight"])
+            self._loss_settings = dataclasses.replace(
+                self._loss_settings, positive_weight=float(state["positive_weight"])
             )
 
 
 class MaskCollector:
-    """Counts predicted masks against the true ones, on the device."""
+    """Counts the pixels of predicted and true masks on the device."""
 
     def __init__(self, frames: FrameSet, device: torch.device) -> None:
         self._frames = frames
         self._counts = MaskCounts().to(device)
 
     def update(self, logits: Tensor, batch: Batch) -> None:
-        """Take one batch; nothing waits for the device."""
+        """Add one batch without waiting for the device."""
         self._counts.update(batch.index, logits[:, 0] > 0, batch.masks > 0)
 
     def results(self) -> Results:
-        """Give the results of everything taken so far."""
+        """Compute the results of all batches so far."""
         index, counts = (values.cpu().numpy() for values in self._counts.compute())
         return Results(frames=self._frames, index=index, counts=counts)
