@@ -1,1 +1,1 @@
-"""Reading an archive: its tables, tracings and videos, and what is left out of it."""
+"""Archives on disk: tables, tracings and videos, and the list of what is left out."""

@@ -1,8 +1,8 @@
-"""Where each frame of an AVI file stands, without decoding any.
+"""Find the frames of an AVI file without decoding them.
 
-A Motion-JPEG frame is a JPEG file of its own, so a traced frame can be read
-with one seek. Only the container has to be understood, and it is somebody
-else's file: every size in it may be false, and it may end anywhere.
+A Motion-JPEG frame is a complete JPEG file, so a traced frame can be read
+with one seek. The container is untrusted input: any size in it may be false,
+and it may end anywhere.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import struct
 import numpy as np
 
 MOTION_JPEG = frozenset({b"MJPG", b"mjpg", b"AVRn", b"dmb1"})
-"""Codes of codecs whose chunks are whole JPEG files."""
+"""Codes of codecs whose chunks are complete JPEG files."""
 
 MAX_HEADERS = 4096
-"""Chunks looked at beside the frames; a real file has about ten."""
+"""Limit on the number of header chunks read; a real file has about ten."""
 
 _NO_FRAME_HEADER = frozenset({0xC4, 0xC8, 0xCC})
-"""JPEG markers among the frame headers' that are tables or extensions."""
+"""Markers in the range of JPEG frame headers that mean tables or extensions."""
 
 _INDEX_ENTRY = np.dtype([("tag", "S4"), ("flags", "<u4"), ("offset", "<u4"), ("size", "<u4")])
 
@@ -38,12 +38,12 @@ class AviIndex:
     codec : bytes
         Four-character code of the codec.
     shape : tuple of int
-        (height, width) in pixels, as the header says.
+        (height, width) in pixels, from the header.
     frames : tuple of (int, int)
-        Offset and size in bytes of each frame that the file holds whole. A
-        size of 0 is a dropped frame: the one before it is shown again.
+        Offset and size in bytes of each complete frame. A size of 0 is a
+        dropped frame: a player repeats the previous one.
     cut : bool
-        Whether the file ends, or stops making sense, before its frames end.
+        Whether the file ends, or becomes invalid, before its last frame.
     """
 
     codec: bytes
@@ -59,7 +59,7 @@ class _Chunk:
     size: int
 
     @property
-    def after(self) -> int:
+    def end(self) -> int:
         # Chunks are padded to an even size.
         return self.start + self.size + self.size % 2
 
@@ -67,9 +67,9 @@ class _Chunk:
 def read_index(handle: int) -> AviIndex:
     """Find the frames of an open AVI file.
 
-    The file's own index is used where it has no gap, and its first and last
-    entries agree with the chunks that they point to (the one that is wanted is
-    looked at by `read_frame_bytes`); else the chunks are walked one by one.
+    The file's own index is used if it has no gap and its first and last
+    entries match the chunks that they point to (`read_frame_bytes` checks the
+    chunk that it reads). Otherwise the chunks are walked from the start.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def read_index(handle: int) -> AviIndex:
     Raises
     ------
     AviError
-        If the file is no AVI file or has no video stream.
+        If the file is not an AVI file or has no video stream.
     """
     end = os.fstat(handle).st_size
     head = os.pread(handle, 12, 0)
@@ -98,7 +98,7 @@ def read_index(handle: int) -> AviIndex:
         elif chunk.tag == b"idx1":
             table = os.pread(handle, min(chunk.size, end - chunk.start), chunk.start)
         elif chunk.tag == b"RIFF":
-            # The movie goes on in a second part, of which this index knows nothing.
+            # The movie continues in a second part, which this index does not cover.
             table = b""
     if stream is None:
         raise AviError("the file has no video stream: its header is damaged or cut short")
@@ -115,38 +115,38 @@ def read_index(handle: int) -> AviIndex:
 
 
 def read_frame_bytes(handle: int, index: AviIndex, number: int) -> bytes:
-    """Read one frame's chunk, which must be a whole JPEG file.
+    """Read the chunk of a frame, which must be a complete JPEG file.
 
     Raises
     ------
     AviError
-        If the chunk does not begin and end as a JPEG file does.
+        If the chunk lacks the start or the end marker of a JPEG file.
     """
     offset, size = index.frames[number]
     content = os.pread(handle, size, offset)
-    # Some writers fill a chunk up with zeros.
+    # Some writers pad a chunk with zeros.
     if content[:2] != b"\xff\xd8" or content.rstrip(b"\0")[-2:] != b"\xff\xd9":
-        raise AviError(f"frame {number} is damaged: it is not a whole JPEG image")
+        raise AviError(f"frame {number} is damaged: it is not a complete JPEG image")
     return content
 
 
 def jpeg_shape(content: bytes) -> tuple[int, int] | None:
-    """Read (height, width) from a JPEG file's header; None where it has no readable one.
+    """Read (height, width) from a JPEG file's header; None if it has no readable header.
 
-    A file of a kilobyte may claim to be an image of a gigabyte, so this is
-    asked before a decoder gives it the memory.
+    A file of a kilobyte can claim a size of a gigabyte, so the size is checked
+    before a decoder allocates memory.
     """
-    at = 2
-    while at + 9 <= len(content) and content[at] == 0xFF:
-        marker, size = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+    offset = 2
+    while offset + 9 <= len(content) and content[offset] == 0xFF:
+        marker, size = content[offset + 1], int.from_bytes(content[offset + 2 : offset + 4], "big")
         if marker == 0xFF:
-            # Any number of these may stand before a marker.
-            at += 1
+            # A marker may be preceded by any number of fill bytes.
+            offset += 1
             continue
         if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADER:
-            height, width = struct.unpack_from(">HH", content, at + 5)
+            height, width = struct.unpack_from(">HH", content, offset + 5)
             return height, width
-        at += 2 + size
+        offset += 2 + size
     return None
 
 
@@ -156,7 +156,7 @@ def _chunks(handle: int, start: int, end: int) -> list[_Chunk]:
         header = os.pread(handle, 8, start)
         chunk = _Chunk(header[:4], start + 8, int.from_bytes(header[4:], "little"))
         found.append(chunk)
-        start = chunk.after
+        start = chunk.end
     return found
 
 
@@ -164,17 +164,17 @@ def _video_stream(
     handle: int, header: _Chunk, end: int
 ) -> tuple[int, bytes, tuple[int, int]] | None:
     number = 0
-    for chunk in _chunks(handle, header.start + 4, min(end, header.after)):
+    for chunk in _chunks(handle, header.start + 4, min(end, header.end)):
         if chunk.tag != b"LIST" or os.pread(handle, 4, chunk.start) != b"strl":
             continue
         parts = {
             part.tag: os.pread(handle, min(part.size, 64), part.start)
-            for part in _chunks(handle, chunk.start + 4, min(end, chunk.after))
+            for part in _chunks(handle, chunk.start + 4, min(end, chunk.end))
         }
         form = parts.get(b"strf", b"")
         if parts.get(b"strh", b"")[:4] == b"vids" and len(form) >= 20:
             width, height = struct.unpack_from("<ii", form, 4)
-            # A negative height means rows from the top down.
+            # A negative height means that rows are stored from top to bottom.
             return number, form[16:20], (abs(height), width)
         number += 1
     return None
@@ -183,19 +183,18 @@ def _video_stream(
 def _frames_from_table(
     handle: int, table: bytes, movie: _Chunk, tags: frozenset[bytes], end: int
 ) -> tuple[tuple[int, int], ...] | None:
-    whole = len(table) - len(table) % _INDEX_ENTRY.itemsize
-    entries = np.frombuffer(table[:whole], dtype=_INDEX_ENTRY)
+    entries = np.frombuffer(table, dtype=_INDEX_ENTRY, count=len(table) // _INDEX_ENTRY.itemsize)
     offset, size = entries["offset"].astype(np.int64), entries["size"].astype(np.int64)
     if not len(entries) or not _is_seamless(entries["tag"], offset, size, tags):
         return None
-    # Offsets count from the word "movi", or, from some writers, from the file's beginning.
+    # Offsets count from the word "movi" or, with some writers, from the beginning of the file.
     for base in (movie.start, 0):
         if base + int(offset[0]) not in (movie.start + 4, movie.start + 16):
             continue
         starts = base + offset + 8
         if all(
-            _agrees(handle, bytes(entries["tag"][one]), int(starts[one]), int(size[one]), end)
-            for one in (0, -1)
+            _agrees(handle, bytes(entries["tag"][row]), int(starts[row]), int(size[row]), end)
+            for row in (0, -1)
         ):
             last = int(starts[-1] + size[-1] + size[-1] % 2)
             frames = tuple(zip(starts.tolist(), size.tolist(), strict=True))
@@ -206,8 +205,8 @@ def _frames_from_table(
 def _is_seamless(
     tag: np.ndarray, offset: np.ndarray, size: np.ndarray, tags: frozenset[bytes]
 ) -> bool:
-    # An index that left a frame out, or named it wrongly, would shift all that follow. One
-    # without a gap, whose ends are the movie's, has them all; others are not relied on.
+    # An index that omits or mislabels a frame would shift all later frames. Only an index without
+    # a gap that spans the whole movie is used.
     gaps = offset[1:] - (offset + 8 + size + size % 2)[:-1]
     return bool(((gaps == 0) | (gaps == 12)).all()) and set(tag.tolist()) <= tags
 
@@ -221,21 +220,21 @@ def _agrees(handle: int, tag: bytes, start: int, size: int, end: int) -> bool:
 def _frames_by_walking(
     handle: int, movie: _Chunk, tags: frozenset[bytes], end: int
 ) -> tuple[tuple[tuple[int, int], ...], bool]:
-    """Find the frames, and say whether the walk lost its way before the movie's end."""
+    """Find the frames, and report whether the walk failed before the end of the movie."""
     frames: list[tuple[int, int]] = []
     start = movie.start + 4
-    # Not to where the movie says that it ends: a recording that was cut off says nothing there.
+    # The movie's own size is not used: a recording that was interrupted has none.
     while start + 8 <= end:
         header = os.pread(handle, 8, start)
         tag, size = header[:4], int.from_bytes(header[4:], "little")
         if tag in (b"LIST", b"RIFF"):
-            # Frames may be grouped in lists named "rec "; a movie above 1 GB goes on in a second
-            # part. Step into them.
+            # Frames may be grouped in lists named "rec ", and a movie above 1 GB continues in a
+            # second part. Both are entered.
             start += 12
             continue
         if not tag.isalnum():
-            # Where a frame of no size ends, and no chunk begins, the size was false: no frame was
-            # dropped there, and a decoder that believes it would miscount all that follow.
+            # No chunk begins where a frame of size 0 ends, so its size was false: no frame was
+            # dropped there, and counting it would shift all later frames.
             while frames and frames[-1] == (start, 0):
                 frames.pop()
                 start -= 8

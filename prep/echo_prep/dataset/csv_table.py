@@ -1,7 +1,7 @@
-"""Reading a CSV strictly: every cell as text, every column by its name.
+"""Strict reading of a CSV file: cells as text, columns by name.
 
-pandas is imported where it is used, here and where its tables go: it takes
-half a second, and a build with nothing to do never needs it.
+pandas is imported inside the functions that use it: the import takes half a
+second, and a build with nothing to do does not need it.
 """
 
 from __future__ import annotations
@@ -29,36 +29,37 @@ def read_table(
     optional: Sequence[str] = (),
     numbers: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Read a CSV's named columns, as text where they are not said to be numbers.
+    """Read named columns of a CSV file, as text unless listed as numbers.
 
-    Columns are found by name, so their order is free and others are ignored.
-    A byte-order mark, CRLF line ends, quotes and blank lines are understood. A
-    line is a row: a quote that is not closed spoils its own row and swallows
-    no other. A row that is spoilt, or has too many fields, cannot be trusted
-    and is passed over: what it belonged to is then found incomplete.
+    Columns are found by name, in any order; other columns are ignored. A
+    byte-order mark, CRLF line ends, quotes and blank lines are accepted. A
+    line is a row, so an unclosed quote damages only its own row. A damaged
+    row, or one with too many fields, is skipped: the trace or video that it
+    belongs to is then incomplete and rejected.
 
     Parameters
     ----------
     path : Path
     required : sequence of str
-        Columns that must be there.
+        Columns that must exist.
     optional : sequence of str
-        Columns to take where they are there.
+        Columns to read if they exist.
     numbers : sequence of str
-        Which of them hold numbers.
+        Which of these columns hold numbers.
 
     Returns
     -------
     table : DataFrame of str and float64
-        Indexed by the row's number in the file, the header being row 1; an
-        empty or missing cell is the empty string, and what is no number is NaN.
+        Indexed by row number in the file, the header being row 1. An empty or
+        missing cell is an empty string; in a column of numbers, a cell that is
+        not a number is NaN.
 
     Raises
     ------
     DataNotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
-        If it is no CSV, lacks a column, or has one twice.
+        If it is not a CSV file, lacks a column, or has a column twice.
     """
     import pandas as pd
 
@@ -71,24 +72,24 @@ def read_table(
             f"{', '.join(columns)[:200]!r}; it should name {', '.join(required)}, as UTF-8 text"
         )
     wanted = [name for name in columns if name in required or name in optional]
-    doubled = [name for name, times in collections.Counter(wanted).items() if times > 1]
-    if doubled:
-        raise DataError(f"{path} has the column {', '.join(doubled)} twice; remove one of them")
-    places = [columns.index(name) for name in wanted]
+    repeated = [name for name, times in collections.Counter(wanted).items() if times > 1]
+    if repeated:
+        raise DataError(f"{path} has the column {', '.join(repeated)} twice; remove one of them")
+    positions = [columns.index(name) for name in wanted]
     floats = [columns.index(name) for name in wanted if name in numbers]
     table = _clean_table(content, len(columns), floats)
     if table is None:
-        # Some cell is no number: as text, which takes longer.
+        # Some cell is not a number: read as text, which takes longer.
         table = _clean_table(content, len(columns), ())
     if table is None:
         rows = [_row(line, len(columns)) for line in _lines(content)[1:]]
         table = pd.DataFrame(rows, columns=range(len(columns)), dtype=str)
     table = pd.DataFrame(
         {
-            place: pd.to_numeric(table[place], errors="coerce").astype(np.float64)
-            if place in floats
-            else table[place]
-            for place in places
+            position: pd.to_numeric(table[position], errors="coerce").astype(np.float64)
+            if position in floats
+            else table[position]
+            for position in positions
         }
     )
     table.columns = pd.Index(wanted)
@@ -105,26 +106,26 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataNotFoundError(
-            f"no {path.name} in {path.parent}: it should stand beside the Videos folder"
+            f"no {path.name} in {path.parent}: it belongs next to the Videos folder"
         ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _lines(content: bytes, limit: int = 0) -> list[str]:
-    # A byte that is no UTF-8 spoils the cell that it stands in, not the file.
+    # A byte that is not UTF-8 damages its own cell, not the file.
     text = content.decode("utf-8-sig", "surrogateescape")
-    # Not str.splitlines: it would also break lines at a form feed or a Unicode separator.
+    # Not str.splitlines, which also breaks lines at a form feed or a Unicode separator.
     return re.split("\r\n|\r|\n", text, maxsplit=limit)
 
 
 def _clean_table(content: bytes, width: int, floats: Sequence[int]) -> pd.DataFrame | None:
-    """Read a file that has no quotes and no row too long, many times faster; else None."""
+    """Read a file without quotes or overlong rows, which is much faster; None for any other."""
     import pandas as pd
 
     if b'"' in content or b"\0" in content:
         return None
-    # One column more, which shows where a row is too long.
+    # One extra column, which shows rows that are too long.
     columns = range(width + 1)
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         try:
@@ -133,9 +134,9 @@ def _clean_table(content: bytes, width: int, floats: Sequence[int]) -> pd.DataFr
                 header=None,
                 skiprows=1,
                 names=columns,
-                dtype={place: np.float64 if place in floats else str for place in columns},
+                dtype={column: np.float64 if column in floats else str for column in columns},
                 keep_default_na=False,
-                na_values={place: [""] for place in floats},
+                na_values={column: [""] for column in floats},
                 skip_blank_lines=False,
                 index_col=False,
                 quoting=csv.QUOTE_NONE,
@@ -144,13 +145,13 @@ def _clean_table(content: bytes, width: int, floats: Sequence[int]) -> pd.DataFr
             )
         except (ValueError, pd.errors.ParserWarning):
             return None
-    text = [place for place in columns if place not in floats]
+    text = [column for column in columns if column not in floats]
     table[text] = table[text].fillna("")
     return None if (table[width] != "").any() else table
 
 
 def _cells(line: str) -> list[str] | None:
-    """Split a line; None where its quotes do not match."""
+    """Split a line; None if its quotes do not match."""
     if '"' not in line:
         return line.split(",")
     try:
@@ -161,7 +162,7 @@ def _cells(line: str) -> list[str] | None:
 
 def _row(line: str, width: int) -> list[str]:
     cells = _cells(line)
-    # Commas at a line's end are empty cells of no column; anything else there is one too many.
+    # Trailing commas are ignored; any other extra cell makes the row invalid.
     if cells is None or any(cells[width:]):
         return [""] * width
     return cells[:width] + [""] * (width - len(cells))

@@ -1,9 +1,9 @@
-"""Reading an EchoNet-Dynamic folder: which videos and traces there are, and which are sound.
+"""The EchoNet-Dynamic layout: read and check a folder's videos and traces.
 
 `FileList.csv` names each video once, without its suffix; `VolumeTracings.csv`
-has a row for every traced line, with the suffix. A video or trace that is not
-sound is left out with its reason and costs no other. Only what leaves no data
-set at all (no folder, no such column) is an error.
+has a row for every traced line, with the suffix. An invalid video or trace is
+left out with its reason and does not affect any other. Only a fault of the
+whole data set (no folder, a missing column) is an error.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ TRACINGS = "VolumeTracings.csv"
 VIDEOS = "Videos"
 
 LARGEST_SIDE = 4096
-"""Pixels; a height or width listed as larger than this is a slip, and is taken as not given."""
+"""Pixels; a listed height or width above this is a typing error and is ignored."""
 
 _NUMBERS = ("EF", "EDV", "ESV", "FPS", "FrameHeight", "FrameWidth")
 
 
 def read_dataset(root: Path) -> Dataset:
-    """Read and check the two CSV files of a data set; no video is opened.
+    """Read and check the two CSV files of a data set, without opening a video.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def read_dataset(root: Path) -> Dataset:
     Raises
     ------
     DataNotFoundError
-        If the folder or one of the CSV files is not there.
+        If the folder or a CSV file does not exist.
     DataError
-        If a CSV cannot be read at all, or lacks a column.
+        If a CSV file cannot be read, or lacks a column.
     """
     if not root.is_dir():
         raise DataNotFoundError(
             f"no data set at {root}: give the folder that holds {FILE_LIST}, {TRACINGS} and "
-            f"{VIDEOS}/ with --data or ECHO_DATA (echo-prep synth makes one to try)"
+            f"{VIDEOS}/ with --data or ECHO_DATA (echo-prep synth makes an example)"
         )
     file_list = read_table(root / FILE_LIST, required=("FileName", "Split"), optional=_NUMBERS)
     listed, rejects = _read_videos(file_list)
@@ -74,12 +74,12 @@ def read_dataset(root: Path) -> Dataset:
 
 
 def fingerprint(root: Path) -> dict[str, str]:
-    """SHA-256 of each of a data set's CSV files, by name.
+    """SHA-256 of each CSV file of a data set, by file name.
 
     Raises
     ------
     OSError
-        If one of them cannot be read.
+        If a file cannot be read.
     """
     return {
         name: hashlib.sha256((root / name).read_bytes()).hexdigest()
@@ -109,7 +109,7 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
             rejects.append(Reject(video=name, where=where, reason="refused", message=reason))
             continue
         if name in lines:
-            # The same line twice says nothing new; two different ones cannot both be true.
+            # Identical rows are harmless; of two different rows, at most one is right.
             if lines[name] != row and name not in conflicting:
                 conflicting.add(name)
                 rejects.append(
@@ -117,7 +117,7 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
                         video=name,
                         where=where,
                         reason="listed-twice",
-                        message="another row of this file says something else; keep the right one",
+                        message="another row contradicts it; keep only the correct one",
                     )
                 )
             continue
@@ -147,13 +147,13 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
 
 
 def _listed_number(value: float) -> float:
-    # No percentage, volume, rate or size is beyond this; a float32 would be.
+    # No percentage, volume, rate or size is this large, and a float32 could overflow.
     return float(value) if abs(value) < 1e9 else np.nan
 
 
 def _listed_shape(height: float, width: float) -> tuple[int, int] | None:
-    whole = height.is_integer() and width.is_integer() if np.isfinite(height + width) else False
-    plausible = whole and min(height, width) > 0 and max(height, width) <= LARGEST_SIDE
+    integers = np.isfinite(height + width) and height.is_integer() and width.is_integer()
+    plausible = integers and min(height, width) > 0 and max(height, width) <= LARGEST_SIDE
     return (int(height), int(width)) if plausible else None
 
 
@@ -163,7 +163,7 @@ def _unlisted(traces: dict[str, tuple[Trace, ...]], known: dict[str, object]) ->
             video=name,
             where=f"{TRACINGS} row {found[0].line}",
             reason="not-listed",
-            message=f"the video is traced, but {FILE_LIST} does not list it",
+            message=f"the video is traced but not listed in {FILE_LIST}",
         )
         for name, found in traces.items()
         if name not in known

@@ -1,4 +1,4 @@
-"""What was left out of a store, and why: one line each, in words a person understands."""
+"""The list of videos and traces left out of a store, each with its reason."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from echo_common.store.schema import STATUSES
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reject:
-    """A video or a trace that was left out.
+    """A video or trace that was left out.
 
     Attributes
     ----------
     video : str
         The video's name without its suffix.
     frame : int or None
-        The traced frame; None where the whole video is meant.
+        The traced frame; None if the whole video is left out.
     where : str
-        The file, and the row in it, that shows the fault.
+        The file and row with the fault.
     reason : str
-        One word, the same for the same fault: what a count is made over.
+        A keyword for the kind of fault, by which rejects are counted.
     message : str
-        What is wrong.
+        Description of the fault.
     """
 
     video: str
@@ -42,14 +42,14 @@ class Reject:
 
 
 def frame_rejects(video: np.ndarray, frame: np.ndarray, manifest: Manifest) -> tuple[Reject, ...]:
-    """Rows whose frames could not be read.
+    """List the rows whose frames could not be read.
 
     Parameters
     ----------
     video, frame : ndarray, (row,)
         The store's index.
     manifest : Manifest
-        Of the status array, whose notes say why.
+        Manifest of the status array; its notes hold the reasons.
     """
     return tuple(
         Reject(
@@ -64,12 +64,12 @@ def frame_rejects(video: np.ndarray, frame: np.ndarray, manifest: Manifest) -> t
 
 
 def rejects_path(store: Path) -> Path:
-    """Where the list of what a store left out stands: beside the store."""
+    """Path of a store's list of rejects, next to the store."""
     return store.with_name(store.name + ".rejects.csv")
 
 
 def write_rejects(store: Path, rejects: Iterable[Reject]) -> None:
-    """Write the list beside the store, in one step; an empty list has the header alone."""
+    """Write the list next to the store atomically; an empty list has only the header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [field.name for field in dataclasses.fields(Reject)]
@@ -80,14 +80,14 @@ def write_rejects(store: Path, rejects: Iterable[Reject]) -> None:
 
 
 def count_reasons(rejects: Iterable[Reject]) -> str:
-    """Sum the list up: ``3 row-count, 1 missing``, the most frequent first."""
+    """Summarise the list, most frequent reason first: ``3 row-count, 1 missing``."""
     counts = collections.Counter(reject.reason for reject in rejects)
     return ", ".join(f"{number} {reason}" for reason, number in counts.most_common())
 
 
 def _cell(value: object) -> object:
-    # A name comes from somebody else's file. What cannot be written as UTF-8 is spelt out, and
-    # what a spreadsheet would run as a formula is kept text.
+    # A name is untrusted input. What cannot be written as UTF-8 is escaped, and a quote keeps
+    # a spreadsheet from running a formula.
     if not isinstance(value, str):
         return value
     text = value.encode("utf-8", "backslashreplace").decode()

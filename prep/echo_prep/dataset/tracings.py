@@ -1,9 +1,9 @@
-"""Traces: all rows of one (video, frame), checked, with the contour that they draw.
+"""Read and check traces: all rows of a (video, frame), and the contour they form.
 
 A trace of EchoNet-Dynamic has 21 rows. Row 0 is the long axis, from the apex
 to the middle of the mitral plane; rows 1 to 20 are chords across the
 ventricle, from the apex to the base, (X1, Y1) on one wall and (X2, Y2) on the
-other. So the points have an order: down one wall and up the other.
+other. The points therefore have an order: down one wall and up the other.
 """
 
 from __future__ import annotations
@@ -26,56 +26,56 @@ TRACE_ROWS = 21
 CONTOUR_POINTS = 2 * (TRACE_ROWS - 1)
 
 FARTHEST = 1024.0
-"""Coordinates beyond this many pixels are no tracing of a 112 px frame, or of any like it."""
+"""Largest plausible coordinate in pixels, for frames of about 112 px."""
 
 SMALLEST_AREA = 4.0
-"""Square pixels under which a contour is a slip of the mouse."""
+"""Smallest plausible area of a contour, in square pixels."""
 
 _LAST_FRAME = 2**31 - 1
 
 
 def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list[Reject], int]:
-    """Group the rows of VolumeTracings.csv into traces, and keep the sound ones.
+    """Group the rows of VolumeTracings.csv into traces and keep the valid ones.
 
     Parameters
     ----------
     table : DataFrame of str and float64
-        The columns `TRACE_COLUMNS`, of which `TRACE_NUMBERS` are numbers,
-        indexed by row number.
+        The columns `TRACE_COLUMNS`, indexed by row number; those in
+        `TRACE_NUMBERS` hold numbers.
 
     Returns
     -------
     traces : dict of str to tuple of Trace
-        By video name without its suffix, each in order of frame number.
+        By video name without its suffix, sorted by frame number.
     rejects : list of Reject
     traced : int
-        How many traces there were, sound or not.
+        Number of traces in the table, valid or not.
     """
     lines = np.asarray(table.index, dtype=np.int64)
     coordinates = table[list(TRACE_NUMBERS)].to_numpy(np.float64)
     names, texts = table["FileName"].to_numpy(), table["Frame"].to_numpy()
     order, starts, sizes = _groups(names, texts)
-    whole = np.flatnonzero(sizes == TRACE_ROWS)
-    blocks = coordinates[order[starts[whole, None] + np.arange(TRACE_ROWS)]]
+    complete = np.flatnonzero(sizes == TRACE_ROWS)
+    blocks = coordinates[order[starts[complete, None] + np.arange(TRACE_ROWS)]]
     axes, contours = split_rows(blocks)
-    # What is too far away is refused below; held here, it cannot overflow.
+    # Distant coordinates are rejected below; clipping them here avoids an overflow.
     areas = shoelace_areas(np.clip(contours, -FARTHEST, FARTHEST))
-    place = dict(zip(whole.tolist(), range(len(whole)), strict=True))
+    blocks_of = dict(zip(complete.tolist(), range(len(complete)), strict=True))
     numbers = _numbers(texts[order[starts]])
     traces: dict[str, list[Trace]] = {}
     rejects: list[Reject] = []
     for group, first in enumerate(order[starts].tolist()):
         name = str(names[first]).removesuffix(SUFFIX)
-        number, at = numbers[group], place.get(group)
+        number, block = numbers[group], blocks_of.get(group)
         fault = _frame_fault(name, str(texts[first]), number)
         if fault is None:
             fault = (
                 _size_fault(int(sizes[group]))
-                if at is None
-                else _block_fault(blocks[at], float(areas[at]))
+                if block is None
+                else _block_fault(blocks[block], float(areas[block]))
             )
-        frame = int(number) if _whole(number) else None
-        if fault is None and any(one.frame == frame for one in traces.get(name, ())):
+        frame = int(number) if _is_frame_number(number) else None
+        if fault is None and any(trace.frame == frame for trace in traces.get(name, ())):
             fault = ("row-count", "the frame is traced twice, its number written in two ways")
         if fault is not None:
             rejects.append(
@@ -88,24 +88,24 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
                 )
             )
             continue
-        assert frame is not None and at is not None
+        assert frame is not None and block is not None
         traces.setdefault(name, []).append(
             Trace(
                 frame=frame,
                 line=int(lines[first]),
-                long_axis=axes[at],
-                contour=contours[at],
-                area=float(areas[at]),
+                long_axis=axes[block],
+                contour=contours[block],
+                area=float(areas[block]),
             )
         )
     ordered = {
-        name: tuple(sorted(found, key=lambda one: one.frame)) for name, found in traces.items()
+        name: tuple(sorted(found, key=lambda trace: trace.frame)) for name, found in traces.items()
     }
     return ordered, rejects, len(starts)
 
 
 def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split the rows of a trace, or of many, into the long axis and the ordered contour.
+    """Split the rows of one or more traces into the long axis and the ordered contour.
 
     Parameters
     ----------
@@ -124,10 +124,10 @@ def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the rows of each (name, frame): how to sort the rows, where each begins, how many."""
+    """Group rows by (name, frame): the sorting order, each group's start, and its size."""
     import pandas as pd
 
-    # By the frame's text as it stands, so that a number that is none is one group too.
+    # By the text of the frame number, so that rows with an invalid number form a group too.
     videos, _ = pd.factorize(names)
     frames, words = pd.factorize(texts)
     codes, _ = pd.factorize(videos.astype(np.int64) * max(len(words), 1) + frames)
@@ -137,27 +137,27 @@ def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _numbers(texts: np.ndarray) -> np.ndarray:
-    """Each text as a float64; NaN where it is no number."""
+    """Convert each text to float64; NaN if it is not a number."""
     import pandas as pd
 
     codes, words = pd.factorize(texts)
     return pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(np.float64)[codes]
 
 
-def _whole(number: float) -> bool:
+def _is_frame_number(number: float) -> bool:
     return bool(np.isfinite(number) and float(number).is_integer() and 0 <= number <= _LAST_FRAME)
 
 
 def _frame_fault(name: str, text: str, number: float) -> tuple[str, str] | None:
     if reason := unsafe_name(name):
         return "refused", reason
-    if not _whole(number):
+    if not _is_frame_number(number):
         return "frame-number", f"Frame is {text[:40]!r}, not a whole number from 0"
     return None
 
 
 def _size_fault(rows: int) -> tuple[str, str]:
-    several = "several tracings stand under one frame number"
+    several = "several tracings have the same frame number"
     hint = several if rows > TRACE_ROWS else "the tracing is incomplete"
     return "row-count", f"{rows} rows instead of {TRACE_ROWS}: {hint}"
 

@@ -1,4 +1,4 @@
-"""What every archive layout gives: videos and their traces."""
+"""Videos and traces, as every archive layout returns them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from echo_prep.dataset.rejects import Reject
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trace:
-    """One sound tracing of one frame.
+    """A valid tracing of a frame.
 
     Attributes
     ----------
     frame : int
         0-based index into the decoded video.
     line : int
-        Row of VolumeTracings.csv where it begins.
+        Row of VolumeTracings.csv where the trace begins.
     long_axis : ndarray, (2, 2) float64
         Apex and middle of the mitral plane, (x, y) in pixels.
     contour : ndarray, (40, 2) float64
-        The first ends of the chords from the apex down, then the second ends
-        from the base up; (x, y) in pixels.
+        First ends of the chords from apex to base, then second ends from
+        base to apex; (x, y) in pixels.
     area : float
         Area inside the contour, in square pixels.
     """
@@ -38,7 +38,7 @@ class Trace:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Video:
-    """One line of FileList.csv.
+    """A row of FileList.csv.
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class Video:
     split : int
         Code of `echo_common.store.schema.SPLITS`.
     ef, edv, esv : float
-        Ejection fraction in per cent, volumes in ml; NaN where not given.
+        Ejection fraction in per cent, volumes in ml; NaN if not given.
     fps : float
-        Frames a second; NaN where not given.
+        Frames per second; NaN if not given.
     shape : tuple of int or None
-        (height, width) as listed; None where not given.
+        (height, width) as listed; None if not given.
     """
 
     name: str
@@ -65,21 +65,21 @@ class Video:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The sound part of a data set, and what was left out of it.
+    """The valid videos and traces of a data set, and the list of rejects.
 
     Attributes
     ----------
     root : Path
         The data set's folder.
     videos : tuple of Video
-        In the order of FileList.csv; only videos with a sound trace.
+        In the order of FileList.csv; only videos with a valid trace.
     traces : dict of str to tuple of Trace
-        The sound traces of each of these videos, by frame number.
+        The valid traces of each video, sorted by frame number.
     rejects : tuple of Reject
     traced : int
-        Number of traces in VolumeTracings.csv, sound or not.
+        Number of traces in VolumeTracings.csv, valid or not.
     fingerprint : dict of str to str
-        SHA-256 of each of the two CSV files.
+        SHA-256 of each CSV file.
     """
 
     root: Path

@@ -1,9 +1,8 @@
-"""Reading the traced frames of a video, and no others where the codec allows.
+"""Read the traced frames of a video.
 
-Motion-JPEG is read by random access (`echo_prep.dataset.avi`); any other codec, and
-any Motion-JPEG file whose frames are not one chunk each, is decoded from the
-beginning by FFmpeg up to the last traced frame, since a seek in an
-inter-coded video is not exact.
+Motion-JPEG is read by random access (`echo_prep.dataset.avi`). FFmpeg decodes
+any other codec, and Motion-JPEG with dropped frames, from the beginning up to
+the last traced frame, since a seek in an inter-coded video is not exact.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ BEYOND_END = STATUSES.index("beyond-end")
 WRONG_SIZE = STATUSES.index("wrong-size")
 
 _FFMPEG_OPTIONS = {
-    # One thread a worker, and nothing on stderr: what is wrong is told by status and message.
+    # One thread per worker, and nothing on stderr: faults are reported by status and message.
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": "threads;1",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
@@ -44,16 +43,16 @@ _FFMPEG_OPTIONS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FrameRead:
-    """One frame, or why it could not be read.
+    """A frame, or the reason why it could not be read.
 
     Attributes
     ----------
     pixels : ndarray, (height, width) uint8, or None
-        Gray values; None where status is not 0.
+        Gray values; None if status is not 0.
     status : int
         Code of `echo_common.store.schema.STATUSES`.
     message : str
-        What is wrong; empty where status is 0.
+        Description of the fault; empty if status is 0.
     """
 
     pixels: np.ndarray | None
@@ -62,14 +61,14 @@ class FrameRead:
 
 
 def prepare_process() -> None:
-    """Hold OpenCV at one thread and keep its decoders quiet, in this process."""
+    """Limit OpenCV to one thread and silence its decoders in this process."""
     os.environ.update(_FFMPEG_OPTIONS)
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def file_size(folder: Path, name: str) -> int | None:
-    """Size in bytes of a video's file; None where there is none that may be opened."""
+    """Size in bytes of a video's file; None if there is no file that may be opened."""
     try:
         return locate_video(folder, name).stat().st_size
     except (OSError, RefusedError):
@@ -79,7 +78,7 @@ def file_size(folder: Path, name: str) -> int | None:
 def read_frames(
     folder: Path, name: str, numbers: Sequence[int], shape: tuple[int, int]
 ) -> list[FrameRead]:
-    """Read some frames of one video as gray images.
+    """Read frames of a video as gray images.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def read_frames(
     Returns
     -------
     reads : list of FrameRead
-        One for each number. A fault of the file is told for each of them.
+        One per number; a fault of the file is repeated for each.
     """
     try:
         path = locate_video(folder, name)
@@ -131,7 +130,7 @@ def _read_jpeg(handle: int, index: AviIndex, number: int, shape: tuple[int, int]
         return _wrong_size(claimed, shape)
     pixels = None
     if claimed is not None:
-        # The gray image is the JPEG's own luma: no conversion to colour and back.
+        # The gray image is the luma of the JPEG, without conversion to colour and back.
         flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
         with contextlib.suppress(cv2.error):
             pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
