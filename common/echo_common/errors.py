@@ -24,6 +24,10 @@ class SettingsError(EchoError, ValueError):
     """Two settings contradict each other, or one has no meaning here."""
 
 
+class OutputError(EchoError, OSError):
+    """A file or folder may not be written: it is an input, or somebody else's."""
+
+
 class StoreError(EchoError, OSError):
     """The store cannot be written or read: permissions, a full disk, another schema."""
 

@@ -1,48 +1,126 @@
-"""One build of a store at a time; a dead process holds no lock."""
+"""One process at a time in a store, a run or an output folder; a dead process holds no lock."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
+import re
 import socket
+import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from echo_common.errors import StoreLockedError
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from echo_common.errors import OutputError, StoreLockedError
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+"""What a file system answers that has no locks: NFS, Lustre or SMB as some mount them."""
+
+_HOLDER = re.compile(r"(process \d+ on \S*\n)?")
+"""Content of a lock file, which only this module writes: who holds it, or nothing."""
 
 
-def lock_path(store: Path) -> Path:
-    """Where a store's lock stands: beside the store, so that a new store can be locked too."""
-    return store.with_name(store.name + ".lock")
+class LockedError(OutputError):
+    """Another process holds a lock."""
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file.
+
+    The operating system releases the lock when the process ends, however it
+    ends; the file stays and says nothing by itself. On a file system without
+    locks, a second file next to it exists as long as the lock is held; that of
+    a dead process of the same machine is taken over.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file; its folder must exist.
+
+    Raises
+    ------
+    LockedError
+        If another process holds it; the message is that process.
+    OutputError
+        If the file that is there was not written by this module.
+    """
+    _check_own(path)
+    lock = _acquire(path)
+    try:
+        # After the lock is held: a holder's name is not wiped by a process that is refused.
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.write_bytes(b"")
+        lock.release()
 
 
 @contextlib.contextmanager
 def build_lock(store: Path) -> Iterator[None]:
     """Hold the right to build a store.
 
-    The kernel gives the lock back when the process ends, however it ends; the
-    file that is left says nothing by itself.
-
     Raises
     ------
     StoreLockedError
         If another process builds the store; the message says which.
     """
-    # Opened for appending: the holder's name must not be wiped by whoever asks after it.
-    with lock_path(store).open("a+", encoding="utf-8") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
+            stack.enter_context(exclusive(lock_path(store)))
+        except LockedError as error:
             raise StoreLockedError(
-                f"{store} is being built by {holder}; wait until it is done, then run again"
+                f"{store} is being built by {error}; wait until it is done, then run again"
             ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        yield
+
+
+def lock_path(store: Path) -> Path:
+    """Path of a store's lock: next to the store, so that a new store can be locked too."""
+    return store.with_name(store.name + ".lock")
+
+
+def _acquire(path: Path) -> BaseFileLock:
+    marker = path.with_name(path.name + ".soft")
+    last: OSError | None = None
+    for lock in (FileLock(path, timeout=0), SoftFileLock(marker, timeout=0)):
         try:
-            yield
-        finally:
-            file.truncate(0)
+            with warnings.catch_warnings():
+                # It says that it changes to a file of its own; so does this function.
+                warnings.simplefilter("ignore", UserWarning)
+                lock.acquire()
+            return lock
+        except Timeout as error:
+            raise LockedError(_holder(path)) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            last = error
+    assert last is not None
+    raise last
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() or "another process"
+    except (OSError, ValueError):
+        return "another process"
+
+
+def _check_own(path: Path) -> None:
+    try:
+        content = None
+        if stat.S_ISREG(path.lstat().st_mode):
+            with path.open("rb") as file:
+                content = file.read(1024).decode(errors="replace")
+    except FileNotFoundError:
+        return
+    if content is None or not _HOLDER.fullmatch(content):
+        raise OutputError(
+            f"{path} is there and is not a lock of this software; move it away, since the "
+            "command needs this name"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from echo_common.errors import StoreLockedError
+from echo_common.errors import OutputError, StoreLockedError
 from echo_common.lock import build_lock, lock_path
 
 HOLDER = """
@@ -59,3 +60,34 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     with build_lock(store):
         assert lock_path(store).read_text().startswith(f"process {os.getpid()} on ")
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_locks_of_the_file_system_one_holds_it_all_the_same(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    store = tmp_path / "a.zarr"
+    with (
+        build_lock(store),
+        pytest.raises(StoreLockedError, match="being built by process"),
+        build_lock(store),
+    ):
+        pass
+    with build_lock(store):
+        pass
+
+
+def test_a_stranger_s_file_is_left_as_it_is(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    lock_path(store).write_text("my notes\n")
+    with pytest.raises(OutputError, match="not a lock of this software"), build_lock(store):
+        pass
+    assert lock_path(store).read_text() == "my notes\n"
+    lock_path(store).unlink()
+    os.mkfifo(lock_path(store))
+    with pytest.raises(OutputError, match="not a lock of this software"), build_lock(store):
+        pass

@@ -1,0 +1,249 @@
+"""What a command may write, replace and delete: every output path is decided here.
+
+- A name that comes from a file (a store, a run, a CSV, a header) never leaves
+  its folder: `descendant`.
+- An output is never an input, through whatever spelling: `refuse_inputs`.
+- A file that this software did not write is not replaced: `replace_file`
+  recognises a mark inside the file, and `echo_common.output_folder` keeps a
+  record of the files that it wrote.
+- A folder is deleted only if it carries the mark that `mark_folder` left in it,
+  and a link is never followed: `remove_tree`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+import unicodedata
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+
+from echo_common import atomic
+from echo_common.errors import OutputError
+
+SOFTWARE = "echo-lv-segmentation"
+"""What a mark says: in a folder's record, and in the metadata of PNG and HTML files."""
+
+_MARK = "echo-folder.json"
+_NAME_BYTES = 200
+"""Longest name that is derived from another; file systems take 255 bytes, suffixes included."""
+
+_WINDOWS_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL"}
+    | {f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)}
+)
+
+
+def name_fault(name: str) -> str | None:
+    """Say why a text is no plain file name, on any system, or None if it is one."""
+    if not name.strip():
+        return "it is empty"
+    if "/" in name or "\\" in name or name in (".", "..") or "\0" in name:
+        return "it holds a path"
+    if not name.isprintable():
+        return "it has characters that cannot be printed"
+    if any(letter in '<>:"|?*' for letter in name) or name[-1] in ". ":
+        return "it has a character that Windows does not allow in a file name"
+    if name.split(".")[0].rstrip().upper() in _WINDOWS_DEVICES:
+        return "it is the name of a device on Windows"
+    return None
+
+
+def output_name(name: str) -> str:
+    """Derive a file name that every system takes from any text; a sound name stays as it is.
+
+    Letters that a file name may not have become underscores. A name that had
+    to change, or that is too long, gets six digits of its SHA-256, so that two
+    names never become one.
+    """
+    sound = name_fault(name) is None
+    if sound and len(name.encode()) <= _NAME_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:6]
+    letters = (
+        letter if letter.isprintable() and letter not in '/\\<>:"|?*' else "_" for letter in name
+    )
+    text = "".join(letters).encode()[: _NAME_BYTES - 7].decode(errors="ignore").strip(". ")
+    # In front of the first dot, where Windows looks for the name of a device.
+    stem, dot, rest = text.partition(".")
+    return f"{stem}-{digest}{dot}{rest}"
+
+
+def descendant(folder: Path, path: str) -> Path:
+    """Join a relative path that comes from a file to its folder.
+
+    Parameters
+    ----------
+    folder : Path
+    path : str
+        Plain names with ``/`` between them, such as ``masks/chords``.
+
+    Raises
+    ------
+    OutputError
+        If a part of it is no plain name, so that it could lead out of the folder.
+    """
+    for part in path.split("/"):
+        if reason := name_fault(part):
+            raise OutputError(f"{path!r} in {folder} is not a path inside it: {reason}")
+    return folder / PurePosixPath(path)
+
+
+def refuse_inputs(target: Path, inputs: Iterable[Path]) -> None:
+    """Check that writing to a path changes no input.
+
+    Links, another case and another Unicode form of the same name count as the
+    same file. An input folder protects what is in it.
+
+    Raises
+    ------
+    OutputError
+        If the target is an input, is inside one, or has one inside it.
+    """
+    own = _spellings(target)
+    for source in inputs:
+        for mine, theirs in zip(own, _spellings(source), strict=True):
+            if mine == theirs or theirs in mine.parents or mine in theirs.parents:
+                raise OutputError(
+                    f"{target} would be written over the input {source}; give another name or "
+                    "folder for the output"
+                )
+        if _same_file(target, source):
+            raise OutputError(
+                f"{target} is the same file as the input {source}; give another name or folder "
+                "for the output"
+            )
+
+
+def check_replaceable(path: Path, *, force: bool, is_own: Callable[[Path], bool]) -> None:
+    """Check that a file may be written at a path.
+
+    Parameters
+    ----------
+    path : Path
+    force : bool
+        Whether a regular file that somebody else wrote may be replaced.
+    is_own : callable
+        Whether this software wrote the file that is there.
+
+    Raises
+    ------
+    OutputError
+        If a folder, a device or a pipe is there, or a file that may not be
+        replaced.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{path} is a folder, and a file is to be written there; move it away")
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise OutputError(f"{path} is {kind}, which is not replaced; give another name")
+    if not force and not is_own(path):
+        raise OutputError(
+            f"{path} is there already and was not written by this command; give another name, "
+            "or --force to replace it"
+        )
+
+
+def replace_file(path: Path, content: bytes, *, mark: bytes, force: bool = False) -> None:
+    """Write a file on its own, such as a report, and replace only an older one of its kind.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+        Holds `mark` in its first 4,096 bytes.
+    mark : bytes
+        What tells an older file of this kind from somebody else's.
+    force : bool
+        Replace any regular file.
+
+    Raises
+    ------
+    OutputError
+        As `check_replaceable`.
+    """
+    if mark not in content[:4096]:
+        raise ValueError(f"the content of {path} does not hold its own mark")
+    check_replaceable(path, force=force, is_own=lambda file: has_mark(file, mark))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_bytes(path, content)
+
+
+def has_mark(path: Path, mark: bytes) -> bool:
+    """Whether the first 4,096 bytes of a file hold a mark."""
+    with path.open("rb") as file:
+        return mark in file.read(4096)
+
+
+def mark_folder(folder: Path, purpose: str) -> None:
+    """Make a folder that `remove_tree` may delete later, with all that is in it.
+
+    Raises
+    ------
+    OutputError
+        If something without the mark is there already.
+    """
+    if is_marked(folder, purpose):
+        return
+    if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and _is_empty(folder))):
+        raise OutputError(
+            f"{folder} is there and was not made by this software; move it away, since the "
+            "command needs this name"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(folder / _MARK, json.dumps({"by": SOFTWARE, "purpose": purpose}) + "\n")
+
+
+def is_marked(folder: Path, purpose: str) -> bool:
+    """Whether `mark_folder` made this folder for this purpose; a link to one does not count."""
+    if folder.is_symlink():
+        return False
+    try:
+        found = json.loads((folder / _MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return bool(found == {"by": SOFTWARE, "purpose": purpose})
+
+
+def remove_tree(folder: Path, purpose: str) -> None:
+    """Delete a folder that `mark_folder` made, the mark last; anything else is left alone.
+
+    A link in it is removed, and what it leads to stays.
+    """
+    if not is_marked(folder, purpose):
+        return
+    for entry in folder.iterdir():
+        if entry.name == _MARK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / _MARK).unlink()
+        folder.rmdir()
+
+
+def _spellings(path: Path) -> tuple[Path, Path]:
+    """A path as it resolves, and the same without case and in one Unicode form."""
+    resolved = Path(os.path.realpath(path))
+    return resolved, Path(unicodedata.normalize("NFC", str(resolved)).casefold())
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
