@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import pickle
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -145,20 +144,6 @@ def test_runs_without_a_name_are_numbered(
     assert folders == [Path("runs/mask"), Path("runs/mask-2")]
 
 
-def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path: Path) -> None:
-    class Hostile:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return Path.touch, (tmp_path / "ran",)
-
-    plain, zipped = tmp_path / "plain.pt", tmp_path / "zipped.pt"
-    plain.write_bytes(pickle.dumps({"format": run_folder.FORMAT, "network": Hostile()}, protocol=2))
-    torch.save({"format": run_folder.FORMAT, "network": Hostile()}, zipped)
-    for path in (plain, zipped):
-        with pytest.raises(RunError, match=f"{path.name} is damaged, or is not a checkpoint"):
-            run_folder.load_checkpoint(path, torch.device("cpu"))
-    assert not (tmp_path / "ran").exists()
-
-
 def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run", epochs=1))
     with (
@@ -167,21 +152,6 @@ def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: P
     ):
         train(tiny(small_store, folder, epochs=1, resume=True))
     train(tiny(small_store, folder, epochs=1, resume=True))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
-def test_a_truncated_checkpoint_is_refused(finished: Path, tmp_path: Path, share: float) -> None:
-    whole = (finished / "last.pt").read_bytes()
-    cut = tmp_path / "last.pt"
-    cut.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(RunError, match=r"last\.pt is damaged, or is not a checkpoint"):
-        run_folder.load_checkpoint(cut, torch.device("cpu"))
-
-
-def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
-    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
-    with pytest.raises(RunError, match="not a checkpoint of this version"):
-        run_folder.load_checkpoint(tmp_path / "other.pt", torch.device("cpu"))
 
 
 def test_a_summary_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from echo_train.evaluation.measure import area_range, measure
 from echo_train.evaluation.robustness import measure_noise
 from echo_train.evaluation.trained_model import CHECKPOINTS, Model, load_model
 from echo_train.metrics.summary import Figures
-from echo_train.reporting.plots import ATTENTION, OVERLAY, draw_attention, draw_overlay
+from echo_train.reporting.plots import draw_attention, draw_overlay
 from echo_train.reporting.robustness_table import NoiseRow
 from echo_train.runs import run_folder
 from echo_train.runs.resume import store_keys
@@ -268,7 +268,7 @@ def _draw_sheets(
     index = figures.index[picked]
     (batch,) = loader.in_gray().batches(index, len(index))
     draw_overlay(
-        folder / OVERLAY,
+        folder / run_folder.OVERLAY,
         loader.pixels(index),
         loader.frames.phase[index],
         model.target.predict(model.logits(batch.images)),
@@ -279,7 +279,7 @@ def _draw_sheets(
     maps = model.attention(batch.images[few][:ATTENDED])
     if maps:
         draw_attention(
-            folder / ATTENTION,
+            folder / run_folder.ATTENTION,
             loader.pixels(index[few][:ATTENDED]),
             maps,
             title=f"{model.choice}: where the gates look in {len(maps[0])} of {len(scores)} frames "

@@ -20,6 +20,7 @@ from echo_common.store import schema
 from echo_train.data.frame_set import Choice
 from echo_train.networks.architecture import attention_maps, rebuild
 from echo_train.runs import run_folder
+from echo_train.runs.checkpoint import load_checkpoint
 from echo_train.runtime import device as devices
 from echo_train.settings import TrainSettings
 from echo_train.targets.base import Target
@@ -126,7 +127,7 @@ def load_model(folder: Path, checkpoint: str, device: torch.device) -> Model:
         raise RunError(f"{folder} holds no run: there is no {run_folder.CONFIG}")
     path = folder / CHECKPOINTS[checkpoint]
     settings = from_toml(TrainSettings, folder / run_folder.CONFIG)
-    state = run_folder.load_checkpoint(path, device)
+    state = load_checkpoint(path, device)
     choice = choice_of(settings)
     try:
         # What a run validates is the average of the weights, where it keeps one.

@@ -62,7 +62,7 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
         raise SettingsError("--resume needs --run, the folder of the sweep to go on with")
     runs = settings.runs()
     next(iter(runs.values())).check()
-    base = run_folder.open_folder(settings, "sweep")
+    base = run_folder.open_folder(settings.run, settings.resume, "sweep")
     if settings.resume:
         check_same(run_folder.read_config(base), settings, base)
     else:

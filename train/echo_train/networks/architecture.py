@@ -69,7 +69,7 @@ def rebuild(checkpoint: Mapping[str, Any]) -> nn.Module:
     Parameters
     ----------
     checkpoint : mapping
-        As `echo_train.runs.run_folder.load_checkpoint` gives it.
+        As `echo_train.runs.checkpoint.load_checkpoint` gives it.
     """
     network = Architecture(**checkpoint["architecture"]).make()
     network.load_state_dict(checkpoint["network"])

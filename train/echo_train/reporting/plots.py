@@ -19,10 +19,6 @@ from echo_train.targets.base import Prediction
 from echo_train.transforms.batch import Pixels
 from echo_train.transforms.corruptions import CORRUPTIONS
 
-CURVES = "curves.png"
-OVERLAY = "overlay.png"
-ATTENTION = "attention.png"
-
 TRUE = "#35d07f"
 PREDICTED = "#ff5a36"
 COLUMNS = 6

@@ -10,8 +10,15 @@ from echo_common import atomic
 from echo_common.errors import RunError
 from echo_train.reporting.html_page import build_page
 from echo_train.reporting.paired_difference import paired_difference, read_scores
-from echo_train.reporting.plots import ATTENTION, CURVES, OVERLAY, picture_curves
-from echo_train.runs.run_folder import METRICS, SUMMARY, read_metrics
+from echo_train.reporting.plots import picture_curves
+from echo_train.runs.run_folder import (
+    ATTENTION,
+    CURVES,
+    METRICS,
+    OVERLAY,
+    SUMMARY,
+    read_metrics,
+)
 from echo_train.runs.run_names import short_names
 
 SPLITS = ("test", "val", "all", "train")

@@ -7,16 +7,13 @@ import dataclasses
 import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from echo_common.errors import RunError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
 from echo_train.settings import TrainSettings
-
-if TYPE_CHECKING:
-    pass
 
 _FREE_TO_CHANGE = ("device", "compile", "patience", "tensorboard", "run", "resume")
 """Settings that may differ where a run goes on: none of them decides an epoch's result."""

@@ -15,19 +15,14 @@ import io
 import json
 import math
 import os
-import pickle
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from echo_common import atomic
 from echo_common.errors import RunError
-from echo_train.settings import TrainSettings
 
-FORMAT = "echo-run/1"
 RUNS = Path("runs")
 
 CONFIG = "config.toml"
@@ -36,6 +31,9 @@ LAST = "last.pt"
 BEST = "best.pt"
 SUMMARY = "summary.json"
 FRAMES = "frames.csv"
+CURVES = "curves.png"
+OVERLAY = "overlay.png"
+ATTENTION = "attention.png"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,29 +79,28 @@ def new_run_folder(base: Path, name: str) -> Path:
         return folder
 
 
-def open_folder(settings: TrainSettings, name: str | None = None) -> Path:
-    """Give the folder that the settings name: a new one, or that of a run that goes on.
+def open_folder(folder: Path | None, resume: bool, name: str) -> Path:
+    """Make a new run folder, or give that of a run that is resumed.
 
     Parameters
     ----------
-    settings : TrainSettings
-    name : str, optional
-        Of a folder under ``runs/`` where the settings name none; by default
-        after the target.
+    folder : Path or None
+        None for a new folder under ``runs/``.
+    resume : bool
+        The folder holds a run already.
+    name : str
+        Of a new folder under ``runs/``; a number is appended if it is taken.
 
     Raises
     ------
     RunError
         If there is something in what should be a new folder.
     """
-    if settings.run is None:
-        masks = settings.target == "mask"
-        return new_run_folder(
-            RUNS, name or ("mask" if masks else f"landmarks-{settings.landmarks}")
-        )
-    if not settings.resume:
-        claim_run_folder(settings.run)
-    return settings.run
+    if folder is None:
+        return new_run_folder(RUNS, name)
+    if not resume:
+        claim_run_folder(folder)
+    return folder
 
 
 def claim_run_folder(folder: Path) -> None:
@@ -226,33 +223,6 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} holds no run: there is no {CONFIG}") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
-
-
-def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint in one step; the one before stays until the new one is complete."""
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, buffer)
-    atomic.write_bytes(path, buffer.getvalue())
-
-
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a checkpoint; nothing in it is executed.
-
-    Raises
-    ------
-    RunError
-        If there is none, or it is not one that this version wrote.
-    """
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise RunError(f"no checkpoint {path}") from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise RunError(f"{path} is damaged, or is not a checkpoint: {reason}") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise RunError(f"{path} is not a checkpoint of this version ({FORMAT})")
-    return state
 
 
 def is_better(candidate: EpochRow, best: EpochRow | None) -> bool:

@@ -17,7 +17,7 @@ from echo_train.data.selection import choose
 from echo_train.evaluation.evaluate import measure_splits, write_measured
 from echo_train.evaluation.measure import area_range
 from echo_train.evaluation.trained_model import load_model
-from echo_train.reporting.plots import CURVES, draw_curves
+from echo_train.reporting.plots import draw_curves
 from echo_train.runs import run_folder
 from echo_train.runs.resume import resumable
 from echo_train.runtime import device as devices
@@ -73,7 +73,7 @@ def train(
         settings = dataclasses.replace(settings, loader=source)
         loader = make_loader(store, choice, settings, device)
         _check_splits(store, loader, settings, ranks)
-        folder = distributed.done_by_first(lambda: run_folder.open_folder(settings), ranks)
+        folder = distributed.done_by_first(lambda: _open_folder(settings), ranks)
         settings = _resolve(settings, choice, folder)
         trainer = Trainer(settings, choice, loader, device, ranks)
         with run_folder.held(folder, ranks.first), resumable(folder):
@@ -94,7 +94,6 @@ def train(
             trainer.fit(folder, store, quiet or not ranks.first)
             distributed.leave()
             if ranks.first:
-                trainer.ranks = ALONE
                 finish(trainer, folder, store)
     return folder
 
@@ -108,6 +107,12 @@ def _check_splits(store: EchoStore, loader: Loader, settings: TrainSettings, ran
                 "FileList.csv says which videos are for training, validation and test"
             )
     distributed.check(ranks, settings.batch_size, frames)
+
+
+def _open_folder(settings: TrainSettings) -> Path:
+    masks = settings.target == "mask"
+    name = "mask" if masks else f"landmarks-{settings.landmarks}"
+    return run_folder.open_folder(settings.run, settings.resume, name)
 
 
 def _advice(settings: TrainSettings) -> str:
@@ -136,7 +141,7 @@ def finish(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     """
     if trainer.best is None:
         raise RunError(f"no epoch of {folder} has a validation Dice; lower --learning-rate")
-    draw_curves(folder / CURVES, trainer.history)
+    draw_curves(folder / run_folder.CURVES, trainer.history)
     model = load_model(folder, "best", trainer.device)
     orders = {name: trainer.frames.indices(name.upper()) for name in ("val", "test")}
     areas = area_range(store, trainer.choice, trainer.frames)

@@ -20,6 +20,7 @@ from echo_train.data.location_prior import make_prior
 from echo_train.metrics.results import Results
 from echo_train.networks.architecture import Architecture
 from echo_train.runs import run_folder
+from echo_train.runs.checkpoint import load_checkpoint, save_checkpoint
 from echo_train.runs.resume import check_same, store_keys
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
@@ -212,16 +213,14 @@ def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None
         "shape": list(trainer.frames.shape),
     }
     if better:
-        run_folder.save_checkpoint(
-            folder / run_folder.BEST, {"network": trainer.judged.state_dict(), **told}
-        )
+        save_checkpoint(folder / run_folder.BEST, {"network": trainer.judged.state_dict(), **told})
     state = {
         "network": trainer.network.state_dict(),
         "average": trainer.average.state_dict() if trainer.average else None,
         "optimiser": trainer.optimiser.state_dict(),
         **told,
     }
-    run_folder.save_checkpoint(folder / run_folder.LAST, state)
+    save_checkpoint(folder / run_folder.LAST, state)
     run_folder.write_metrics(folder, trainer.history)
 
 
@@ -240,7 +239,7 @@ def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
         run_folder.remove_unfinished(folder)
     if not (folder / run_folder.LAST).exists():
         return
-    state = run_folder.load_checkpoint(folder / run_folder.LAST, trainer.device)
+    state = load_checkpoint(folder / run_folder.LAST, trainer.device)
     before, now = state.get("store", {}), store_keys(store, trainer.choice)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if changed:
