@@ -3,7 +3,7 @@
 Without the two dashes torchrun takes ``--run`` for an option of its own.
 """
 
-from echo_train.commands.train import main
+from echo_train.commands.entry_points import train
 
 if __name__ == "__main__":
-    main()
+    train()

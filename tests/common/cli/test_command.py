@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+from pathlib import Path
 
 import click
 import pytest
@@ -50,11 +50,26 @@ def test_a_command_may_choose_its_code(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (
             PermissionError(errno.EACCES, "", "/a"),
-            "error: permission denied at /a; check the permissions, or write somewhere else\n",
+            "error: permission denied at /a; check the path and its permissions, or use another "
+            "one\n",
         ),
         (
             OSError(errno.ENAMETOOLONG, "", "/a"),
-            "error: file name too long at /a; check the permissions, or write somewhere else\n",
+            "error: file name too long at /a; check the path and its permissions, or use another "
+            "one\n",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "", "/a"),
+            "error: no such file or directory at /a; check the path and its permissions, or use "
+            "another one\n",
+        ),
+        (
+            OSError(errno.EFBIG, "", "/a"),
+            "error: file too large at /a: no file may grow that large here; see ulimit -f\n",
+        ),
+        (
+            OSError(errno.EMFILE, "", "/a"),
+            "error: too many open files at /a; allow more with ulimit -n, or use fewer --jobs\n",
         ),
     ],
 )
@@ -80,22 +95,39 @@ def test_interrupted_is_130_and_says_how_to_go_on(capsys: pytest.CaptureFixture[
     )
 
 
-def test_a_defect_keeps_its_traceback() -> None:
-    @click.command()
-    def broken() -> None:
-        raise ZeroDivisionError
+def test_a_defect_is_70_and_keeps_its_traceback_in_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["echo-example", "--out", "a b"])
+    code, _, err = ending(capsys, ZeroDivisionError("division by zero"))
+    assert code == 70
+    (line,) = err.splitlines()
+    (kept,) = tmp_path.iterdir()
+    assert line.startswith("internal error: ZeroDivisionError: division by zero; ")
+    assert "echo-example --out 'a b'" in line
+    assert str(kept) in line
+    assert kept.read_text().endswith("ZeroDivisionError: division by zero\n")
+    assert "test_command.py" in kept.read_text()
 
-    with pytest.raises(ZeroDivisionError):
-        run_command(broken, args=[])
+
+def test_a_defect_where_no_file_can_be_written_shows_its_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    code, _, err = ending(capsys, ZeroDivisionError())
+    assert code == 70
+    assert err.rstrip().endswith("ZeroDivisionError")
 
 
-def test_a_file_that_vanished_is_a_defect_too() -> None:
-    @click.command()
-    def broken() -> None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "x")
-
-    with pytest.raises(FileNotFoundError):
-        run_command(broken, args=[])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "")])
+def test_too_little_memory_says_what_to_lower(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    code, _, err = ending(capsys, error)
+    assert code == 1
+    assert err.startswith("error: out of memory")
+    assert "--jobs" in err
 
 
 def test_an_error_without_a_file_is_described() -> None:

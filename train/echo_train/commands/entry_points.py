@@ -1,49 +1,30 @@
-"""The console scripts of training: each says what to install where torch is missing.
+"""The console scripts of training; each says what to install if torch is missing.
 
 Preparation is installed without torch, and brings these commands along.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
+from echo_common.cli.start import start
 
-import click
-
-_NEEDED = ("torch", "torchmetrics", "matplotlib")
+_NEEDS = ("torch", "torchmetrics", "matplotlib")
 
 
 def train() -> None:
     """Run `echo-train`."""
-    _run("train")
+    start("echo_train.commands.train", _NEEDS, "train")
 
 
 def evaluate() -> None:
     """Run `echo-eval`."""
-    _run("evaluate")
+    start("echo_train.commands.evaluate", _NEEDS, "train")
 
 
 def predict() -> None:
     """Run `echo-predict`."""
-    _run("predict")
+    start("echo_train.commands.predict", _NEEDS, "train")
 
 
 def report() -> None:
     """Run `echo-report`."""
-    _run("report")
-
-
-def _run(module: str) -> None:
-    try:
-        command = importlib.import_module(f"echo_train.commands.{module}")
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _NEEDED:
-            raise
-        click.echo(
-            f"error: {package} is not installed, which only training needs; install it with: "
-            "pip install 'echo-lv-segmentation[train]'",
-            err=True,
-        )
-        sys.exit(1)
-    command.main()
+    start("echo_train.commands.report", _NEEDS, "train")

@@ -1,0 +1,139 @@
+"""How every console script starts: sound streams, a quiet Ctrl-C, then the command itself.
+
+Nothing here imports more than the standard library, so that Ctrl-C in the
+first second, while packages are imported, finds its handler in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import TextIO
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it: 128 + SIGINT."""
+
+_KEPT = "\n\t"
+_CONTROLS = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    # C0, DEL and C1 steer a terminal; the rest turns the direction of the text around.
+    for code in (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x202A, 0x202F),
+                 *range(0x2066, 0x206A))
+    if chr(code) not in _KEPT
+}  # fmt: skip
+
+
+def start(module: str, needs: Sequence[str] = (), extra: str = "") -> None:
+    """Import the module of a command and run its `main`.
+
+    Parameters
+    ----------
+    module : str
+    needs : sequence of str
+        Packages of an extra, without which the command does not work.
+    extra : str
+        The extra of this distribution that brings them.
+    """
+    open_streams()
+    with exits_at_once():
+        try:
+            command = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            explain_missing(error, needs, extra)
+    command.main()
+
+
+def explain_missing(error: ModuleNotFoundError, needs: Sequence[str], extra: str) -> None:
+    """End the process with what to install, or raise the error again if it is another package."""
+    package = (error.name or "").partition(".")[0]
+    if package not in needs:
+        raise error
+    print(
+        f"error: {package} is not installed; install it with: "
+        f"pip install 'echo-lv-segmentation[{extra}]'",
+        file=sys.stderr,
+    )
+    sys.exit(1)
+
+
+@contextlib.contextmanager
+def exits_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process at once with one line, while packages are imported.
+
+    An exception in the middle of an import would show a traceback, or be
+    swallowed by a package that tries something else.
+    """
+    try:
+        before = signal.getsignal(signal.SIGINT)
+        # A shell's background jobs ignore Ctrl-C, and go on ignoring it.
+        if before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _leave)
+    except ValueError:
+        # Not the main thread, where signals do not arrive.
+        yield
+        return
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def open_streams() -> None:
+    """Give the process three open standard streams, and make what it prints plain text.
+
+    A closed stream (``2>&-``) would fail at the first message, and its number
+    would be given to the next file that is opened, so that a library's warning
+    could land in a store. A reader that went away is no reason to stop work.
+    Control characters in names from files are spelled out, so that they cannot
+    steer a terminal.
+    """
+    for handle in range(3):
+        try:
+            os.fstat(handle)
+        except OSError:
+            # The lowest free number is taken, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = _stream(1, sys.stdout, unfailing=False)
+    sys.stderr = _stream(2, sys.stderr, unfailing=True)
+
+
+class _Unfailing(io.FileIO):
+    """A file that forgets what cannot be written."""
+
+    def write(self, content: bytes, /) -> int:  # type: ignore[override]
+        try:
+            return super().write(content)
+        except OSError:
+            return len(content)
+
+
+class _PlainText(io.TextIOWrapper):
+    """A text stream that spells control characters out."""
+
+    def write(self, text: str, /) -> int:
+        super().write(text.translate(_CONTROLS))
+        return len(text)
+
+
+def _stream(handle: int, before: TextIO | None, unfailing: bool) -> TextIO:
+    raw = (_Unfailing if unfailing else io.FileIO)(handle, "w", closefd=False)
+    return _PlainText(
+        io.BufferedWriter(raw),
+        encoding=before.encoding if before else "utf-8",
+        errors="backslashreplace",
+        line_buffering=unfailing or raw.isatty(),
+    )
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"\ninterrupted\n")
+    os._exit(INTERRUPTED)
