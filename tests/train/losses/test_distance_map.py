@@ -27,14 +27,14 @@ def ellipse(height: int, width: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_distance_is_scipys(seed: int) -> None:
+def test_distance_equals_scipy(seed: int) -> None:
     mask = ellipse(112, 96, seed)
     found = distance_to_contour(torch.from_numpy(mask)[None].float())[0]
     np.testing.assert_allclose(found.numpy(), oracle(mask), atol=1e-5)
 
 
 @pytest.mark.parametrize("fill", [False, True])
-def test_a_mask_without_contour_is_far_from_it_everywhere(fill: bool) -> None:
+def test_without_contour_the_distance_is_the_reach_everywhere(fill: bool) -> None:
     mask = torch.full((1, 20, 30), float(fill))
     assert torch.equal(distance_to_contour(mask), torch.full((1, 20, 30), float(REACH)))
 
@@ -46,7 +46,7 @@ def test_an_image_smaller_than_the_reach() -> None:
     np.testing.assert_allclose(found.numpy(), oracle(mask), atol=1e-6)
 
 
-def test_loss_is_least_at_the_distance_itself() -> None:
+def test_loss_is_minimal_at_the_distance_itself() -> None:
     masks = torch.from_numpy(np.stack([ellipse(64, 64, 1), ellipse(64, 64, 2)])).float()
     share = (distance_to_contour(masks) / REACH).clamp(1e-4, 1 - 1e-4)
     logits = share.logit().requires_grad_()

@@ -1,4 +1,4 @@
-"""Landmark losses against closed forms, other libraries, and cases that each must win or lose."""
+"""Landmark losses against closed forms, SciPy, and cases in which they must succeed or fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIDE = 24
 
 
 def gaussians(points: torch.Tensor, side: int = SIDE, sigma: float = 2.0) -> torch.Tensor:
-    """Heatmaps cut off to exact zeros away from the point, as the stored ones are."""
+    """Gaussian heatmaps that are exactly zero away from the point, as stored ones are."""
     axis = torch.arange(side, dtype=points.dtype)
     squared = (axis - points[..., 1:]).square()[..., None] + (axis - points[..., :1]).square()[
         ..., None, :
@@ -44,7 +44,7 @@ def case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", list(LANDMARK_LOSSES))
-def test_gradient_is_that_of_finite_differences(name: str) -> None:
+def test_gradient_equals_finite_differences(name: str) -> None:
     loss = LANDMARK_LOSSES[name]
     generator = torch.Generator().manual_seed(1)
     points = torch.rand(1, 2, 2, generator=generator, dtype=torch.float64) * 3 + 2
@@ -55,7 +55,7 @@ def test_gradient_is_that_of_finite_differences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(LANDMARK_LOSSES))
-def test_maps_are_nowhere_negative_and_peak_where_the_logits_do(name: str) -> None:
+def test_maps_are_not_negative_and_peak_where_the_logits_do(name: str) -> None:
     loss = LANDMARK_LOSSES[name]
     logits = torch.full((1, 3 + loss.extra_channels, SIDE, SIDE), -1.0)
     for channel, (row, column) in enumerate([(3, 4), (10, 20), (15, 2)]):
@@ -69,7 +69,7 @@ def test_maps_are_nowhere_negative_and_peak_where_the_logits_do(name: str) -> No
         torch.testing.assert_close(maps.sum((2, 3)), torch.ones(1, 3))
 
 
-def test_spatial_cross_entropy_has_the_gradient_p_minus_g_everywhere(case) -> None:
+def test_spatial_cross_entropy_has_the_gradient_p_minus_g(case) -> None:
     logits, heatmaps, points = case
     logits.requires_grad_()
     spatial_cross_entropy(logits, heatmaps, points).backward()
@@ -81,23 +81,23 @@ def test_spatial_cross_entropy_has_the_gradient_p_minus_g_everywhere(case) -> No
     assert np.abs(logits.grad.numpy()).min() > 0
 
 
-def test_spatial_cross_entropy_leaves_out_a_landmark_without_heatmap(case) -> None:
+def test_spatial_cross_entropy_ignores_a_landmark_without_heatmap(case) -> None:
     logits, heatmaps, points = case
     heatmaps[0, 1] = 0
-    kept = [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
-    alone = [
+    counted = [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+    separate = [
         spatial_cross_entropy(
             logits[f, c][None, None], heatmaps[f, c][None, None], points[f, c][None, None]
         )
-        for f, c in kept
+        for f, c in counted
     ]
-    expected = torch.stack(alone).mean()
+    expected = torch.stack(separate).mean()
     torch.testing.assert_close(spatial_cross_entropy(logits, heatmaps, points), expected)
     assert float(spatial_cross_entropy(logits, torch.zeros_like(heatmaps), points)) == 0
 
 
-def test_channel_cross_entropy_cannot_punish_a_landmark_in_the_wrong_place(case) -> None:
-    """The paper's loss: blind wherever all heatmaps are zero; the others see the same error."""
+def test_channel_cross_entropy_ignores_a_landmark_in_the_wrong_position(case) -> None:
+    """The paper's loss ignores pixels where all heatmaps are zero; the other losses do not."""
     _, heatmaps, points = case
     empty = (heatmaps.sum(1) == 0)[0]
     row, column = torch.nonzero(empty)[0].tolist()
@@ -113,7 +113,7 @@ def test_channel_cross_entropy_cannot_punish_a_landmark_in_the_wrong_place(case)
             assert after > before
 
 
-def test_channel_cross_entropy_has_no_gradient_off_the_heatmaps(case) -> None:
+def test_channel_cross_entropy_has_no_gradient_outside_the_heatmaps(case) -> None:
     logits, heatmaps, points = case
     logits.requires_grad_()
     channel_cross_entropy(logits, heatmaps, points).backward()
@@ -122,7 +122,7 @@ def test_channel_cross_entropy_has_no_gradient_off_the_heatmaps(case) -> None:
     assert float(logits.grad[~off].abs().max()) > 0
 
 
-def test_background_cross_entropy_equals_class_indices_where_targets_are_hard() -> None:
+def test_background_cross_entropy_of_hard_targets_equals_class_indices() -> None:
     generator = torch.Generator().manual_seed(2)
     logits = torch.randn(2, 4, 6, 6, generator=generator)
     classes = torch.randint(0, 4, (2, 6, 6), generator=generator)
@@ -147,28 +147,27 @@ def test_mean_squared_error_of_the_scaled_heatmap(case) -> None:
 
 
 def test_all_zero_is_a_plateau_of_the_squared_error_but_not_of_the_spatial_loss() -> None:
-    """What an all-black map costs, as a share of what the worst single peak would."""
     points = torch.tensor([[[12.0, 12.0]]], dtype=torch.float64)
     heatmaps = gaussians(points)
     zeros = torch.zeros_like(heatmaps, requires_grad=True)
     spatial_cross_entropy(zeros, heatmaps, points).backward()
-    # At zero, the spatial loss pushes down every pixel that is not the landmark's …
+    # At zero, the spatial loss lowers every pixel outside the heatmap …
     off = heatmaps == 0
     assert (zeros.grad[off] > 0).all()
     zeros.grad = None
-    # … and the squared error none of them.
+    # … and the squared error lowers none of them.
     scaled_mean_squared_error(zeros, heatmaps, points).backward()
     assert (zeros.grad[off] == 0).all()
 
 
-def test_adaptive_wing_equals_the_formulae_of_its_paper(case) -> None:
+def test_adaptive_wing_equals_the_formulas_of_its_paper(case) -> None:
     logits, heatmaps, points = case
     omega, theta, epsilon, alpha, weight = 14.0, 0.5, 1.0, 2.1, 10.0
     total = 0.0
     h, z = heatmaps.numpy(), logits.numpy()
-    for place in np.ndindex(*h.shape):
-        f, c, y, x = place
-        power = alpha - h[place]
+    for pixel in np.ndindex(*h.shape):
+        f, c, y, x = pixel
+        power = alpha - h[pixel]
         a = (
             omega
             * (1 / (1 + (theta / epsilon) ** power))
@@ -177,7 +176,7 @@ def test_adaptive_wing_equals_the_formulae_of_its_paper(case) -> None:
             / epsilon
         )
         offset = theta * a - omega * math.log(1 + (theta / epsilon) ** power)
-        error = abs(h[place] - z[place])
+        error = abs(h[pixel] - z[pixel])
         near = omega * math.log(1 + (error / epsilon) ** power)
         value = near if error < theta else a * error - offset
         around = h[f, c, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
@@ -185,16 +184,16 @@ def test_adaptive_wing_equals_the_formulae_of_its_paper(case) -> None:
     assert float(adaptive_wing(logits, heatmaps, points)) == pytest.approx(total / h.size)
 
 
-def test_adaptive_wing_is_more_sensitive_to_a_small_error_on_the_peak_than_off_it() -> None:
+def test_adaptive_wing_is_more_sensitive_to_a_small_error_at_the_peak_than_elsewhere() -> None:
     heatmaps = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
     heatmaps[0, 0, 4, 4] = 1
     slopes = {}
-    for place in [(4, 4), (0, 0)]:
+    for pixel in [(4, 4), (0, 0)]:
         logits = heatmaps.clone()
-        logits[0, 0, *place] += 0.01
+        logits[0, 0, *pixel] += 0.01
         logits.requires_grad_()
         adaptive_wing(logits, heatmaps, torch.zeros(1, 1, 2)).backward()
-        slopes[place] = abs(float(logits.grad[0, 0, *place]))
+        slopes[pixel] = abs(float(logits.grad[0, 0, *pixel]))
     assert slopes[4, 4] > 50 * slopes[0, 0]
 
 
@@ -206,8 +205,8 @@ def test_dsnt_is_the_distance_and_the_divergence(case) -> None:
         p /= p.sum()
         y, x = np.mgrid[:SIDE, :SIDE]
         px, py = points[f, c].tolist()
-        place = np.array([(p * x).sum(), (p * y).sum()])
-        distance = np.linalg.norm((place - [px, py]) / (SIDE / 2))
+        mean = np.array([(p * x).sum(), (p * y).sum()])
+        distance = np.linalg.norm((mean - [px, py]) / (SIDE / 2))
         q = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * DSNT_SIGMA**2))
         q /= q.sum()
         expected.append(distance + jensenshannon(p.ravel(), q.ravel()) ** 2)
@@ -221,7 +220,7 @@ def test_mean_position_of_a_single_pixel_is_that_pixel() -> None:
 
 
 def descend(name: str, steps: int = 60) -> float:
-    """Distance in px between the peak of freely descended logits and the landmark."""
+    """Distance in px between the landmark and the peak of logits after gradient descent."""
     loss = LANDMARK_LOSSES[name]
     points = torch.tensor([[[15.0, 9.0]]])
     heatmaps = gaussians(points)
@@ -243,5 +242,5 @@ def test_descent_finds_the_landmark_from_a_wrong_peak(name: str) -> None:
 
 
 def test_descent_on_the_papers_loss_keeps_the_wrong_peak() -> None:
-    """A single channel's softmax over channels is 1 everywhere: nothing can be learnt."""
+    """The softmax over a single channel is 1 everywhere, so there is no gradient."""
     assert descend("channel-ce") > 10

@@ -1,4 +1,4 @@
-"""The mask losses against their formulas in NumPy, and against their finite differences."""
+"""The mask losses against their formulas in NumPy and against finite differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from echo_train.losses.distance_map import REACH
 from echo_train.losses.mask_losses import MASK_LOSSES, MaskLossSettings
 from support import mask_losses as oracle
 
-BY = MaskLossSettings(positive_weight=7.5, tversky_alpha=0.2, tversky_beta=0.9, focal_gamma=1.5)
+SETTINGS = MaskLossSettings(
+    positive_weight=7.5, tversky_alpha=0.2, tversky_beta=0.9, focal_gamma=1.5
+)
 
 Oracle = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
@@ -61,59 +63,62 @@ def test_every_loss_has_its_oracle() -> None:
 
 
 @ALL
-@pytest.mark.parametrize("weighed", [False, True])
-def test_value_is_the_formulas(name: str, weighed: bool) -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_value_equals_the_formula(name: str, weighted: bool) -> None:
     logits, masks, weights = frames()
-    found = MASK_LOSSES[name](logits, masks, weights if weighed else None, BY)
+    found = MASK_LOSSES[name](logits, masks, weights if weighted else None, SETTINGS)
     expected = ORACLES[name](
-        logits.numpy(), masks.numpy(), weights.numpy() if weighed else np.ones(weights.shape)
+        logits.numpy(), masks.numpy(), weights.numpy() if weighted else np.ones(weights.shape)
     )
     assert found.shape == ()
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
 @ALL
-@pytest.mark.parametrize("weighed", [False, True])
-def test_gradient_is_that_of_finite_differences(name: str, weighed: bool) -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradient_equals_finite_differences(name: str, weighted: bool) -> None:
     logits, masks, weights = frames(seed=1, size=8)
     logits.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda values: MASK_LOSSES[name](values, masks, weights if weighed else None, BY), (logits,)
+        lambda values: MASK_LOSSES[name](values, masks, weights if weighted else None, SETTINGS),
+        (logits,),
     )
 
 
 @ALL
 def test_weights_of_one_change_nothing(name: str) -> None:
     logits, masks, weights = frames()
-    plain = MASK_LOSSES[name](logits, masks, None, BY)
+    plain = MASK_LOSSES[name](logits, masks, None, SETTINGS)
     torch.testing.assert_close(
-        MASK_LOSSES[name](logits, masks, torch.ones_like(weights), BY), plain
+        MASK_LOSSES[name](logits, masks, torch.ones_like(weights), SETTINGS), plain
     )
 
 
 @ALL
 @pytest.mark.parametrize("right", [False, True])
-def test_certain_logits_have_a_gradient_that_is_a_number(name: str, right: bool) -> None:
+def test_extreme_logits_have_a_finite_gradient(name: str, right: bool) -> None:
     _, masks, _ = frames()
     masks = masks.float()
     logits = (200 * (2 * masks - 1) * (1 if right else -1)).requires_grad_()
-    loss = MASK_LOSSES[name](logits, masks, None, BY)
+    loss = MASK_LOSSES[name](logits, masks, None, SETTINGS)
     loss.backward()
     assert math.isfinite(loss.item())
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
 
 
 @ALL
-def test_right_is_better_than_wrong_and_than_black(name: str) -> None:
+def test_a_right_prediction_has_a_lower_loss_than_a_wrong_or_black_one(name: str) -> None:
     _, masks, _ = frames()
     masks = masks[2:]
     loss = MASK_LOSSES[name]
-    right, wrong = (loss(sign * 10 * (2 * masks - 1), masks, None, BY).item() for sign in (1, -1))
-    black = loss(torch.full_like(masks, -10.0), masks, None, BY).item()
+    right, wrong = (
+        loss(sign * 10 * (2 * masks - 1), masks, None, SETTINGS).item() for sign in (1, -1)
+    )
+    black = loss(torch.full_like(masks, -10.0), masks, None, SETTINGS).item()
     assert right < black <= wrong
 
 
-def test_dice_is_tversky_of_two_halves_and_focal_of_one_is_tversky() -> None:
+def test_tversky_includes_dice_and_focal_tversky_includes_tversky() -> None:
     logits, masks, _ = frames()
     halves = MaskLossSettings(tversky_alpha=0.5, tversky_beta=0.5, focal_gamma=1.0)
     dice = MASK_LOSSES["dice"](logits, masks, None, halves)
@@ -122,23 +127,23 @@ def test_dice_is_tversky_of_two_halves_and_focal_of_one_is_tversky() -> None:
 
 
 def test_lovasz_at_the_corners_is_one_minus_the_iou() -> None:
-    # With hinge errors of 0 and 2 alone, the extension is twice the loss that it extends.
+    # If all hinge errors are 0 or 2, the extension is twice the loss that it extends.
     for pixels in itertools.product([0.0, 1.0], repeat=4):
         mask = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
         predicted = torch.tensor(pixels).reshape(1, 2, 2)
         both, either = (mask * predicted).sum(), mask.maximum(predicted).sum()
-        found = MASK_LOSSES["lovasz"](2 * predicted - 1, mask, None, BY)
+        found = MASK_LOSSES["lovasz"](2 * predicted - 1, mask, None, SETTINGS)
         assert found.item() == pytest.approx(2 * (1 - both / either).item(), abs=1e-6)
 
 
-def test_boundary_prefers_the_error_that_is_near() -> None:
+def test_boundary_loss_prefers_the_nearer_error() -> None:
     mask = torch.zeros(1, 40, 40)
     mask[:, 10:20, 10:20] = 1
     near, far = (-20 + 40 * mask for _ in range(2))
     near[:, 10:20, 20] = 20
     far[:, 10:20, 35] = 20
     for name in ("dice", "bce"):
-        values = [MASK_LOSSES[name](logits, mask, None, BY).item() for logits in (near, far)]
+        values = [MASK_LOSSES[name](logits, mask, None, SETTINGS).item() for logits in (near, far)]
         assert values[0] == pytest.approx(values[1], rel=1e-5)
     loss = MASK_LOSSES["dice-boundary"]
-    assert loss(near, mask, None, BY) < loss(far, mask, None, BY)
+    assert loss(near, mask, None, SETTINGS) < loss(far, mask, None, SETTINGS)

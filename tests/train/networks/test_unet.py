@@ -1,4 +1,4 @@
-"""The networks: one set of demands for all of them, and what sets each apart."""
+"""The networks: tests that all of them must pass, and tests of each one's own properties."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_logits_have_the_size_of_the_images(name: str, size: tuple[int, int]) ->
 
 
 @ALL
-def test_every_weight_learns(name: str) -> None:
+def test_every_weight_has_a_gradient(name: str) -> None:
     network = make(name)
     network(images(2, 1, 48, 48)).square().mean().backward()
     for key, values in network.named_parameters():
         assert values.grad is not None, key
         assert torch.isfinite(values.grad).all(), key
-    # What rises from a dead ReLU may be zero; a part that is not connected is zero throughout.
+    # A dead ReLU can zero some gradients; a disconnected part has none at all.
     parts = {key.rsplit(".", 2)[0] for key, _ in network.named_parameters()}
     for part in parts:
         values = [v.grad for k, v in network.named_parameters() if k.startswith(part)]
@@ -49,7 +49,7 @@ def test_every_weight_learns(name: str) -> None:
 
 
 @ALL
-def test_padding_is_black_and_below_and_to_the_right(name: str) -> None:
+def test_images_are_padded_with_black_at_the_bottom_and_right(name: str) -> None:
     network = make(name).eval()
     odd = images(1, 1, 30, 21)
     padded = functional.pad(odd, (0, 11, 0, 2))
@@ -58,17 +58,17 @@ def test_padding_is_black_and_below_and_to_the_right(name: str) -> None:
 
 
 @ALL
-def test_frames_of_a_batch_do_not_see_each_other(name: str) -> None:
+def test_frames_of_a_batch_are_independent(name: str) -> None:
     network = make(name).eval()
     batch = images(3, 1, 32, 32)
     with torch.no_grad():
-        alone = torch.cat([network(one[None]) for one in batch])
-        torch.testing.assert_close(network(batch), alone)
+        separate = torch.cat([network(image[None]) for image in batch])
+        torch.testing.assert_close(network(batch), separate)
 
 
 @ALL
 @pytest.mark.parametrize("prior", [False, True])
-def test_a_checkpoint_is_enough_to_make_the_network_again(name: str, prior: bool) -> None:
+def test_a_network_is_rebuilt_from_its_checkpoint(name: str, prior: bool) -> None:
     architecture = Architecture(
         network=name, out_channels=2, width=3, prior_shape=(32, 32) if prior else None
     )
@@ -84,46 +84,49 @@ def test_a_checkpoint_is_enough_to_make_the_network_again(name: str, prior: bool
         },
         "network": trained.state_dict(),
     }
-    again = rebuild(checkpoint)
-    assert not again.training
+    rebuilt = rebuild(checkpoint)
+    assert not rebuilt.training
     with torch.no_grad():
-        assert torch.equal(again(images(1, 1, 32, 32)), trained.eval()(images(1, 1, 32, 32)))
+        assert torch.equal(rebuilt(images(1, 1, 32, 32)), trained.eval()(images(1, 1, 32, 32)))
 
 
-def by_hand(state: dict[str, Tensor], features: Tensor, skips: bool = True) -> Tensor:
-    """The paper's figure 4, layer after layer, from nothing but the named weights."""
+def reference_unet(state: dict[str, Tensor], features: Tensor, skips: bool = True) -> Tensor:
+    """Figure 4 of the paper, layer by layer, from the named weights alone."""
 
     def block(name: str, features: Tensor) -> Tensor:
-        for place in (0, 3):
-            features = functional.conv2d(features, state[f"{name}.{place}.weight"], padding=1)
-            norm = f"{name}.{place + 1}"
+        for layer in (0, 3):
+            features = functional.conv2d(features, state[f"{name}.{layer}.weight"], padding=1)
+            norm = f"{name}.{layer + 1}"
             scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + 1e-5).sqrt()
             offset = state[f"{norm}.bias"] - scale * state[f"{norm}.running_mean"]
             features = (features * scale[:, None, None] + offset[:, None, None]).clamp_min(0)
         return features
 
-    left = []
+    encoder = []
     for level in range(4):
-        left.append(block(f"down.{level}", features))
-        features = left[-1].unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+        encoder.append(block(f"down.{level}", features))
+        features = encoder[-1].unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
     features = block("down.4", features)
     for level in (3, 2, 1, 0):
         weight, bias = state[f"rise.{level}.weight"], state[f"rise.{level}.bias"]
-        risen = torch.einsum("bchw,cdyx->bdhywx", features, weight).flatten(2, 3).flatten(3)
-        risen = risen + bias[:, None, None]
-        features = block(f"up.{level}", torch.cat([left[level], risen], 1) if skips else risen)
+        upsampled = torch.einsum("bchw,cdyx->bdhywx", features, weight).flatten(2, 3).flatten(3)
+        upsampled = upsampled + bias[:, None, None]
+        joined = torch.cat([encoder[level], upsampled], 1) if skips else upsampled
+        features = block(f"up.{level}", joined)
     weight = state["head.weight"][:, :, 0, 0]
     return torch.einsum("bchw,dc->bdhw", features, weight) + state["head.bias"][:, None, None]
 
 
 @pytest.mark.parametrize("name", ["unet", "unet-no-skip"])
-def test_unet_is_the_papers_figure(name: str) -> None:
+def test_unet_equals_the_papers_figure(name: str) -> None:
     network = make(name).double()
     network(images(4, 1, 32, 32).double())
     network.eval()
     with torch.no_grad():
         found = network(images(2, 1, 32, 48).double())
-        expected = by_hand(network.state_dict(), images(2, 1, 32, 48).double(), name == "unet")
+        expected = reference_unet(
+            network.state_dict(), images(2, 1, 32, 48).double(), name == "unet"
+        )
     torch.testing.assert_close(found, expected)
 
 
@@ -154,21 +157,21 @@ def test_gate_is_additive_attention_on_the_coarser_grid() -> None:
             mixed += coarse[:, :, 0, 0] @ below[0, :, y, x].numpy()
             mixed = np.maximum(mixed + gate.below.bias.detach().numpy(), 0)
             scores[y, x] = gate.score.weight.detach().numpy()[0, :, 0, 0] @ mixed
-    chance = 1 / (1 + np.exp(-(scores + gate.score.bias.item())))
+    weights = 1 / (1 + np.exp(-(scores + gate.score.bias.item())))
 
-    def lift(size: int, big: int) -> np.ndarray:
-        """Matrix of linear interpolation between pixel centres, the ends held."""
-        places = np.clip((np.arange(big) + 0.5) * size / big - 0.5, 0, size - 1)
-        return np.maximum(1 - np.abs(places[:, None] - np.arange(size)), 0)
+    def interpolation(small: int, large: int) -> np.ndarray:
+        """Matrix of linear interpolation between pixel centres, constant beyond the ends."""
+        positions = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
+        return np.maximum(1 - np.abs(positions[:, None] - np.arange(small)), 0)
 
-    expected = lift(3, 6) @ chance @ lift(4, 8).T
+    expected = interpolation(3, 6) @ weights @ interpolation(4, 8).T
     with torch.no_grad():
         found = gate(skip, below)
     np.testing.assert_allclose(found[0, 0].numpy(), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(32, 48), (30, 37)])
-def test_attention_maps_lie_over_the_images(size: tuple[int, int]) -> None:
+def test_attention_maps_have_the_size_of_the_images(size: tuple[int, int]) -> None:
     network = make("attention-unet").eval()
     with torch.no_grad():
         maps = network.attention(images(2, 1, *size))
@@ -178,17 +181,17 @@ def test_attention_maps_lie_over_the_images(size: tuple[int, int]) -> None:
     assert not any(gate._forward_hooks for gate in network.gates)  # type: ignore[attr-defined]
 
 
-def test_closed_gates_hand_nothing_across() -> None:
+def test_closed_gates_block_the_skip_connection() -> None:
     network = AttentionUNet(out_channels=1, width=2).eval()
     for gate in network.gates:
         gate.score.bias.data.fill_(-1e4)  # type: ignore[union-attr]
-    one, other = images(2, 1, 32, 32)[:, None].unbind(0)
-    risen, below = images(1, 8, 8, 8), images(1, 16, 4, 4)
+    first, second = images(2, 1, 32, 32)[:, None].unbind(0)
+    upsampled, below = images(1, 8, 8, 8), images(1, 16, 4, 4)
     with torch.no_grad():
-        assert network.attention(one)[0].max() == 0
+        assert network.attention(first)[0].max() == 0
         joined = [
-            network.join(2, skip.expand(1, 8, 32, 32)[..., :8, :8], risen, below)
-            for skip in (one, other)
+            network.join(2, skip.expand(1, 8, 32, 32)[..., :8, :8], upsampled, below)
+            for skip in (first, second)
         ]
     assert torch.equal(joined[0], joined[1])
 
@@ -200,13 +203,13 @@ def test_networks_without_gates_have_no_attention() -> None:
 
 def test_a_prior_is_the_second_channel() -> None:
     network, prior = make("attention-unet", in_channels=2).eval(), images(32, 32)
-    seen = PriorChannel(network, prior)
+    with_prior = PriorChannel(network, prior)
     batch = images(3, 1, 32, 32)
     both = torch.stack([torch.stack([image[0], prior]) for image in batch])
     with torch.no_grad():
-        assert torch.equal(seen(batch), network(both))
-        assert all(map(torch.equal, seen.attention(batch), network.attention(both)))
-    assert "prior" in seen.state_dict()
+        assert torch.equal(with_prior(batch), network(both))
+        assert all(map(torch.equal, with_prior.attention(batch), network.attention(both)))
+    assert "prior" in with_prior.state_dict()
 
 
 def test_a_prior_of_another_size_is_stretched_to_the_images() -> None:

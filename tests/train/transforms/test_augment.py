@@ -1,4 +1,4 @@
-"""Augmentation: truth moves with the image, mirrors keep anatomy, and chance is repeatable."""
+"""Augmentation: truth moves with the image, mirrored landmarks are reordered, draws repeat."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from echo_train.transforms.augment import (
     Augmenter,
     AugmentSettings,
     Strengths,
-    flip_order,
+    mirror_order,
 )
 from echo_train.transforms.batch import Batch
-from echo_train.transforms.spatial import transform as move
+from echo_train.transforms.spatial import transform
 from support.datasets import half_ellipse_trace
 
 SIZE = 112
@@ -30,7 +30,7 @@ FRAMES = 24
 
 
 def gaussians(points: np.ndarray, sigma: float = 3.0) -> torch.Tensor:
-    """One Gaussian a point, (frame, landmark, y, x)."""
+    """One Gaussian per point, (frame, landmark, y, x)."""
     y, x = np.mgrid[:SIZE, :SIZE]
     squared = (x - points[..., 0, None, None]) ** 2 + (y - points[..., 1, None, None]) ** 2
     return torch.from_numpy(np.exp(-0.5 * squared / sigma**2)).float()
@@ -59,16 +59,16 @@ def batch_of(points: np.ndarray, masks: torch.Tensor | None = None) -> Batch:
 
 
 def augmenter(strengths: Strengths, count: int = 7, seed: int = 0) -> Augmenter:
-    return Augmenter(strengths, seed, flip_order("anatomical", count))
+    return Augmenter(strengths, seed, mirror_order("anatomical", count))
 
 
 def test_points_go_where_the_image_goes() -> None:
     before = batch_of(points_of(7))
     after = augmenter(GEOMETRY)(before, epoch=1)
     assert after.points is not None and after.heatmaps is not None and before.points is not None
-    # The peak of each Gaussian, moved as pixels, against the point, moved as numbers.
+    # The centroid of each warped Gaussian against the transformed point.
     assert np.abs(centroids(after.heatmaps) - after.points.numpy()).max() < 0.1
-    # In a mirrored frame, the image's point is now another landmark: the last.
+    # In a mirrored frame, the first landmark has become the last.
     flipped = np.abs(centroids(after.images)[:, 0] - after.points.numpy()[:, 6]).max(1) < 0.1
     kept = np.abs(centroids(after.images)[:, 0] - after.points.numpy()[:, 0]).max(1) < 0.1
     assert np.array_equal(flipped, ~kept)
@@ -77,15 +77,15 @@ def test_points_go_where_the_image_goes() -> None:
     assert np.median(moved) > 3
 
 
-@pytest.mark.parametrize("turn", [0.0, 20.0, -75.0, 180.0])
+@pytest.mark.parametrize("rotation", [0.0, 20.0, -75.0, 180.0])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_the_transform_is_the_affine_map_it_says(turn: float, mirrored: bool) -> None:
+def test_the_transform_is_the_documented_affine_map(rotation: float, mirrored: bool) -> None:
     points = points_of(5, 1)
-    angle, size, shift = np.radians(turn), 1.2, np.array([3.5, -2.25])
+    angle, size, shift = np.radians(rotation), 1.2, np.array([3.5, -2.25])
     matrix = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = matrix @ np.diag([-1 if mirrored else 1, 1])
     order = [4, 3, 2, 1, 0]
-    after = move(
+    after = transform(
         batch_of(points),
         torch.from_numpy(matrix).float()[None],
         torch.from_numpy(shift).float()[None],
@@ -118,16 +118,14 @@ def test_the_moved_mask_is_the_mask_of_the_moved_contour() -> None:
     moved = after.masks.numpy()
     assert set(np.unique(moved)) == {0.0, 1.0}
     scores = 2 * (moved * drawn).sum((1, 2)) / (moved.sum((1, 2)) + drawn.sum((1, 2)))
-    # Vertices are rounded to whole pixels before they are filled, once here and once there.
+    # Vertices are rounded to integers before the fill, for the drawn and for the moved mask.
     assert scores.mean() > 0.98
     assert scores.min() > 0.97
 
 
 @pytest.mark.parametrize("identity", list(schema.IDENTITIES))
 @pytest.mark.parametrize("count", [3, 6, 7, 11])
-def test_mirrored_landmarks_are_those_that_preparation_would_choose(
-    identity: str, count: int
-) -> None:
+def test_mirrored_landmarks_are_those_that_preparation_chooses(identity: str, count: int) -> None:
     rng = np.random.default_rng(count)
     trace = half_ellipse_trace(width=30) + rng.normal(0, 0.4, (21, 4))
     axis, contour = trace[0].reshape(2, 2), np.concatenate([trace[1:, :2], trace[:0:-1, 2:]])
@@ -138,22 +136,22 @@ def test_mirrored_landmarks_are_those_that_preparation_would_choose(
     )
     if identity == "anatomical" and count % 2 == 0:
         with pytest.raises(SettingsError, match="--augment-flip 0"):
-            flip_order(identity, count)
+            mirror_order(identity, count)
         return
-    found = (before * mirror + [111, 0])[flip_order(identity, count)]
+    found = (before * mirror + [111, 0])[mirror_order(identity, count)]
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def test_zero_strengths_change_no_bit() -> None:
+def test_zero_strengths_change_nothing() -> None:
     before = batch_of(points_of(7))
     after = augmenter(AUGMENTS["none"])(before, epoch=1)
     for field in dataclasses.fields(Batch):
         assert torch.equal(getattr(before, field.name), getattr(after, field.name)), field.name
 
 
-def test_a_frame_is_changed_by_seed_epoch_and_frame_and_not_by_its_batch() -> None:
+def test_changes_depend_on_seed_epoch_and_frame_but_not_on_the_batch() -> None:
     before = batch_of(points_of(7))
-    whole = augmenter(STRONG)(before, epoch=3)
+    full = augmenter(STRONG)(before, epoch=3)
     some = torch.tensor([19, 2, 7])
     part = Batch(
         **{
@@ -161,16 +159,16 @@ def test_a_frame_is_changed_by_seed_epoch_and_frame_and_not_by_its_batch() -> No
         }
     )  # fmt: skip
     again = augmenter(STRONG)(part, epoch=3)
-    torch.testing.assert_close(again.images, whole.images[some], atol=1e-6, rtol=0)
-    assert again.points is not None and whole.points is not None
-    torch.testing.assert_close(again.points, whole.points[some])
+    torch.testing.assert_close(again.images, full.images[some], atol=1e-6, rtol=0)
+    assert again.points is not None and full.points is not None
+    torch.testing.assert_close(again.points, full.points[some])
     for other in (augmenter(STRONG)(before, epoch=4), augmenter(STRONG, seed=1)(before, epoch=3)):
         assert other.points is not None
-        assert (other.points - whole.points).abs().amax((1, 2)).min() > 1e-3
+        assert (other.points - full.points).abs().amax((1, 2)).min() > 1e-3
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Strengths)])
-def test_each_strength_changes_what_it_names_alone(name: str) -> None:
+def test_each_strength_changes_only_what_it_names(name: str) -> None:
     points = points_of(7)
     before = batch_of(points, (gaussians(points)[:, 0] > 0.5).float())
     after = augmenter(Strengths(**{name: 30 if name in ("sector", "rotation") else 0.5}))(
@@ -184,7 +182,7 @@ def test_each_strength_changes_what_it_names_alone(name: str) -> None:
     assert after.images.min() >= 0 and after.images.max() <= 1.0001
 
 
-def test_single_strengths_win_over_the_named_ones() -> None:
+def test_single_strengths_override_the_named_set() -> None:
     settings = AugmentSettings(augment="strong", augment_flip=0.0, augment_blur=2.5)
     assert settings.strengths() == dataclasses.replace(STRONG, flip=0.0, blur=2.5)
     assert AugmentSettings(augment="none").strengths() == Strengths()

@@ -1,4 +1,4 @@
-"""The order of the samples, the cast to numbers, and normalisation."""
+"""The order of the samples, the conversion to floats, and normalisation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def test_the_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
     assert epoch_order(INDICES, 2, 3).tolist() == orders[-1]
 
 
-def test_every_place_in_the_order_is_as_likely_for_every_sample() -> None:
+def test_every_sample_is_equally_likely_at_every_position() -> None:
     orders = np.stack([epoch_order(np.arange(10), 7, epoch) for epoch in range(4000)])
     counts = np.stack([np.bincount(column, minlength=10) for column in orders.T])
     # 400 expected, with a standard deviation of 19.
     assert abs(counts - 400).max() < 90
 
 
-def test_pixels_become_numbers() -> None:
+def test_stored_pixels_become_floats() -> None:
     values = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)
     pixels = Pixels(
         index=torch.tensor([4]), images=values, masks=(values > 99).byte(), heatmaps=values[None]
@@ -47,9 +47,9 @@ def test_frames_are_standardised_one_by_one() -> None:
     images[2] = 0.25
     assert normalise(images, "none") is images
     found = normalise(images, "frame").numpy()
-    for place in range(2):
-        image = images[place].numpy()
-        np.testing.assert_allclose(found[place], (image - image.mean()) / image.std(), atol=1e-4)
+    for index in range(2):
+        image = images[index].numpy()
+        np.testing.assert_allclose(found[index], (image - image.mean()) / image.std(), atol=1e-4)
     np.testing.assert_allclose(found[2], 0, atol=0.05)
-    # Gain and offset play no part.
+    # Gain and offset have no influence.
     np.testing.assert_allclose(normalise(0.4 * images + 0.2, "frame")[:2], found[:2], atol=1e-4)

@@ -1,4 +1,4 @@
-"""The corruptions in value: what they do to the image that a model is shown."""
+"""The corruptions against SciPy and closed forms."""
 
 from __future__ import annotations
 
@@ -40,16 +40,17 @@ def test_every_grade_gives_images_in_range_and_leaves_its_input(name: str, sever
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_severities_ascend_and_get_worse_away_from_clean(name: str) -> None:
-    one = CORRUPTIONS[name]
-    assert list(one.severities) == sorted(one.severities) and one.clean not in one.severities
+    corruption = CORRUPTIONS[name]
+    severities, clean = corruption.severities, corruption.clean
+    assert list(severities) == sorted(severities) and clean not in severities
     images = pictures()
     for side in (1, -1):
-        off = [
-            (one.apply(images, severity, KEYS) - images).square().mean().item()
-            for severity in one.severities[::side]
-            if side * (severity - one.clean) > 0
+        errors = [
+            (corruption.apply(images, severity, KEYS) - images).square().mean().item()
+            for severity in severities[::side]
+            if side * (severity - clean) > 0
         ]
-        assert off == sorted(off) and len(set(off)) == len(off)
+        assert errors == sorted(errors) and len(set(errors)) == len(errors)
 
 
 @pytest.mark.parametrize("deviation", [0.02, 0.1])
@@ -57,7 +58,7 @@ def test_noise_has_its_deviation_and_no_bias(deviation: float) -> None:
     noise = add_noise(gray(0.5), deviation, KEYS) - 0.5
     assert noise.std().item() == pytest.approx(deviation, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.02 * deviation)
-    # White: a pixel says nothing of its neighbour, nor a frame of the next.
+    # White: neighbouring pixels and consecutive frames are uncorrelated.
     flat = noise.flatten(1).numpy()
     assert abs(np.corrcoef(flat[0, 1:], flat[0, :-1])[0, 1]) < 0.03
     assert abs(np.corrcoef(flat[0], flat[1])[0, 1]) < 0.03
@@ -72,12 +73,12 @@ def test_speckle_grows_with_the_gray_value() -> None:
 
 
 @pytest.mark.parametrize("sigma", CORRUPTIONS["blur"].severities)
-def test_blur_is_that_of_scipy(sigma: float) -> None:
+def test_blur_equals_scipy(sigma: float) -> None:
     images = pictures()
     found = CORRUPTIONS["blur"].apply(images, sigma, KEYS)
-    for one, other in zip(images[:, 0].numpy(), found[:, 0].numpy(), strict=True):
-        expected = ndimage.gaussian_filter(one, sigma, mode="constant", truncate=4)
-        np.testing.assert_allclose(other, expected, atol=1e-5)
+    for image, blurred in zip(images[:, 0].numpy(), found[:, 0].numpy(), strict=True):
+        expected = ndimage.gaussian_filter(image, sigma, mode="constant", truncate=4)
+        np.testing.assert_allclose(blurred, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -89,18 +90,18 @@ def test_gain_is_a_factor_in_decibels(decibel: float, factor: float) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_resolution_is_the_mean_of_blocks_and_a_linear_way_between_their_centres() -> None:
+def test_resolution_is_block_means_interpolated_between_their_centres() -> None:
     images = pictures()
     found = lower_resolution(images, 4)[:, 0].numpy()
     blocks = images[:, 0].numpy().reshape(4, 28, 4, 28, 4).mean(axis=(2, 4))
-    # The centre of block b lies at pixel 4 b + 1.5.
-    places = (np.arange(112) - 1.5) / 4
-    y, x = np.meshgrid(places, places, indexing="ij")
-    for block, other in zip(blocks, found, strict=True):
+    # The centre of block b is at pixel 4 b + 1.5.
+    positions = (np.arange(112) - 1.5) / 4
+    y, x = np.meshgrid(positions, positions, indexing="ij")
+    for block, image in zip(blocks, found, strict=True):
         expected = ndimage.map_coordinates(block, [y, x], order=1, mode="nearest")
-        np.testing.assert_allclose(other, expected, atol=1e-5)
-    steep = torch.linspace(0, 1, 112).expand(1, 1, 112, 112)
-    torch.testing.assert_close(lower_resolution(steep, 2)[..., 2:-2], steep[..., 2:-2])
+        np.testing.assert_allclose(image, expected, atol=1e-5)
+    ramp = torch.linspace(0, 1, 112).expand(1, 1, 112, 112)
+    torch.testing.assert_close(lower_resolution(ramp, 2)[..., 2:-2], ramp[..., 2:-2])
 
 
 @pytest.mark.parametrize("degrees", [10.0, 60.0])
@@ -120,12 +121,13 @@ def test_sector_blacks_out_its_angle_of_the_fan_and_nothing_else(degrees: float)
 
 def test_two_runs_see_the_same_images_in_batches_of_any_size() -> None:
     images, rows = pictures(), torch.tensor([7, 100, 3, 42])
-    for one in CORRUPTIONS.values():
-        whole = one.apply(images, one.severities[-1], frame_keys(rows, 5, 1))
-        parts = [
-            one.apply(images[place : place + 1], one.severities[-1], frame_keys(row[None], 5, 1))
-            for place, row in enumerate(rows)
+    for corruption in CORRUPTIONS.values():
+        worst = corruption.severities[-1]
+        together = corruption.apply(images, worst, frame_keys(rows, 5, 1))
+        separate = [
+            corruption.apply(images[index : index + 1], worst, frame_keys(row[None], 5, 1))
+            for index, row in enumerate(rows)
         ]
-        torch.testing.assert_close(torch.cat(parts), whole, atol=1e-6, rtol=0)
+        torch.testing.assert_close(torch.cat(separate), together, atol=1e-6, rtol=0)
     other = add_noise(images, 0.1, frame_keys(rows, 6, 1))
     assert not torch.equal(other, add_noise(images, 0.1, frame_keys(rows, 5, 1)))

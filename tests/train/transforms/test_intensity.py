@@ -1,4 +1,4 @@
-"""Degradations against SciPy and closed forms; strength zero leaves every bit as it is."""
+"""Changes of gray values against SciPy and closed forms; strength 0 changes nothing."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def images() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).random((3, 1, 40, 56), dtype=np.float32))
 
 
-def test_blur_is_scipys(images: torch.Tensor) -> None:
+def test_blur_equals_scipy(images: torch.Tensor) -> None:
     sigmas = [0.0, 0.8, 1.5]
     found = intensity.blur(images, torch.tensor(sigmas)).numpy()
     assert np.array_equal(found[0], images[0].numpy())
-    for place, sigma in enumerate(sigmas[1:], start=1):
+    for frame, sigma in enumerate(sigmas[1:], start=1):
         expected = scipy.ndimage.gaussian_filter(
-            images[place, 0].numpy(), sigma, mode="constant", radius=6
+            images[frame, 0].numpy(), sigma, mode="constant", radius=6
         )
-        np.testing.assert_allclose(found[place, 0], expected, atol=1e-6)
+        np.testing.assert_allclose(found[frame, 0], expected, atol=1e-6)
 
 
-def test_speckle_is_multiplied_noise_of_the_strength_asked_for() -> None:
+def test_speckle_is_multiplicative_noise_of_the_given_strength() -> None:
     gray = torch.full((3, 1, 112, 112), 0.5)
     found = intensity.add_speckle(gray, torch.tensor([0.0, 0.1, 0.2]), KEYS)
     assert torch.equal(found[0], gray[0])
     assert found[1].mean() == pytest.approx(0.5, abs=0.005)
     assert found[1].std() == pytest.approx(0.05, rel=0.05)
     assert found[2].std() == pytest.approx(0.1, rel=0.05)
-    # Its grain: neighbours of a 1-2-1 smoothing correlate by 4/6.
+    # Grain: after 1-2-1 smoothing, neighbouring pixels have a correlation of 4/6.
     noise = found[1, 0] - found[1].mean()
     assert (noise[:, 1:] * noise[:, :-1]).mean() / noise.var() == pytest.approx(4 / 6, abs=0.04)
     assert intensity.add_speckle(0 * gray, torch.ones(3), KEYS).abs().max() == 0
@@ -52,7 +52,7 @@ def test_gamma_and_gain(images: torch.Tensor) -> None:
     np.testing.assert_allclose(found, np.minimum(images.numpy() * [[[[1]]], [[[2]]], [[[0.5]]]], 1))
 
 
-def test_a_dropped_sector_has_the_angle_asked_for() -> None:
+def test_a_dropped_sector_has_the_given_angle() -> None:
     gray = torch.ones(3, 1, 112, 112)
     found = intensity.drop_sector(
         gray, torch.tensor([0.0, 30.0, 0.0]), torch.tensor([0.0, 20.0, 90])
@@ -65,6 +65,6 @@ def test_a_dropped_sector_has_the_angle_asked_for() -> None:
         low, high = (depth * np.tan(np.radians(angle)) + apex_x for angle in (20, 40))
         assert abs(dark.min() - low) <= 1 and abs(dark.max() - min(high, 111)) <= 1
         assert np.array_equal(dark, np.arange(dark.min(), dark.max() + 1))
-    # 90 degrees about straight down: the whole fan, and nothing above the apex.
+    # 90 degrees about vertical: the whole fan, and nothing above the apex.
     assert found[2, 0, apex_y + 20, apex_x - 19 : apex_x + 20].max() == 0
     assert found[2, 0, : apex_y - 1].min() == 1

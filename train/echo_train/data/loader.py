@@ -20,7 +20,7 @@ from echo_train.data.sources import Source, make_source, pick_source, wanted_arr
 from echo_train.data.splits import draw, in_folds
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.settings import TrainSettings
-from echo_train.transforms.augment import Augmenter, flip_order
+from echo_train.transforms.augment import Augmenter, mirror_order
 from echo_train.transforms.batch import Batch, Pixels, normalise, to_batch
 
 
@@ -154,5 +154,5 @@ def make_augmenter(settings: TrainSettings, landmarks: LandmarkSet | None) -> Au
     flipped = None
     if landmarks is not None:
         identity, count = landmarks.identity, landmarks.count
-        flipped = flip_order(identity, count) if strengths.flip else list(range(count))
+        flipped = mirror_order(identity, count) if strengths.flip else list(range(count))
     return Augmenter(strengths, settings.seed, flipped)

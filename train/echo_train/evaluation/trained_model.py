@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from echo_common.cli.settings import from_toml
 from echo_common.errors import RunError
 from echo_common.store import schema
 from echo_train.data.frame_set import Choice
-from echo_train.networks.architecture import attention_maps, rebuild
+from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import load_checkpoint
 from echo_train.runtime import device as devices
@@ -51,7 +51,7 @@ class Model:
         (height, width) of the frames that it was trained on.
     store : dict of str to str
         Keys of the arrays that it was trained on.
-    network : nn.Module
+    network : Network
     target : Target
     device : torch.device
     """
@@ -63,7 +63,7 @@ class Model:
     choice: Choice
     shape: tuple[int, int]
     store: dict[str, str]
-    network: nn.Module
+    network: Network
     target: Target
     device: torch.device
 
@@ -99,7 +99,7 @@ class Model:
         """
         images = normalise(images, self.settings.normalise)
         with torch.inference_mode():
-            return [maps.cpu().numpy() for maps in attention_maps(self.network, images)]
+            return [maps.cpu().numpy() for maps in self.network.attention(images)]
 
     def parameters(self) -> int:
         """Number of the network's parameters."""

@@ -1,1 +1,1 @@
-"""Losses for masks, landmarks and distance maps."""
+"""Losses of masks, landmark maps and distance maps."""

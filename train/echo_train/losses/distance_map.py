@@ -1,7 +1,7 @@
-"""The distance map to the contour: what the second head of a landmark model learns.
+"""Distance to the contour: the target of a landmark network's second head, and its loss.
 
-A landmark map says where seven points are; the distance map says where the
-whole border is, so that the network has to see the wall between them too.
+Landmark maps locate a few points. The distance map adds the contour between
+them. `dice-boundary`, a mask loss, uses the distance as well.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 REACH = 16
-"""Distances in pixels are cut off here: beyond, a pixel only knows that it is far away."""
+"""Largest distance in pixels; pixels farther from the contour are set to it."""
 
 
 def distance_to_contour(masks: Tensor) -> Tensor:
     """Euclidean distance of each pixel to the contour, cut off at `REACH`.
 
-    The contour is the mask's pixels that have a neighbour outside it, above,
-    below, left or right; the image's edge is not a neighbour. Exact, and
-    computed on the device as two passes of shifted minima.
+    The contour consists of the mask's pixels with a neighbour outside the mask
+    (above, below, left or right). Beyond the image's edge there are no
+    neighbours. The distance is exact and computed on the device, as minima of
+    shifted arrays along rows and then along columns.
 
     Parameters
     ----------
@@ -29,24 +30,23 @@ def distance_to_contour(masks: Tensor) -> Tensor:
     Returns
     -------
     distance : Tensor, (frame, y, x) float
-        In pixels, from 0 to `REACH`; `REACH` everywhere where a mask is empty
-        or full.
+        In pixels, from 0 to `REACH`; `REACH` everywhere if a mask is empty or full.
     """
     inside = masks > 0.5
     outside = functional.pad((~inside).to(masks.dtype), (1, 1, 1, 1))
-    beside = (
+    outside_neighbours = (
         outside[:, 1:-1, :-2] + outside[:, 1:-1, 2:] + outside[:, :-2, 1:-1] + outside[:, 2:, 1:-1]
     )
-    contour = inside & (beside > 0)
-    far = torch.full_like(masks, float(REACH**2))
-    squared = torch.where(contour, 0.0, far)
+    contour = inside & (outside_neighbours > 0)
+    farthest = torch.full_like(masks, float(REACH**2))
+    squared = torch.where(contour, 0.0, farthest)
     for axis in (2, 1):
         squared = _nearest_along(squared, axis)
     return squared.clamp_max(REACH**2).sqrt()
 
 
 def distance_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Mean squared error between the sigmoid and the distance in units of `REACH`.
+    """Mean squared error between the sigmoid of the logits and the distance over `REACH`.
 
     Parameters
     ----------
@@ -65,14 +65,16 @@ def distance_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def _nearest_along(squared: Tensor, axis: int) -> Tensor:
-    """Least of each value and its neighbours along an axis, each plus its squared distance."""
-    best = squared
+    """Minimum along an axis of each neighbour's value plus its squared distance."""
+    smallest = squared
     size = squared.shape[axis]
     for step in range(1, min(REACH, size - 1) + 1):
-        moved = squared + float(step**2)
-        pad = (step, 0, 0, 0) if axis == 2 else (0, 0, step, 0)
-        back = (0, step, 0, 0) if axis == 2 else (0, 0, 0, step)
-        forth = functional.pad(moved.narrow(axis, 0, size - step), pad, value=torch.inf)
-        behind = functional.pad(moved.narrow(axis, step, size - step), back, value=torch.inf)
-        best = torch.minimum(best, torch.minimum(forth, behind))
-    return best
+        candidates = squared + float(step**2)
+        before = (step, 0, 0, 0) if axis == 2 else (0, 0, step, 0)
+        after = (0, step, 0, 0) if axis == 2 else (0, 0, 0, step)
+        forwards = functional.pad(candidates.narrow(axis, 0, size - step), before, value=torch.inf)
+        backwards = functional.pad(
+            candidates.narrow(axis, step, size - step), after, value=torch.inf
+        )
+        smallest = torch.minimum(smallest, torch.minimum(forwards, backwards))
+    return smallest

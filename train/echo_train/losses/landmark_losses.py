@@ -1,9 +1,10 @@
-"""Losses of the landmark target: how maps are learnt, and what a learnt map means.
+"""Losses of the landmark target by name, each with its conversion from logits to maps.
 
-A loss and the reading of its maps belong together: a softmax over the pixels
-of a channel learns a distribution, one over the channels a class of each
-pixel, and a regression the heatmap itself. So each loss also turns logits into
-maps that are nowhere negative and highest where the landmark is.
+What the logits mean depends on the loss. A softmax over a channel's pixels gives
+a distribution, a softmax over the channels gives each pixel's class, and a
+regression gives the heatmap. So each loss also defines how logits become
+non-negative maps that peak at the landmark. `echo_train.targets.landmarks` uses
+both.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from echo_train.landmarks.maps import mean_position, spatial_softmax
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LandmarkLoss:
-    """A loss, the channels that it needs, and the maps that it learns.
+    """A loss, the channels it needs, and its conversion from logits to maps.
 
     Attributes
     ----------
@@ -28,12 +29,12 @@ class LandmarkLoss:
         Mean loss, a scalar, of logits (frame, channel, y, x), heatmaps
         (frame, landmark, y, x) in [0, 1] and points (frame, landmark, 2) px.
     maps : callable
-        Logits to maps (frame, landmark, y, x), at least 0.
+        Converts logits to maps, (frame, landmark, y, x), at least 0.
     extra_channels : int
-        Channels beside one a landmark.
+        Channels in addition to one per landmark.
     spatial : bool
-        Whether a map is a distribution over the pixels, of sum 1; else its
-        values are in [0, 1] each.
+        Whether a map is a distribution over the pixels, with sum 1. Otherwise
+        each value is in [0, 1].
     """
 
     value: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -45,9 +46,9 @@ class LandmarkLoss:
 def channel_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     """Cross entropy over the landmark channels at every pixel: the loss of the paper's code.
 
-    ``CrossEntropyLoss`` with the heatmaps as soft targets. Where all heatmaps
-    are zero, which is nearly everywhere, it is zero whatever the logits are,
-    and so is its gradient; no channel says "no landmark here".
+    ``CrossEntropyLoss`` with the heatmaps as soft targets. At pixels where all
+    heatmaps are zero, which are most pixels, loss and gradient are zero for any
+    logits, and no channel can express "no landmark here".
 
     Parameters
     ----------
@@ -64,15 +65,15 @@ def channel_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> T
 
 
 def background_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
-    """Cross entropy over the landmark channels and one for "no landmark here".
+    """Cross entropy over the landmark channels and a background channel.
 
-    The background's target is what the heatmaps leave of 1; where they sum to
-    more, they are scaled to sum 1.
+    The target of the background is 1 minus the sum of the heatmaps. Heatmaps
+    with a sum above 1 are scaled to a sum of 1.
 
     Parameters
     ----------
     logits : Tensor, (frame, landmark + 1, y, x) float
-        The background last.
+        The last channel is the background.
     heatmaps : Tensor, (frame, landmark, y, x) float
     points : Tensor, (frame, landmark, 2) float
         Not used.
@@ -90,21 +91,20 @@ def background_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -
 def spatial_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     """Cross entropy over the pixels of each landmark's map.
 
-    The map's softmax over all pixels is compared with the heatmap scaled to
-    sum 1. Its gradient is their difference, so that every pixel is told
-    whether it should rise or fall.
+    The softmax over all pixels is compared with the heatmap scaled to sum 1.
+    The gradient is their difference, so it reaches every pixel.
 
     Parameters
     ----------
     logits, heatmaps : Tensor, (frame, landmark, y, x) float
-        A landmark whose heatmap is all zero, outside the image, is left out.
+        Landmarks outside the image, whose heatmap is all zero, are ignored.
     points : Tensor, (frame, landmark, 2) float
         Not used.
 
     Returns
     -------
     loss : Tensor, scalar
-        Mean over the landmarks that are in their image; 0 where none is.
+        Mean over the landmarks inside their image; 0 if there are none.
     """
     mass = heatmaps.flatten(2).sum(2, keepdim=True)
     entropy = -(_distribution(heatmaps) * logits.flatten(2).log_softmax(2)).sum(2)
@@ -112,13 +112,13 @@ def spatial_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> T
 
 
 MSE_PEAK = 10.0
-"""Height that heatmaps are scaled to, so that their few pixels weigh against the empty ones."""
+"""Peak of the scaled heatmaps, which gives their few pixels weight against the background."""
 
 
 def scaled_mean_squared_error(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     """Mean squared error of each pixel against the heatmap scaled to a peak of `MSE_PEAK`.
 
-    An all-zero output is a plateau: nearly every target pixel is zero.
+    An all-zero output is a plateau of this loss, since nearly all targets are zero.
 
     Parameters
     ----------
@@ -136,9 +136,10 @@ def scaled_mean_squared_error(logits: Tensor, heatmaps: Tensor, points: Tensor) 
 def adaptive_wing(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     """Adaptive wing loss, weighted towards the heatmaps' foreground.
 
-    Wing-shaped, so sensitive to small errors, where the target is high, and
-    near quadratic where it is zero. Pixels within a 3x3 dilation of a heatmap
-    above 0.2 count eleven times (the paper's weighted loss map).
+    The loss is wing-shaped, and so sensitive to small errors, where the target
+    is high, and nearly quadratic where it is zero. Pixels within a 3x3 dilation
+    of the heatmap above 0.2 have a weight of 11 (the weighted loss map of Wang
+    et al.).
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def adaptive_wing(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     ratio = torch.tensor(theta / epsilon, device=logits.device)
     steep = omega * power * ratio ** (power - 1) / (1 + ratio**power) / epsilon
     offset = theta * steep - omega * torch.log1p(ratio**power)
-    # The power of a zero error has no gradient of its own; the clamp gives it the limit, 0.
+    # A power has no finite gradient at an error of 0; the clamp gives the limit, 0.
     near = omega * torch.log1p((error.clamp_min(1e-12) / epsilon) ** power)
     wing = torch.where(error < theta, near, steep * error - offset)
     foreground = functional.max_pool2d(heatmaps, 3, stride=1, padding=1) > 0.2
@@ -170,16 +171,16 @@ def adaptive_wing(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
 
 
 DSNT_SIGMA = 1.0
-"""Standard deviation in pixels of the Gaussian that the regulariser pulls a map towards."""
+"""Standard deviation in pixels of the Gaussian that the regulariser compares a map with."""
 
 
 def dsnt(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
-    """Distance of the map's mean place, plus the divergence of its shape.
+    """Distance of the map's mean position plus the divergence of its shape.
 
-    The differentiable spatial to numerical transform: the softmax's mean place
-    against the point, in units of half the image, and the Jensen-Shannon
-    divergence between the softmax and a Gaussian on the point. The heatmaps
-    are not used.
+    The differentiable spatial to numerical transform (DSNT): the distance
+    between the softmax's mean position and the landmark, in units of half the
+    image, plus the Jensen-Shannon divergence between the softmax and a Gaussian
+    at the landmark. The heatmaps are not used.
 
     Parameters
     ----------
@@ -198,18 +199,18 @@ def dsnt(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     Convolutional Neural Networks, 2018, arXiv 1801.07372.
     """
     height, width = logits.shape[-2:]
-    map_ = logits.flatten(2).softmax(2).reshape(logits.shape)
+    maps = spatial_softmax(logits)
     half = torch.tensor([width / 2, height / 2], device=logits.device)
-    distance = ((mean_position(map_) - points) / half).square().sum(2).add(1e-12).sqrt()
+    distance = ((mean_position(maps) - points) / half).square().sum(2).add(1e-12).sqrt()
     x = torch.arange(width, device=logits.device) - points[..., :1]
     y = torch.arange(height, device=logits.device) - points[..., 1:]
     gaussian = (-0.5 / DSNT_SIGMA**2 * y.square())[..., None] + (-0.5 / DSNT_SIGMA**2 * x.square())[
         ..., None, :
     ]
     expected = gaussian.flatten(2).softmax(2)
-    found = map_.flatten(2)
-    middle = ((expected + found) / 2).clamp_min(1e-12).log()
-    divergence = (_entropy_terms(expected, middle) + _entropy_terms(found, middle)) / 2
+    predicted = maps.flatten(2)
+    log_mean = ((expected + predicted) / 2).clamp_min(1e-12).log()
+    divergence = (_divergence(expected, log_mean) + _divergence(predicted, log_mean)) / 2
     return (distance + divergence).mean()
 
 
@@ -234,8 +235,9 @@ def _distribution(heatmaps: Tensor) -> Tensor:
     return flat / flat.sum(2, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
 
 
-def _entropy_terms(one: Tensor, log_middle: Tensor) -> Tensor:
-    return (one * (one.clamp_min(1e-12).log() - log_middle)).sum(2)
+def _divergence(values: Tensor, log_reference: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of distributions from a reference, (frame, landmark)."""
+    return (values * (values.clamp_min(1e-12).log() - log_reference)).sum(2)
 
 
 LANDMARK_LOSSES: dict[str, LandmarkLoss] = {
@@ -248,4 +250,4 @@ LANDMARK_LOSSES: dict[str, LandmarkLoss] = {
     "adaptive-wing": LandmarkLoss(value=adaptive_wing, maps=_clamped),
     "dsnt": LandmarkLoss(value=dsnt, maps=spatial_softmax, spatial=True),
 }
-"""The first is the default for landmarks."""
+"""By name; the first is the default of the landmark target."""

@@ -1,1 +1,1 @@
-"""The networks, by name."""
+"""The networks and their reconstruction from checkpoints."""

@@ -1,4 +1,7 @@
-"""The networks by name, and what is needed to rebuild one from a checkpoint."""
+"""Networks by name, and their reconstruction from a checkpoint.
+
+The trainer makes new networks; `echo_train.evaluation.trained_model` rebuilds trained ones.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from echo_train.networks.attention_unet import AttentionUNet
 from echo_train.networks.prior_channel import PriorChannel
@@ -18,12 +21,15 @@ NETWORKS: dict[str, type[UNet]] = {
     "unet-no-skip": UNetNoSkip,
     "attention-unet": AttentionUNet,
 }
-"""The first is the default. All have one signature: in_channels, out_channels, width."""
+"""By name, the first is the default; all take in_channels, out_channels and width."""
+
+Network = UNet | PriorChannel
+"""What `Architecture.make` returns: both compute logits and attention maps of images."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """All that decides the shapes of a network's weights; a checkpoint carries it.
+    """Everything that determines the shapes of a network's weights; saved in checkpoints.
 
     Attributes
     ----------
@@ -31,7 +37,7 @@ class Architecture:
         A name of `NETWORKS`.
     out_channels, width : int
     prior_shape : tuple of int, or None
-        (height, width) of a prior that the network sees beside the image.
+        (height, width) of the prior that is a second input channel, if there is one.
     """
 
     network: str
@@ -39,14 +45,14 @@ class Architecture:
     width: int
     prior_shape: tuple[int, int] | None = None
 
-    def make(self, prior: Tensor | None = None) -> nn.Module:
-        """Make the network with new weights.
+    def make(self, prior: Tensor | None = None) -> Network:
+        """Make the network with random weights.
 
         Parameters
         ----------
         prior : Tensor, (y, x) float, optional
-            What the network sees beside the image, where it does; by default
-            zeros, for weights that are loaded afterwards bring it.
+            The second input channel of a network with a `prior_shape`; zeros by
+            default, since a checkpoint that is loaded afterwards contains it.
         """
         channels = 1 if self.prior_shape is None else 2
         network = NETWORKS[self.network](
@@ -57,19 +63,13 @@ class Architecture:
         return PriorChannel(network, torch.zeros(self.prior_shape) if prior is None else prior)
 
 
-def attention_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """Compute where a network looks; see `echo_train.networks.unet.UNet.attention`."""
-    assert isinstance(network, UNet | PriorChannel)
-    return network.attention(images)
-
-
-def rebuild(checkpoint: Mapping[str, Any]) -> nn.Module:
-    """Make the network of a checkpoint, with its weights, for evaluation.
+def rebuild(checkpoint: Mapping[str, Any]) -> Network:
+    """Make the network of a checkpoint with its weights, in evaluation mode.
 
     Parameters
     ----------
     checkpoint : mapping
-        As `echo_train.runs.checkpoint.load_checkpoint` gives it.
+        From `echo_train.runs.checkpoint.load_checkpoint`.
     """
     network = Architecture(**checkpoint["architecture"]).make()
     network.load_state_dict(checkpoint["network"])

@@ -1,4 +1,7 @@
-"""The U-Net with attention gates: what a level hands across is weighed by where to look."""
+"""The U-Net with attention gates, which weight the features of its skip connections.
+
+`echo_train.networks.architecture` makes it by name.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,25 @@ from echo_train.networks.unet import LEVELS, UNet
 
 
 class AttentionGate(nn.Module):
-    """Weights in [0, 1] of a level's pixels, from its own features and those of the level below.
+    """Attention weights of a level's pixels, from its features and those of the level below.
 
-    Additive attention on the grid of the level below: a strided convolution of
-    the level's features and a 1x1 convolution of the coarser ones are added;
-    ReLU, a 1x1 convolution to one channel and a sigmoid follow, and the result
-    is interpolated to the level's own grid.
+    Additive attention on the grid of the level below: the sum of a strided
+    convolution of the level's features and a 1x1 convolution of the coarser
+    features passes through ReLU, a 1x1 convolution to one channel and a sigmoid,
+    and is interpolated to the level's grid.
 
     Parameters
     ----------
     channels : int
-        Of the level; the level below has twice as many.
+        Channels of the level; the level below has twice as many.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        between = max(channels // 2, 1)
-        self.own = nn.Conv2d(channels, between, 2, stride=2, bias=False)
-        self.below = nn.Conv2d(2 * channels, between, 1)
-        self.score = nn.Conv2d(between, 1, 1)
+        hidden = max(channels // 2, 1)
+        self.own = nn.Conv2d(channels, hidden, 2, stride=2, bias=False)
+        self.below = nn.Conv2d(2 * channels, hidden, 1)
+        self.score = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, skip: Tensor, below: Tensor) -> Tensor:
         """Compute the weights.
@@ -49,16 +52,16 @@ class AttentionGate(nn.Module):
 
 
 class AttentionUNet(UNet):
-    """The U-Net with an attention gate on each skip connection but the finest.
+    """The U-Net with an attention gate on each skip connection except the finest.
 
-    The finest level has none, as in the source: its features say too little
-    about what is where. After its gate a skip goes through a 1x1 convolution
-    with batch normalisation, also as in the source.
+    As in the source, the finest level has no gate, since its features carry too
+    little information about the anatomy, and each gated skip connection passes
+    through a 1x1 convolution with batch normalisation.
 
     Parameters
     ----------
     in_channels, out_channels, width : int
-        As of `UNet`.
+        See `UNet`.
 
     References
     ----------
@@ -75,18 +78,20 @@ class AttentionUNet(UNet):
             for channels in widths
         )
 
-    def join(self, level: int, skip: Tensor, risen: Tensor, below: Tensor) -> Tensor:
-        """Join the weighed features of the way down with those from below; see `UNet.join`."""
+    def join(self, level: int, skip: Tensor, upsampled: Tensor, below: Tensor) -> Tensor:
+        """Concatenate gated skip features and upsampled features; see `UNet.join`."""
         if level > 0:
             skip = self.after[level - 1](skip * self.gates[level - 1](skip, below))
-        return super().join(level, skip, risen, below)
+        return super().join(level, skip, upsampled, below)
 
     def attention(self, images: Tensor) -> list[Tensor]:
-        """Compute the gates' weights over the images; see `UNet.attention`."""
+        """Compute the attention weights of each gate; see `UNet.attention`."""
         maps: dict[int, Tensor] = {}
         hooks = [
-            gate.register_forward_hook(lambda _, __, out, at=at: maps.update({at: out}))
-            for at, gate in enumerate(self.gates)
+            gate.register_forward_hook(
+                lambda _, __, output, level=level: maps.update({level: output})
+            )
+            for level, gate in enumerate(self.gates)
         ]
         try:
             self(images)
@@ -94,11 +99,11 @@ class AttentionUNet(UNet):
             for hook in hooks:
                 hook.remove()
         height, width = images.shape[-2:]
-        # The gates see the padded image, whose sides are multiples of the coarsest step.
-        whole = [-(-side // (1 << LEVELS)) << LEVELS for side in (height, width)]
+        # The gates work on the padded image, whose sides are multiples of 2**LEVELS.
+        padded = [-(-side // (1 << LEVELS)) << LEVELS for side in (height, width)]
         return [
-            functional.interpolate(maps[at], whole, mode="bilinear", align_corners=False)[
+            functional.interpolate(maps[level], padded, mode="bilinear", align_corners=False)[
                 :, 0, :height, :width
             ]
-            for at in range(len(self.gates))
+            for level in range(len(self.gates))
         ]

@@ -1,4 +1,4 @@
-"""The paper's U-Net (section 3.4), its width a setting, with and without skip connections.
+"""The U-Net of the paper (section 3.4) with any width, with and without skip connections.
 
 `echo_train.networks.architecture` makes it by name.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 LEVELS = 4
-"""Times the image is halved; above the bottleneck, sides are multiples of 2**LEVELS."""
+"""Number of times the image is halved; its padded sides are multiples of 2**LEVELS."""
 
 
 class ConvBlock(nn.Sequential):
@@ -17,7 +17,7 @@ class ConvBlock(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
-            # Batch normalisation subtracts the mean, so a bias before it would do nothing.
+            # Batch normalisation subtracts the mean, which would cancel a bias.
             nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
@@ -30,20 +30,20 @@ class ConvBlock(nn.Sequential):
 class UNet(nn.Module):
     """U-Net of four levels and a bottleneck, with `width` channels at full resolution.
 
-    The levels have `width`, 2, 4 and 8 times `width` channels and the bottleneck
-    16 times; 2x2 max pooling leads down and a 2x2 transposed convolution up,
-    where the level's own features are concatenated. At width 64 it is the
-    paper's network but for its input: the paper repeats the gray image in three
-    channels. A first layer over three equal channels computes what one over
-    one channel does with the kernels' sum, so the class of functions is the
-    same, and a single channel is what we read.
+    The levels have 1, 2, 4 and 8 times `width` channels, the bottleneck 16
+    times. 2x2 max pooling leads down; 2x2 transposed convolutions lead up, and
+    the features of the same level are concatenated. At width 64 this is the
+    paper's network except for the input, where the paper repeats the gray image
+    in three channels. A convolution of three equal channels equals one of a
+    single channel with the sum of the kernels, so both networks represent the
+    same functions.
 
     Parameters
     ----------
     in_channels : int
         Channels of the input; 1 for gray.
     out_channels : int
-        Channels of the output: 1 for a mask, one a landmark for heatmaps.
+        Channels of the output: 1 for a mask, one per landmark for heatmaps.
     width : int
         Channels at full resolution.
 
@@ -53,7 +53,7 @@ class UNet(nn.Module):
     """
 
     skips = True
-    """Whether each level of the way up has the features of the same level of the way down."""
+    """Whether skip connections lead from the encoder to the decoder."""
 
     def __init__(self, *, in_channels: int = 1, out_channels: int, width: int = 64) -> None:
         super().__init__()
@@ -80,17 +80,17 @@ class UNet(nn.Module):
         Parameters
         ----------
         images : Tensor, (batch, in_channels, y, x) float
-            Any height and width: sides that 16 does not divide are padded with
-            zeros (black, as outside the ultrasound fan) below and to the right,
-            and the logits are cut back.
+            Any height and width. Sides that are no multiple of 16 are padded
+            at the bottom and right with zeros, which are black like the outside
+            of the ultrasound fan, and the logits are cropped.
 
         Returns
         -------
         logits : Tensor, (batch, out_channels, y, x) float
         """
         height, width = images.shape[-2:]
-        step = 1 << LEVELS
-        features = nn.functional.pad(images, (0, -width % step, 0, -height % step))
+        multiple = 1 << LEVELS
+        features = nn.functional.pad(images, (0, -width % multiple, 0, -height % multiple))
         skips = []
         for level in range(LEVELS):
             features = self.down[level](features)
@@ -98,27 +98,29 @@ class UNet(nn.Module):
             features = self.pool(features)
         features = self.down[LEVELS](features)
         for level in reversed(range(LEVELS)):
-            risen = self.rise[level](features)
-            features = self.up[level](self.join(level, skips[level], risen, features))
+            upsampled = self.rise[level](features)
+            features = self.up[level](self.join(level, skips[level], upsampled, features))
         logits: Tensor = self.head(features)
         return logits[..., :height, :width]
 
-    def join(self, level: int, skip: Tensor, risen: Tensor, below: Tensor) -> Tensor:
-        """Join what comes from the left of the U and from below.
+    def join(self, level: int, skip: Tensor, upsampled: Tensor, below: Tensor) -> Tensor:
+        """Combine the features of the encoder with those of the level below.
 
         Parameters
         ----------
         level : int
-            From 0, at full resolution.
-        skip, risen : Tensor, (batch, channel, y, x) float
-            Features of the way down, and those from below, risen to the level.
-        below : Tensor, (batch, channel, y / 2, x / 2) float
-            Features from below before they are risen.
+            0 at full resolution.
+        skip : Tensor, (batch, channel, y, x) float
+            Features of the encoder at this level.
+        upsampled : Tensor, (batch, channel, y, x) float
+            Features of the level below, upsampled to this level.
+        below : Tensor, (batch, 2 * channel, y / 2, x / 2) float
+            Features of the level below before upsampling.
         """
-        return torch.cat([skip, risen], dim=1)
+        return torch.cat([skip, upsampled], dim=1)
 
     def attention(self, images: Tensor) -> list[Tensor]:
-        """Compute the maps of where the network looks; a network without gates has none.
+        """Compute attention maps; a network without attention gates returns none.
 
         Parameters
         ----------
@@ -127,20 +129,20 @@ class UNet(nn.Module):
         Returns
         -------
         maps : list of Tensor, (batch, y, x) float
-            In [0, 1] and of the images' size, the finest level first.
+            In [0, 1], at the size of the images, the finest level first.
         """
         return []
 
 
 class UNetNoSkip(UNet):
-    """The U-Net of the paper's experiment 4: nothing leads from the way down to the way up.
+    """The U-Net without skip connections, as in experiment 4 of the paper.
 
-    The way up convolves what rises from below alone, with half the channels
-    into each level's first convolution.
+    The decoder receives the upsampled features alone, so the first convolution
+    of each level has half as many input channels.
     """
 
     skips = False
 
-    def join(self, level: int, skip: Tensor, risen: Tensor, below: Tensor) -> Tensor:
-        """Give what comes from below; see `UNet.join`."""
-        return risen
+    def join(self, level: int, skip: Tensor, upsampled: Tensor, below: Tensor) -> Tensor:
+        """Return the upsampled features; see `UNet.join`."""
+        return upsampled

@@ -74,7 +74,7 @@ class Trainer:
             prior_shape=loader.frames.shape if seen else None,
         )
         torch.manual_seed(settings.seed)
-        network = self.architecture.make(prior)
+        network: nn.Module = self.architecture.make(prior)
         network = distributed.synchronise_normalisation(network, ranks, device)
         # Convolutions are faster with the channels last, on the CPU as on a GPU.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,1 +1,1 @@
-"""Batches of images and what changes them: augmentation and corruptions, on the device."""
+"""Batches of images, and their augmentation and corruption on the device."""

@@ -1,7 +1,7 @@
-"""Augmentation: one geometric transform of image, mask, heatmaps and points, then the image's own.
+"""Random augmentation of training batches: a geometric transform, then changes of gray values.
 
-All of a batch at once, on the device. How a frame is changed is a function of
-the seed, the epoch and the frame alone, not of batches or devices.
+Whole batches are augmented on the device. The changes of a frame depend on the
+seed, the epoch and the frame alone, not on batches or devices.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from echo_train.transforms.spatial import transform
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Strengths:
-    """How far a frame may be changed; zero everywhere changes nothing.
+    """Upper limits of the random changes; with all at 0, frames stay unchanged.
 
     Attributes
     ----------
     shift : float
-        Largest move along each axis, in shares of the image's side.
+        Largest shift along each axis, as a fraction of the image's side.
     scale : float
-        Largest growth; 0.1 for sizes from 1/1.1 to 1.1.
+        Largest enlargement; 0.1 scales by 1/1.1 to 1.1.
     rotation : float
-        Largest turn, in degrees.
+        Largest rotation, in degrees.
     flip : float
-        Share of frames that are mirrored left to right.
+        Fraction of frames that are mirrored left to right.
     gamma : float
-        Largest change of the exponent; 0.2 for 1/1.2 to 1.2.
+        Largest change of the exponent; 0.2 gives 1/1.2 to 1.2.
     gain : float
-        Largest change of the brightness; 0.2 for 1/1.2 to 1.2.
+        Largest change of brightness; 0.2 multiplies by 1/1.2 to 1.2.
     speckle : float
-        Largest standard deviation of multiplied noise; half the frames get some.
+        Largest standard deviation of multiplicative noise, applied to half the frames.
     blur : float
-        Largest standard deviation of a Gaussian, in pixels; half the frames get some.
+        Largest standard deviation of a Gaussian blur in pixels, applied to half the frames.
     sector : float
-        Largest angle of a blacked out sector, in degrees; half the frames get one.
+        Largest angle of a blacked-out sector in degrees, applied to half the frames.
     """
 
     shift: float = 0.0
@@ -62,7 +62,7 @@ AUGMENTS: dict[str, Strengths] = {
     "light": Strengths(
         shift=0.05, scale=0.1, rotation=10, gamma=0.2, gain=0.2, speckle=0.1, blur=0.7
     ),
-    # Mirrored frames occur: some laboratories show the left ventricle on the other side.
+    # Some laboratories display the left ventricle on the other side, so frames are also mirrored.
     "strong": Strengths(
         shift=0.1, scale=0.25, rotation=25, flip=0.5,
         gamma=0.5, gain=0.5, speckle=0.3, blur=1.5, sector=20,
@@ -73,59 +73,74 @@ AUGMENTS: dict[str, Strengths] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """Which strengths: a name, and single ones where they should be others.
+    """Strengths of the augmentation: a named set, and values that override it.
 
     Attributes
     ----------
     augment : str
         One of `AUGMENTS`.
     augment_shift, augment_scale, … : float or None
-        As in `Strengths`; None for the named one's.
+        As in `Strengths`; None for the value of the named set.
     """
 
     augment: str = setting(
-        "light", "How far training frames are changed at random.", choices=tuple(AUGMENTS)
+        "light", "Strength of the random changes of training frames.", choices=tuple(AUGMENTS)
     )
     augment_shift: float | None = setting(
-        None, "Largest move, in shares of the side; else --augment's.", minimum=0, maximum=1
+        None,
+        "Largest shift, as a fraction of the side; default: from --augment.",
+        minimum=0,
+        maximum=1,
     )
     augment_scale: float | None = setting(
-        None, "Largest growth, 0.1 for 1/1.1 to 1.1; else --augment's.", minimum=0, maximum=4
+        None,
+        "Largest enlargement, 0.1 for 1/1.1 to 1.1; default: from --augment.",
+        minimum=0,
+        maximum=4,
     )
     augment_rotation: float | None = setting(
-        None, "Largest turn in degrees; else --augment's.", minimum=0, maximum=180
+        None, "Largest rotation in degrees; default: from --augment.", minimum=0, maximum=180
     )
     augment_flip: float | None = setting(
-        None, "Share of frames mirrored left to right; else --augment's.", minimum=0, maximum=1
+        None,
+        "Fraction of frames mirrored left to right; default: from --augment.",
+        minimum=0,
+        maximum=1,
     )
     augment_gamma: float | None = setting(
-        None, "Largest change of gamma, 0.2 for 1/1.2 to 1.2; else --augment's.", minimum=0
+        None, "Largest change of gamma, 0.2 for 1/1.2 to 1.2; default: from --augment.", minimum=0
     )
     augment_gain: float | None = setting(
-        None, "Largest change of gain, 0.2 for 1/1.2 to 1.2; else --augment's.", minimum=0
+        None, "Largest change of gain, 0.2 for 1/1.2 to 1.2; default: from --augment.", minimum=0
     )
     augment_speckle: float | None = setting(
-        None, "Largest deviation of multiplied noise; else --augment's.", minimum=0
+        None, "Largest standard deviation of speckle noise; default: from --augment.", minimum=0
     )
     augment_blur: float | None = setting(
-        None, "Largest deviation of a Gaussian, in pixels; else --augment's.", minimum=0, maximum=3
+        None,
+        "Largest sigma of a Gaussian blur, in pixels; default: from --augment.",
+        minimum=0,
+        maximum=3,
     )
     augment_sector: float | None = setting(
-        None, "Largest blacked out angle, in degrees; else --augment's.", minimum=0, maximum=90
+        None,
+        "Largest blacked-out angle, in degrees; default: from --augment.",
+        minimum=0,
+        maximum=90,
     )
 
     def strengths(self) -> Strengths:
-        """The strengths that are used."""
-        given = {
+        """Combine the named set with the overrides."""
+        overrides = {
             field.name: value
             for field in dataclasses.fields(Strengths)
             if (value := getattr(self, f"augment_{field.name}")) is not None
         }
-        return dataclasses.replace(AUGMENTS[self.augment], **given)
+        return dataclasses.replace(AUGMENTS[self.augment], **overrides)
 
 
-def flip_order(identity: str, count: int) -> list[int]:
-    """Which landmark of a frame each landmark of its mirror image is.
+def mirror_order(identity: str, count: int) -> list[int]:
+    """Order in which a frame's landmarks become the landmarks of its mirror image.
 
     Parameters
     ----------
@@ -137,14 +152,14 @@ def flip_order(identity: str, count: int) -> list[int]:
     Raises
     ------
     SettingsError
-        If the mirror image has landmarks that the frame has not: an even
-        number of anatomical ones has one more on the left wall.
+        For an even number of anatomical landmarks: the left wall has one more
+        than the right, so the mirror image has landmarks that the frame lacks.
     """
     if identity == "angle":
-        # Angles are the same in a mirror, and with them the order.
+        # Mirroring preserves the angles and therefore their order.
         return list(range(count))
     if identity == "uniform":
-        # From the apex around, the other way.
+        # From the apex around the contour, in the other direction.
         return [0, *range(count - 1, 0, -1)]
     if identity == "anatomical" and count % 2 == 0:
         raise SettingsError(
@@ -155,64 +170,67 @@ def flip_order(identity: str, count: int) -> list[int]:
 
 
 class Augmenter:
-    """Changes the frames of batches.
+    """Augments batches at random.
 
     Parameters
     ----------
     strengths : Strengths
     seed : int
-    flipped : list of int or None
-        From `flip_order`; None where there are no landmarks.
+    landmark_order : list of int or None
+        Order of the landmarks in mirrored frames, from `mirror_order`; None
+        without landmarks.
     """
 
-    def __init__(self, strengths: Strengths, seed: int, flipped: list[int] | None) -> None:
+    def __init__(self, strengths: Strengths, seed: int, landmark_order: list[int] | None) -> None:
         self.strengths = strengths
         self._seed = seed
-        self._flipped = flipped
+        self._landmark_order = landmark_order
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
-        """Change the frames of a batch as this epoch has it; what is moved stays together."""
-        by = self.strengths
+        """Augment a batch with the random numbers of an epoch; truth moves with the images."""
+        strengths = self.strengths
         keys = frame_keys(batch.index, self._seed, epoch)
         draws = dict(zip(_DRAWS, uniforms(keys, len(_DRAWS)).unbind(1), strict=True))
         images = batch.images
-        if by.sector:
-            # Before the fan is moved: its apex is where it was.
-            middle = intensity.FAN_ANGLE * _both_ways(draws["sector_middle"])
-            images = intensity.drop_sector(images, middle, by.sector * _half(draws["sector"]))
+        if strengths.sector:
+            # Before the geometric transform, while the apex of the fan is where it was scanned.
+            middle = intensity.FAN_ANGLE * _symmetric(draws["sector_middle"])
+            width = strengths.sector * _half_zero(draws["sector"])
+            images = intensity.drop_sector(images, middle, width)
         batch = dataclasses.replace(batch, images=images)
-        if by.shift or by.scale or by.rotation or by.flip:
-            batch = self._move(batch, draws)
+        if strengths.shift or strengths.scale or strengths.rotation or strengths.flip:
+            batch = self._transform(batch, draws)
         images = batch.images
-        if by.gamma:
-            images = intensity.change_gamma(images, _about_one(draws["gamma"], by.gamma))
-        if by.gain:
-            images = intensity.change_gain(images, _about_one(draws["gain"], by.gain))
-        if by.blur:
-            images = intensity.blur(images, by.blur * _half(draws["blur"]))
-        if by.speckle:
-            # The keys of the noise are others than those of the draws above.
-            images = intensity.add_speckle(images, by.speckle * _half(draws["speckle"]), keys + 1)
+        if strengths.gamma:
+            exponent = _factor(draws["gamma"], strengths.gamma)
+            images = intensity.change_gamma(images, exponent)
+        if strengths.gain:
+            images = intensity.change_gain(images, _factor(draws["gain"], strengths.gain))
+        if strengths.blur:
+            images = intensity.blur(images, strengths.blur * _half_zero(draws["blur"]))
+        if strengths.speckle:
+            deviation = strengths.speckle * _half_zero(draws["speckle"])
+            # Other keys than those of the draws above, so that the noise is independent of them.
+            images = intensity.add_speckle(images, deviation, keys + 1)
         return dataclasses.replace(batch, images=images)
 
-    def _move(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
-        by = self.strengths
+    def _transform(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
+        strengths = self.strengths
         height, width = batch.masks.shape[1:]
-        flip = draws["flip"] < by.flip
-        turn = math.radians(by.rotation) * _both_ways(draws["rotation"])
-        size = _about_one(draws["scale"], by.scale)
-        along = size * torch.where(flip, -1.0, 1.0)
-        matrix = torch.stack(
-            [along * turn.cos(), -size * turn.sin(), along * turn.sin(), size * turn.cos()], dim=1
-        ).reshape(-1, 2, 2)
+        flip = draws["flip"] < strengths.flip
+        angle = math.radians(strengths.rotation) * _symmetric(draws["rotation"])
+        scale_y = _factor(draws["scale"], strengths.scale)
+        scale_x = scale_y * torch.where(flip, -1.0, 1.0)
+        cos, sin = angle.cos(), angle.sin()
+        matrix = torch.stack([scale_x * cos, -scale_y * sin, scale_x * sin, scale_y * cos], dim=1)
         shift = torch.stack(
             [
-                by.shift * width * _both_ways(draws["shift_x"]),
-                by.shift * height * _both_ways(draws["shift_y"]),
+                strengths.shift * width * _symmetric(draws["shift_x"]),
+                strengths.shift * height * _symmetric(draws["shift_y"]),
             ],
             dim=1,
         )
-        return transform(batch, matrix, shift, flip, self._flipped)
+        return transform(batch, matrix.reshape(-1, 2, 2), shift, flip, self._landmark_order)
 
 
 _DRAWS = (
@@ -221,16 +239,16 @@ _DRAWS = (
 )  # fmt: skip
 
 
-def _both_ways(uniform: Tensor) -> Tensor:
-    """From -1 to 1."""
+def _symmetric(uniform: Tensor) -> Tensor:
+    """Map [0, 1] to [-1, 1]."""
     return 2 * uniform - 1
 
 
-def _about_one(uniform: Tensor, most: float) -> Tensor:
-    """From 1 / (1 + most) to 1 + most, as often below 1 as above."""
-    return torch.exp(math.log1p(most) * _both_ways(uniform))
+def _factor(uniform: Tensor, largest: float) -> Tensor:
+    """Map [0, 1] to [1 / (1 + largest), 1 + largest], half of it below 1."""
+    return torch.exp(math.log1p(largest) * _symmetric(uniform))
 
 
-def _half(uniform: Tensor) -> Tensor:
-    """Zero for half of the draws, and from 0 to 1 for the others."""
-    return _both_ways(uniform).clamp_min(0)
+def _half_zero(uniform: Tensor) -> Tensor:
+    """Map the lower half of [0, 1] to 0 and the upper half to [0, 1]."""
+    return _symmetric(uniform).clamp_min(0)

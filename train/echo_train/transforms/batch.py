@@ -1,4 +1,7 @@
-"""Batches: the order of the samples, and pixels cast to what a network takes."""
+"""Batches on the device: stored pixels, and the tensors that networks and losses take.
+
+`echo_train.data.loader` makes the batches of training and of evaluation.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ NORMALISATIONS = ("none", "frame")
 """How images are scaled after the division by 255; the first is the default."""
 
 EVALUATION_BATCH = 64
-"""Frames a batch where no gradient is kept."""
+"""Frames per batch in passes without gradients."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """Some frames as the store has them, on the device.
+    """A few frames as stored, on the device.
 
     Attributes
     ----------
     index : Tensor, (frame,) int64
-        Where the frames stand in their `echo_train.data.frame_set.FrameSet`.
+        Positions of the frames in their `echo_train.data.frame_set.FrameSet`.
     images : Tensor, (frame, y, x) uint8
     masks : Tensor, (frame, y, x) uint8
     heatmaps : Tensor, (frame, landmark, y, x) uint8, or None
@@ -38,17 +41,17 @@ class Pixels:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Some frames as the network and the losses take them.
+    """A few frames as networks and losses take them.
 
-    Where a batch is augmented, images and truth were moved together: what is
-    compared with a prediction is the batch's own truth, never the store's.
+    Augmentation moves images and truth together, so a prediction is compared
+    with the truth in the batch and never with the truth in the store.
 
     Attributes
     ----------
     index : Tensor, (frame,) int64
-        Where the frames stand in their `echo_train.data.frame_set.FrameSet`.
+        Positions of the frames in their `echo_train.data.frame_set.FrameSet`.
     images : Tensor, (frame, 1, y, x) float32
-        Gray values in [0, 1], or as `normalise` leaves them.
+        Gray values in [0, 1], or the output of `normalise`.
     masks : Tensor, (frame, y, x) float32
     heatmaps : Tensor, (frame, landmark, y, x) float32, or None
         In [0, 1].
@@ -63,7 +66,7 @@ class Batch:
 
 
 def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Order of the samples of one epoch: a function of seed and epoch alone.
+    """Shuffle the samples of one epoch; the order depends on seed and epoch alone.
 
     Parameters
     ----------
@@ -78,13 +81,13 @@ def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def to_batch(pixels: Pixels, points: Tensor | None) -> Batch:
-    """Cast pixels to numbers.
+    """Convert stored pixels to floating point.
 
     Parameters
     ----------
     pixels : Pixels
     points : Tensor, (frame, landmark, 2) float32, or None
-        Landmarks of the same frames.
+        Landmarks of the frames.
     """
     return Batch(
         index=pixels.index,
@@ -95,23 +98,23 @@ def to_batch(pixels: Pixels, points: Tensor | None) -> Batch:
     )
 
 
-def normalise(images: Tensor, how: str) -> Tensor:
-    """Scale images as a network was trained to see them.
+def normalise(images: Tensor, normalisation: str) -> Tensor:
+    """Normalise images before they enter a network.
 
     Parameters
     ----------
     images : Tensor, (frame, channel, y, x) float
         Gray values in [0, 1].
-    how : str
-        ``none`` leaves them; ``frame`` gives each frame a mean of 0 and a
-        standard deviation of 1, so that gain and offset play no part. A frame
-        of one gray value becomes 0.
+    normalisation : str
+        One of `NORMALISATIONS`. ``none`` returns the images unchanged.
+        ``frame`` gives each frame a mean of 0 and a standard deviation of 1,
+        which removes gain and offset; a frame of constant gray becomes 0.
 
     Returns
     -------
     images : Tensor, (frame, channel, y, x) float
     """
-    if how == "none":
+    if normalisation == "none":
         return images
     deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
     return (images - mean) / deviation.clamp_min(1e-6)

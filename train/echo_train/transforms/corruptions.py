@@ -1,8 +1,8 @@
-"""Graded corruptions of images: how `echo-eval --noise` asks what a model can stand.
+"""Graded corruptions of images, for the robustness test of `echo-eval --noise`.
 
-Each is one that an ultrasound image meets between the probe and the reader.
-The strengths are the same for every run, and the random ones are functions of
-the seed and of the frame's row in the store: two runs see the same images.
+Each imitates a degradation of real ultrasound images. Severities are fixed, and
+random corruptions depend only on the seed and the frame's row in the store, so
+all runs are tested on the same images.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from echo_train.runtime.counter_rng import normals, uniforms
 from echo_train.transforms.intensity import FAN_ANGLE, add_speckle, blur, change_gain, drop_sector
 
 _BLUR_REACH = 4.0
-"""Reach of a blur's kernel, in standard deviations."""
+"""Half the width of a blur's kernel, in standard deviations."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Corruption:
-    """One way to spoil images, at several severities.
+    """One kind of corruption at several severities.
 
     Attributes
     ----------
     unit : str
-        What a severity is.
+        Unit of the severities, for axis labels.
     severities : tuple of float
         Ascending.
     clean : float
-        The severity that would leave an image as it is; for the curve's first point.
+        The severity that leaves an image unchanged; the first point of a curve.
     apply : callable
         Takes images, (frame, 1, y, x) float in [0, 1], a severity, and the
-        frames' keys from `echo_train.runtime.counter_rng.frame_keys`; gives images of the
-        same shape, in [0, 1].
+        frames' keys from `echo_train.runtime.counter_rng.frame_keys`; returns images
+        of the same shape, in [0, 1].
     """
 
     unit: str
@@ -45,14 +45,14 @@ class Corruption:
 
 
 def add_noise(images: Tensor, deviation: float, keys: Tensor) -> Tensor:
-    """Add Gaussian noise, each pixel for itself; what leaves [0, 1] is black or white.
+    """Add independent Gaussian noise to each pixel and clip to [0, 1].
 
     Parameters
     ----------
     images : Tensor, (frame, 1, y, x) float
         In [0, 1].
     deviation : float
-        Standard deviation, where 1 is white.
+        Standard deviation; 1 is white.
     keys : Tensor, (frame,) int64
         From `echo_train.runtime.counter_rng.frame_keys`.
     """
@@ -61,13 +61,14 @@ def add_noise(images: Tensor, deviation: float, keys: Tensor) -> Tensor:
 
 
 def lower_resolution(images: Tensor, factor: float) -> Tensor:
-    """Average over pixels larger by a factor, and interpolate back to the size that was.
+    """Average over larger pixels and interpolate back to the original size.
 
     Parameters
     ----------
     images : Tensor, (frame, 1, y, x) float
     factor : float
-        Above 1; the small image's sides are rounded, and at least a pixel.
+        Enlargement of a pixel's side, above 1. The sides of the small image are
+        rounded to at least one pixel.
     """
     size = images.shape[-2:]
     small = [max(1, round(side / factor)) for side in size]
@@ -97,15 +98,15 @@ def _resolution(images: Tensor, severity: float, keys: Tensor) -> Tensor:
 
 
 def _sector(images: Tensor, severity: float, keys: Tensor) -> Tensor:
-    # Wholly within the fan, so that every frame loses as much.
-    room = FAN_ANGLE - severity / 2
-    middle = (2 * uniforms(keys, 1)[:, 0] - 1) * room
+    # The sector stays within the fan, so that every frame loses the same angle.
+    largest_middle = FAN_ANGLE - severity / 2
+    middle = (2 * uniforms(keys, 1)[:, 0] - 1) * largest_middle
     return drop_sector(images, middle, _strength(images, severity))
 
 
 CORRUPTIONS: dict[str, Corruption] = {
     "speckle": Corruption(
-        unit="standard deviation of a factor",
+        unit="standard deviation of the factor",
         severities=(0.2, 0.4, 0.6, 0.8, 1.0),
         clean=0.0,
         apply=_speckle,
@@ -126,7 +127,7 @@ CORRUPTIONS: dict[str, Corruption] = {
         unit="dB", severities=(-18.0, -12.0, -6.0, 6.0, 12.0), clean=0.0, apply=_gain
     ),
     "resolution": Corruption(
-        unit="times larger pixels",
+        unit="enlargement of a pixel",
         severities=(2.0, 4.0, 7.0, 14.0),
         clean=1.0,
         apply=_resolution,
@@ -138,9 +139,13 @@ CORRUPTIONS: dict[str, Corruption] = {
         apply=_sector,
     ),
 }
-"""By the name that noise.csv has."""
+"""By the name in noise.csv."""
 
 
 def grades() -> list[tuple[str, float]]:
-    """Every corruption with each of its severities."""
-    return [(name, severity) for name, one in CORRUPTIONS.items() for severity in one.severities]
+    """List every corruption at each of its severities."""
+    return [
+        (name, severity)
+        for name, corruption in CORRUPTIONS.items()
+        for severity in corruption.severities
+    ]

@@ -1,6 +1,6 @@
-"""What happens to an ultrasound image on its way to the screen, one strength a frame.
+"""Changes of gray values with one strength per frame: gamma, gain, speckle, blur, shadow.
 
-Batched functions on the device: of images in [0, 1] and a tensor of strengths.
+Augmentation and the graded corruptions apply them to batches on the device.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from echo_train.runtime.counter_rng import normals
 from echo_train.runtime.device import constant
 
 FAN_APEX = (61 / 112, 7 / 112)
-"""(x, y) of the point that the scan lines of EchoNet-Dynamic leave from, in shares of the side."""
+"""(x, y) of the origin of EchoNet-Dynamic's scan lines, as fractions of the image's sides."""
 
 FAN_ANGLE = 45.0
-"""Angle in degrees, on each side of straight down, that the scan lines reach."""
+"""Half the opening angle of the fan, in degrees from vertical."""
 
 
 def change_gamma(images: Tensor, exponent: Tensor) -> Tensor:
@@ -29,13 +29,13 @@ def change_gamma(images: Tensor, exponent: Tensor) -> Tensor:
     images : Tensor, (frame, 1, y, x) float
         In [0, 1].
     exponent : Tensor, (frame,) float
-        Above 1 darkens the middle tones, below 1 lightens them.
+        Above 1 darkens midtones, below 1 lightens them.
     """
-    return images ** _each(exponent)
+    return images ** _per_frame(exponent)
 
 
 def change_gain(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply gray values; what would exceed white is white.
+    """Multiply gray values by a factor and clip them at white.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ def change_gain(images: Tensor, factor: Tensor) -> Tensor:
         In [0, 1].
     factor : Tensor, (frame,) float
     """
-    return (images * _each(factor)).clamp(0, 1)
+    return (images * _per_frame(factor)).clamp(0, 1)
 
 
 def add_speckle(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
-    """Multiply gray values by noise whose grain is about two pixels.
+    """Multiply gray values by noise with a grain of about two pixels.
 
     Parameters
     ----------
@@ -62,27 +62,27 @@ def add_speckle(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
     noise = normals(keys, (height + 2) * (width + 2)).reshape(count, 1, height + 2, width + 2)
     side = constant((0.25, 0.5, 0.25), images.device)
     kernel = side[:, None] * side
-    # Smoothing takes from the deviation; dividing by the kernel's norm gives it back.
+    # Smoothing lowers the standard deviation; dividing by the kernel's norm restores it.
     noise = functional.conv2d(noise, (kernel / kernel.norm())[None, None])
-    return (images * (1 + _each(strength) * noise)).clamp(0, 1)
+    return (images * (1 + _per_frame(strength) * noise)).clamp(0, 1)
 
 
 def blur(images: Tensor, sigma: Tensor, reach: int = 6) -> Tensor:
-    """Smooth each frame with a Gaussian of its own; black lies outside.
+    """Smooth each frame with its own Gaussian; outside the image is black.
 
     Parameters
     ----------
     images : Tensor, (frame, 1, y, x) float
     sigma : Tensor, (frame,) float
-        Standard deviation in pixels; 0 leaves the frame as it is.
+        Standard deviation in pixels; 0 leaves the frame unchanged.
     reach : int
         Half the width of the kernel, in pixels.
     """
     offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    # A deviation of nearly nothing makes a kernel of exactly 0 … 0 1 0 … 0.
+    # At the smallest standard deviation the kernel is exactly 0 … 0 1 0 … 0.
     kernels = torch.exp(-0.5 * (offsets / sigma[:, None].clamp_min(1e-3)) ** 2)
     kernels = (kernels / kernels.sum(1, keepdim=True))[:, None]
-    # Each frame is a channel with a kernel of its own.
+    # A grouped convolution: each frame is a channel with its own kernel.
     planes = images.transpose(0, 1)
     for kernel, padding in ((kernels[:, :, None], (0, reach)), (kernels[..., None], (reach, 0))):
         planes = functional.conv2d(planes, kernel, padding=padding, groups=len(images))
@@ -96,14 +96,14 @@ def drop_sector(images: Tensor, middle: Tensor, width: Tensor) -> Tensor:
     ----------
     images : Tensor, (frame, 1, y, x) float
     middle, width : Tensor, (frame,) float
-        Degrees; the middle from straight down, positive to the image's right.
-        A sector of no width leaves the frame as it is.
+        Degrees. The middle is measured from vertical, positive to the right
+        of the image. A width of 0 leaves the frame unchanged.
     """
     y = torch.arange(images.shape[2], device=images.device) - FAN_APEX[1] * images.shape[2]
     x = torch.arange(images.shape[3], device=images.device) - FAN_APEX[0] * images.shape[3]
     angle = torch.atan2(x, y[:, None]) * (180 / math.pi)
-    return images * ((angle - _each(middle)).abs() >= _each(width) / 2)
+    return images * ((angle - _per_frame(middle)).abs() >= _per_frame(width) / 2)
 
 
-def _each(values: Tensor) -> Tensor:
+def _per_frame(values: Tensor) -> Tensor:
     return values[:, None, None, None]

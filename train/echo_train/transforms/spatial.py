@@ -1,4 +1,4 @@
-"""Affine warp of image, mask and points together."""
+"""Affine warp of image, mask, heatmaps and points together, for augmentation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from echo_train.transforms.batch import Batch
 
 
 def transform(
-    batch: Batch, matrix: Tensor, shift: Tensor, flip: Tensor, flipped: list[int] | None
+    batch: Batch, matrix: Tensor, shift: Tensor, flip: Tensor, mirror_order: list[int] | None
 ) -> Batch:
-    """Move image, mask, heatmaps and points of each frame by one affine map about its centre.
+    """Warp image, mask, heatmaps and points of each frame by one affine map about its centre.
 
-    A point p goes to ``matrix (p - centre) + centre + shift``. What comes from
-    outside the image is black, and background.
+    A point p moves to ``matrix (p - centre) + centre + shift``. Pixels from
+    outside the image are black and background.
 
     Parameters
     ----------
@@ -27,16 +27,16 @@ def transform(
     shift : Tensor, (frame, 2) float
         (x, y) in pixels.
     flip : Tensor, (frame,) bool
-        Whether the matrix mirrors; landmarks are then put in the mirror's order.
-    flipped : list of int or None
-        From `flip_order`; None where there are no landmarks.
+        Whether the matrix mirrors the frame; its landmarks are then reordered.
+    mirror_order : list of int or None
+        From `echo_train.transforms.augment.mirror_order`; None without landmarks.
     """
     height, width = batch.masks.shape[1:]
     planes = [batch.images, batch.masks[:, None]]
     planes += [] if batch.heatmaps is None else [batch.heatmaps]
-    moved = _warp(torch.cat(planes, dim=1), matrix, shift)
-    points, heatmaps = batch.points, None if batch.heatmaps is None else moved[:, 2:]
-    order = constant(tuple(flipped or ()), shift.device, torch.int64)
+    warped = _warp(torch.cat(planes, dim=1), matrix, shift)
+    points, heatmaps = batch.points, None if batch.heatmaps is None else warped[:, 2:]
+    order = constant(tuple(mirror_order or ()), shift.device, torch.int64)
     if points is not None:
         centre = _centre(height, width, points.device)
         points = (points - centre) @ matrix.transpose(1, 2) + centre + shift[:, None]
@@ -45,29 +45,29 @@ def transform(
         heatmaps = torch.where(flip[:, None, None, None], heatmaps[:, order], heatmaps)
     return dataclasses.replace(
         batch,
-        images=moved[:, :1],
-        masks=(moved[:, 1] > 0.5).float(),
+        images=warped[:, :1],
+        masks=(warped[:, 1] > 0.5).float(),
         heatmaps=heatmaps,
         points=points,
     )
 
 
 def _warp(planes: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    """Move planes, (frame, plane, y, x), by looking up where each pixel came from."""
+    """Warp planes, (frame, plane, y, x), by sampling each target pixel at its source position."""
     height, width = planes.shape[2:]
     centre = _centre(height, width, planes.device)
     x = torch.arange(width, device=planes.device).expand(height, width)
     y = torch.arange(height, device=planes.device)[:, None].expand(height, width)
-    places = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
-    came_from = (places - centre - shift[:, None]) @ _inverse(matrix).transpose(1, 2) + centre
-    # grid_sample counts from -1 to 1 between the outer edges of the outermost pixels.
+    pixels = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
+    sources = (pixels - centre - shift[:, None]) @ _inverse(matrix).transpose(1, 2) + centre
+    # The coordinates of grid_sample run from -1 to 1 between the outer edges of the image.
     side = constant((width, height), planes.device)
-    grid = ((2 * came_from + 1) / side - 1).reshape(-1, height, width, 2)
+    grid = ((2 * sources + 1) / side - 1).reshape(-1, height, width, 2)
     return functional.grid_sample(planes, grid, padding_mode="zeros", align_corners=False)
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    # In closed form: torch.linalg.inv waits for the GPU to say whether there is one.
+    # In closed form: torch.linalg.inv checks for singular matrices, which synchronises the GPU.
     a, b, c, d = matrix.reshape(-1, 4).unbind(1)
     adjugate = torch.stack([d, -b, -c, a], dim=1) / (a * d - b * c)[:, None]
     return adjugate.reshape(-1, 2, 2)
