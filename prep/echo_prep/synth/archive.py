@@ -1,8 +1,8 @@
-"""Writing a synthetic data set: the folder, the videos, and the two CSV files last.
+"""Write a synthetic data set: the folder, its videos, and finally its two CSV files.
 
-A folder is marked as synthetic before anything else is written into it, and
-has its CSV files only when it is complete: a run that was killed is not taken
-for a data set, and running it again finishes it.
+The first file in the folder identifies it as synthetic, and the CSV files are
+written last. So an interrupted run is never mistaken for a data set, and the
+same command completes it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from echo_common.cli.command import describe_os_error
 from echo_common.errors import DataError, EchoError
 from echo_prep.dataset.echonet_dynamic import FILE_LIST, VIDEOS
 from echo_prep.synth import quirks
-from echo_prep.synth.csv_files import write_tables
+from echo_prep.synth.csv_files import write_csv_files
 from echo_prep.synth.settings import SynthSettings
 from echo_prep.synth.videos import Record, make_video
 
-MARK = "synth.json"
-"""The file that says what made a folder."""
+SETTINGS_FILE = "synth.json"
+"""Identifies a folder as synthetic, and holds the settings that it was made with."""
 
 FORMAT = "echo-synth/1"
 
@@ -37,16 +37,15 @@ def synthesize(
     Parameters
     ----------
     root : Path
-        A folder that is empty or not there yet, or one that this function began with the same
-        settings.
+        A folder that is new, empty, or left by an earlier call with the same settings.
     settings : SynthSettings
     show : callable
         Reports progress; see `echo_common.cli.progress`.
 
     Returns
     -------
-    made : bool
-        False where the folder holds this very data set already.
+    written : bool
+        False if the folder already holds exactly this data set.
 
     Raises
     ------
@@ -56,50 +55,49 @@ def synthesize(
     if _is_complete(root, settings):
         return False
     try:
-        _fill(root, settings, show)
+        _write(root, settings, show)
     except TerminatedWorkerError as error:
         raise DataError(
-            "a worker process was killed, most often for want of memory; run the same command "
-            "again, with fewer --jobs"
+            "a worker process was killed, probably for lack of memory; run the same command "
+            "again with fewer --jobs"
         ) from error
     except OSError as error:
         if isinstance(error, EchoError):
             raise
         raise DataError(f"{root} cannot be written: {describe_os_error(error)}") from error
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(
-            f"{root} is not complete; run the same command again, or remove it"
-        ) from stop
+            f"{root} is incomplete; run the same command again to complete it, or remove it"
+        ) from interrupt
     return True
 
 
-def _fill(root: Path, settings: SynthSettings, show: progress.Progress[Record]) -> None:
-    videos = root / VIDEOS
-    videos.mkdir(parents=True, exist_ok=True)
+def _write(root: Path, settings: SynthSettings, show: progress.Progress[Record]) -> None:
+    folder = root / VIDEOS
+    folder.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, **settings.content()}
-    atomic.write_text(root / MARK, json.dumps(content, indent=1) + "\n")
-    records = _make_all(videos, settings, show)
+    atomic.write_text(root / SETTINGS_FILE, json.dumps(content, indent=1) + "\n")
+    records = _write_videos(folder, settings, show)
     if settings.quirks:
-        odd = quirks.make_quirks(videos, settings.seed, settings.frames)
-        quirks.write_list(root, odd)
-        records += [record for one in odd for record in one.records]
-    write_tables(root, records)
+        applied = quirks.make_quirks(folder, settings.seed, settings.frames)
+        quirks.write_list(root, applied)
+        records += [record for quirk in applied for record in quirk.records]
+    write_csv_files(root, records)
 
 
-def _make_all(
-    videos: Path, settings: SynthSettings, show: progress.Progress[Record]
+def _write_videos(
+    folder: Path, settings: SynthSettings, show: progress.Progress[Record]
 ) -> list[Record]:
     workers = min(settings.workers(), settings.videos)
-    parallel = Parallel(n_jobs=workers, return_as="generator")
-    done = parallel(
-        delayed(make_video)(videos, settings.seed, number, settings.frames)
+    records = Parallel(n_jobs=workers, return_as="generator")(
+        delayed(make_video)(folder, settings.seed, number, settings.frames)
         for number in range(settings.videos)
     )
-    return list(show(done, settings.videos, "making videos"))
+    return list(show(records, settings.videos, "making videos"))
 
 
 def _is_complete(root: Path, settings: SynthSettings) -> bool:
-    """Whether the folder holds this data set; an error where it holds another thing."""
+    """Whether the folder holds this data set in full; an error if it holds anything else."""
     if not root.exists():
         return False
     if not root.is_dir():
@@ -107,22 +105,21 @@ def _is_complete(root: Path, settings: SynthSettings) -> bool:
     if not any(root.iterdir()):
         return False
     try:
-        found = json.loads((root / MARK).read_text(encoding="utf-8"))
-        held = {name: found.get(name) for name in settings.content()}
-        ours = found.get("format") == FORMAT
+        saved = json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8"))
+        is_synthetic = saved.get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
-        ours = False
-    if not ours:
+        is_synthetic = False
+    if not is_synthetic:
         raise DataError(
-            f"{root} is not empty, and what it holds was not made by echo-prep synth; give an "
-            "empty or a new folder"
+            f"{root} is not empty, and echo-prep synth did not write its content; give an empty "
+            "or new folder"
         )
-    if held != settings.content():
-        differing = ", ".join(
-            f"{name} {held[name]}"
-            for name, value in settings.content().items()
-            if held[name] != value
-        )
+    differing = ", ".join(
+        f"{name} {saved.get(name)}"
+        for name, value in settings.content().items()
+        if saved.get(name) != value
+    )
+    if differing:
         raise DataError(
             f"{root} holds a synthetic data set made with other settings ({differing}); give "
             "another folder, or remove this one"

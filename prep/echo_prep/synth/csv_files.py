@@ -1,4 +1,4 @@
-"""The two CSV files of a synthetic data set, in EchoNet-Dynamic's own form."""
+"""FileList.csv and VolumeTracings.csv of a synthetic data set, in EchoNet-Dynamic's format."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LIST_COLUMNS = (
 TRACING_COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
 
 
-def write_tables(root: Path, records: Sequence[Record]) -> None:
-    """Write VolumeTracings.csv, then FileList.csv, by which the data set is complete."""
+def write_csv_files(root: Path, records: Sequence[Record]) -> None:
+    """Write VolumeTracings.csv, then FileList.csv, whose presence marks a complete data set."""
     lines: list[list[object]] = [list(TRACING_COLUMNS)]
     for record in records:
         for frame, rows in record.traces:
@@ -39,7 +39,7 @@ def write_tables(root: Path, records: Sequence[Record]) -> None:
 
 
 def as_csv(lines: Iterable[Sequence[object]]) -> str:
-    """Rows as the text of a CSV file."""
+    """Format rows as the text of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""The settings of `echo-prep synth`."""
+"""Settings of `echo-prep synth`."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from echo_common.cli.settings import setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SynthSettings:
-    """How many videos to make, and which.
+    """Which videos to make.
 
     Attributes
     ----------
     videos : int
-        Number of sound videos; `quirks` adds its own.
+        Number of sound videos; `quirks` adds more.
     seed : int
-        Video k of a seed is the same whatever the other settings are, but for `frames`.
+        Together with `frames`, it determines every video; video k does not depend on the other
+        settings.
     frames : int or None
-        Length of every video; drawn from EchoNet-Dynamic's own distribution where None.
+        Length of every video; if None, drawn from EchoNet-Dynamic's distribution.
     jobs : int
-        Number of workers; 0 for as many as there are processor cores.
+        Number of workers; 0 for one per processor core.
     quirks : bool
-        Whether to add what real archives hold besides sound studies.
+        Whether to add the broken files and odd rows found in real archives.
     """
 
     videos: int = setting(400, "Number of videos.", minimum=1)
-    seed: int = setting(0, "Another seed makes another data set.", minimum=0)
+    seed: int = setting(0, "Random seed; each seed gives a different data set.", minimum=0)
     frames: int | None = setting(
-        None, "Frames of every video; by default as varied as EchoNet-Dynamic's.", minimum=8
+        None, "Frames per video; by default, lengths vary as in EchoNet-Dynamic.", minimum=8
     )
-    jobs: int = setting(0, "Workers; 0 for one a processor core.", minimum=0)
-    quirks: bool = setting(False, "Add broken files and rows, as real archives hold them.")
+    jobs: int = setting(0, "Workers; 0 for one per processor core.", minimum=0)
+    quirks: bool = setting(False, "Add broken files and odd rows, as found in real archives.")
 
     def workers(self) -> int:
-        """Number of workers, counted where it is left open."""
+        """Number of workers, with 0 resolved to the number of processor cores."""
         return self.jobs or cpu_count()
 
     def content(self) -> dict[str, object]:
-        """The settings that the data set's content depends on."""
+        """Settings that determine the content of the data set."""
         return {
             "videos": self.videos,
             "seed": self.seed,

@@ -1,4 +1,4 @@
-"""Videos of a synthetic data set: made, traced and written, one at a time."""
+"""Make, trace and write one video of a synthetic data set."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from echo_common.errors import DataError
 from echo_common.geometry.volume import disc_volume
 from echo_prep.dataset.avi import AviError, read_index
 from echo_prep.dataset.file_names import SUFFIX
-from echo_prep.synth.annotator import draw_by_hand, draw_hand, trace_rows
-from echo_prep.synth.phantom.movie import Film, make_film
-from echo_prep.synth.phantom.random_study import draw_study
+from echo_prep.synth.annotator import draw_contour, sample_annotator, trace_rows
+from echo_prep.synth.phantom.movie import Movie, make_movie
+from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.study import SIZE
 
 JPEG_QUALITY = 95
 
 _SPLIT_ENDS = (0.7443, 0.8727)
-"""Where TRAIN and VAL end in EchoNet-Dynamic: 7465, 1288 and 1277 videos of 10,030."""
+"""Where TRAIN and VAL end in EchoNet-Dynamic: 7465, 1288 and 1277 of its 10,030 videos."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What the CSV files say of one video.
+    """One video's entries in the CSV files.
 
     Attributes
     ----------
     name : str
         Without suffix.
     ef, esv, edv : float
-        Per cent, and ml.
+        Ejection fraction in per cent, volumes in ml.
     shape : tuple of int
         (height, width).
     fps : float
     frames : int
     split : str
     traces : tuple of (int or str, ndarray)
-        Frame number and its rows of X1, Y1, X2, Y2, in the order of the file; NaN is left blank.
+        Frame number and its rows of X1, Y1, X2, Y2, in file order. NaN is written as an empty
+        field.
     listed : bool
-        Whether FileList.csv has it.
+        Whether FileList.csv contains the video.
     """
 
     name: str
@@ -60,19 +61,20 @@ class Record:
 
 
 def study_name(seed: int, number: int) -> str:
-    """A video's name, in the data set's own form: 0X and sixteen hexadecimal digits."""
+    """Name of a video in EchoNet-Dynamic's format: 0X and sixteen hexadecimal digits."""
     return "0X" + hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:16].upper()
 
 
 def split_of(seed: int, number: int) -> str:
-    """A video's split; any run of numbers has EchoNet-Dynamic's shares, as near as can be."""
+    """Split of a video; consecutive numbers are divided in EchoNet-Dynamic's proportions."""
     offset = np.random.default_rng([seed, 1 << 32]).random()
-    place = (offset + number * (np.sqrt(5) - 1) / 2) % 1
-    return ("TRAIN", "VAL", "TEST")[int(np.searchsorted(_SPLIT_ENDS, place, side="right"))]
+    # Multiples of the golden ratio fill the unit interval evenly.
+    position = (offset + number * (np.sqrt(5) - 1) / 2) % 1
+    return ("TRAIN", "VAL", "TEST")[int(np.searchsorted(_SPLIT_ENDS, position, side="right"))]
 
 
 def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Record:
-    """Make one video and write it; depends on its seed, number and length alone.
+    """Make and write one video, which depends only on its seed, number and length.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
         The data set's folder of videos.
     seed, number : int
     frames : int or None
-        Length of the video; drawn where None.
+        Length of the video; drawn at random if None.
 
     Returns
     -------
@@ -88,20 +90,20 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
     """
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, number])
-    study = draw_study(rng, frames)
-    film = make_film(study, rng)
+    study = sample_study(rng, frames)
+    movie = make_movie(study, rng)
     name = study_name(seed, number)
-    write_video(folder / (name + SUFFIX), film.frames, study.rhythm.fps)
-    diastole, systole = _trace(film, rng)
+    write_video(folder / (name + SUFFIX), movie.frames, study.rhythm.fps)
+    diastole, systole = _trace(movie, rng)
     edv, esv = (disc_volume(rows, study.ventricle.mm_per_px) for rows, _ in (diastole, systole))
-    traces = [(film.motion.end_diastole, diastole[1]), (film.motion.end_systole, systole[1])]
+    traces = [(movie.motion.ed_frame, diastole[1]), (movie.motion.es_frame, systole[1])]
     return Record(
         name=name,
         ef=100 * (edv - esv) / edv,
         esv=esv,
         edv=edv,
         fps=study.rhythm.fps,
-        frames=len(film.frames),
+        frames=len(movie.frames),
         split=split_of(seed, number),
         traces=tuple(sorted(traces, key=lambda trace: trace[0])),
     )
@@ -110,55 +112,58 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
 def traced_borders(
     seed: int, number: int, frames: int | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Trace the border of a video that `make_video` makes, at end-diastole and at end-systole.
+    """Trace the border of a video of `make_video`, at end-diastole and at end-systole.
 
     Returns
     -------
     traces : list of (ndarray, ndarray), each (21, 4) float64
-        The true border's rows, and those that the annotator drew.
+        Rows of the true border, and rows of the annotator's tracing.
     """
     rng = np.random.default_rng([seed, number])
-    return _trace(make_film(draw_study(rng, frames), rng), rng)
+    return _trace(make_movie(sample_study(rng, frames), rng), rng)
 
 
-def _trace(film: Film, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    hand = draw_hand(rng)
-    borders = (film.end_diastole, film.end_systole)
-    return [(trace_rows(one), trace_rows(draw_by_hand(one, hand, rng))) for one in borders]
+def _trace(movie: Movie, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    annotator = sample_annotator(rng)
+    return [
+        (trace_rows(contour), trace_rows(draw_contour(contour, annotator, rng)))
+        for contour in (movie.ed_contour, movie.es_contour)
+    ]
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, codec: str = "MJPG") -> None:
-    """Write gray frames as an AVI file with three channels, whole or not at all.
+    """Write gray frames as a three-channel AVI file, completely or not at all.
 
     Raises
     ------
     DataError
-        If OpenCV has no encoder of the codec, or the file could not be written to its end.
+        If OpenCV has no encoder for the codec, or the file could not be written completely.
     """
     frames = list(frames)
     height, width = frames[0].shape
-    # OpenCV's own encoder writes the same bytes everywhere; FFmpeg's depends on its version.
-    own = codec == "MJPG"
+    # OpenCV's built-in encoder writes the same bytes everywhere; FFmpeg's output depends on its
+    # version.
+    built_in = codec == "MJPG"
     partial = path.with_name(f".{path.stem}.part{SUFFIX}")
     writer = cv2.VideoWriter(
         str(partial),
-        cv2.CAP_OPENCV_MJPEG if own else cv2.CAP_FFMPEG,
+        cv2.CAP_OPENCV_MJPEG if built_in else cv2.CAP_FFMPEG,
         cv2.VideoWriter.fourcc(*codec),
         fps,
         (width, height),
-        [cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY] if own else [],
+        [cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY] if built_in else [],
     )
     if not writer.isOpened():
-        raise DataError(f"{path} cannot be written as {codec}: OpenCV has no encoder for it here")
+        raise DataError(f"{path} cannot be written: this OpenCV has no {codec} encoder")
     for frame in frames:
         writer.write(cv2.merge([frame, frame, frame]))
     writer.release()
     if _count_frames(partial) != len(frames):
-        # OpenCV says nothing when the disk is full.
+        # OpenCV reports no error when the disk is full.
         partial.unlink(missing_ok=True)
         raise DataError(
-            f"{path} could not be written to its end; free some space on the disk and run the "
-            "same command again"
+            f"{path} could not be written completely; free some disk space and run the same "
+            "command again"
         )
     partial.replace(path)
 

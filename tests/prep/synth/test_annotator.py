@@ -6,9 +6,9 @@ import pytest
 from echo_common.geometry.contours import shoelace_area
 from echo_common.geometry.volume import CHORDS, disc_volume
 from echo_prep.dataset.tracings import split_rows
-from echo_prep.synth.annotator import Hand, draw_by_hand, trace_rows
-from echo_prep.synth.phantom.anatomy import WALL_POINTS, diastole
-from echo_prep.synth.phantom.random_study import draw_study
+from echo_prep.synth.annotator import Annotator, draw_contour, trace_rows
+from echo_prep.synth.phantom.anatomy import WALL_POINTS, end_diastolic_shape
+from echo_prep.synth.phantom.random_study import sample_study
 
 
 def half_ellipsoid(length: float, width: float, apex: tuple[float, float]) -> np.ndarray:
@@ -19,16 +19,16 @@ def half_ellipsoid(length: float, width: float, apex: tuple[float, float]) -> np
     return np.concatenate([left, right[::-1]])
 
 
-def test_discs_have_an_ellipsoid_s_volume() -> None:
+def test_method_of_discs_gives_the_volume_of_an_ellipsoid() -> None:
     rows = trace_rows(half_ellipsoid(50.0, 30.0, (60.0, 15.0)))
     exact = 2 / 3 * np.pi * 15.0**2 * 50.0
     assert disc_volume(rows, 1.0) * 1000 == pytest.approx(exact, rel=0.005)
     assert disc_volume(rows, 1.5) == pytest.approx(1.5**3 * disc_volume(rows, 1.0))
 
 
-def test_rows_are_laid_out_as_the_data_set_s() -> None:
+def test_rows_are_laid_out_as_in_echonet_dynamic() -> None:
     for number in range(20):
-        shape = diastole(draw_study(np.random.default_rng([5, number]), 16).ventricle)
+        shape = end_diastolic_shape(sample_study(np.random.default_rng([5, number]), 16).ventricle)
         contour = shape.contour()
         rows = trace_rows(contour)
         assert rows.shape == (21, 4)
@@ -37,35 +37,37 @@ def test_rows_are_laid_out_as_the_data_set_s() -> None:
         np.testing.assert_allclose(axis, [contour[0], base])
         down = (axis[1] - axis[0]) / np.linalg.norm(axis[1] - axis[0])
         chords = rows[1:].reshape(CHORDS, 2, 2)
-        # At right angles to the long axis, equally far apart, the left wall first.
+        # Perpendicular to the long axis, equally spaced, left wall first.
         np.testing.assert_allclose((chords[:, 1] - chords[:, 0]) @ down, 0, atol=1e-9)
         steps = np.diff((chords.mean(axis=1) - axis[0]) @ down)
         np.testing.assert_allclose(steps, np.linalg.norm(axis[1] - axis[0]) / CHORDS)
         assert (chords[:, 0, 0] < chords[:, 1, 0]).all()
-        # What is lost is the tip of the apex and half a disc at the plane.
+        # The chords leave out the tip of the apex and half a disc at the mitral plane.
         assert 0.9 < shoelace_area(outline) / shoelace_area(contour) < 1.01
 
 
-def test_a_steady_hand_draws_the_contour() -> None:
+def test_an_exact_annotator_draws_the_contour_itself() -> None:
     contour = half_ellipsoid(50.0, 30.0, (60.0, 15.0))
-    steady = Hand(bias=0.0, wobble=0.0, slip=0.0)
-    drawn = draw_by_hand(contour, steady, np.random.default_rng(0))
+    exact = Annotator(bias=0.0, wobble=0.0, slip=0.0)
+    drawn = draw_contour(contour, exact, np.random.default_rng(0))
     np.testing.assert_allclose(drawn, contour, atol=1e-12)
 
 
-def test_a_hand_strays_by_as_much_as_it_should() -> None:
+def test_wobble_is_the_standard_deviation_of_the_contour() -> None:
     contour = half_ellipsoid(50.0, 30.0, (60.0, 15.0))
-    hand = Hand(bias=0.0, wobble=0.6, slip=0.0)
+    annotator = Annotator(bias=0.0, wobble=0.6, slip=0.0)
     rng = np.random.default_rng(1)
     middle = WALL_POINTS * 2 // 3
-    strays = [draw_by_hand(contour, hand, rng)[middle, 0] - contour[middle, 0] for _ in range(600)]
-    assert np.std(strays) == pytest.approx(0.6, rel=0.1)
-    assert np.mean(strays) == pytest.approx(0, abs=0.08)
+    deviations = [
+        draw_contour(contour, annotator, rng)[middle, 0] - contour[middle, 0] for _ in range(600)
+    ]
+    assert np.std(deviations) == pytest.approx(0.6, rel=0.1)
+    assert np.mean(deviations) == pytest.approx(0, abs=0.08)
 
 
-def test_a_bias_outwards_enlarges() -> None:
+def test_a_bias_enlarges_the_contour() -> None:
     contour = half_ellipsoid(50.0, 30.0, (60.0, 15.0))
-    hand = Hand(bias=1.0, wobble=0.0, slip=0.0)
-    drawn = draw_by_hand(contour, hand, np.random.default_rng(2))
-    # A pixel along both walls and the apex: about the length of the border, less the plane.
+    annotator = Annotator(bias=1.0, wobble=0.0, slip=0.0)
+    drawn = draw_contour(contour, annotator, np.random.default_rng(2))
+    # One pixel along both walls and the apex: about the length of the border without the plane.
     assert 90 < shoelace_area(drawn) - shoelace_area(contour) < 130

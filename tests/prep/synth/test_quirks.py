@@ -1,4 +1,4 @@
-"""What real archives hold costs exactly what it should, and no sound row."""
+"""Each quirk costs exactly the traces that it should, and no sound row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from echo_prep.synth.archive import synthesize
 from echo_prep.synth.quirks import QUIRKS, QUIRKS_LIST
 from echo_prep.synth.settings import SynthSettings
 
-SOUND = 5
+SOUND_VIDEOS = 5
 
 REASONS = {
     "row-count": "rows instead of 21",
@@ -39,12 +39,12 @@ REASONS = {
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quirks") / "data"
-    synthesize(folder, SynthSettings(videos=SOUND, frames=24, seed=2, quirks=True, jobs=1))
+    synthesize(folder, SynthSettings(videos=SOUND_VIDEOS, frames=24, seed=2, quirks=True, jobs=1))
     return folder
 
 
 @pytest.fixture(scope="module")
-def done(root: Path) -> Result:
+def built(root: Path) -> Result:
     arguments = ["build", "--data", str(root), "--store", str(root.parent / "q.zarr")]
     return CliRunner().invoke(cli, [*arguments, "--jobs", "1"])
 
@@ -56,7 +56,7 @@ def listed(root: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def rejects(root: Path, done: Result) -> list[dict[str, str]]:
+def rejects(root: Path, built: Result) -> list[dict[str, str]]:
     with (root.parent / "q.zarr.rejects.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -67,9 +67,9 @@ def kept_rows(root: Path) -> collections.Counter[str]:
     return collections.Counter(str(name) for name in np.asarray(index["video"][:])[status == 0])
 
 
-def test_build_succeeds(done: Result) -> None:
-    assert done.exit_code == 0, done.output
-    assert "left out:" in done.stdout
+def test_build_succeeds(built: Result) -> None:
+    assert built.exit_code == 0, built.output
+    assert "left out:" in built.stdout
 
 
 def test_every_quirk_is_listed(listed: list[dict[str, str]]) -> None:
@@ -77,15 +77,15 @@ def test_every_quirk_is_listed(listed: list[dict[str, str]]) -> None:
     assert len({row["FileName"] for row in listed}) == len(QUIRKS)
 
 
-def test_every_sound_row_is_kept(root: Path, done: Result, listed: list[dict[str, str]]) -> None:
+def test_every_sound_row_is_kept(root: Path, built: Result, listed: list[dict[str, str]]) -> None:
     expected = {row["FileName"]: int(row["Kept"]) for row in listed if int(row["Kept"])}
     kept = kept_rows(root)
     assert {name: kept[name] for name in expected} == expected
     plain = {name: count for name, count in kept.items() if name not in expected}
-    assert list(plain.values()) == [2] * SOUND
+    assert list(plain.values()) == [2] * SOUND_VIDEOS
 
 
-def test_every_unsound_row_is_named_with_its_reason(
+def test_every_rejected_row_is_listed_with_its_reason(
     listed: list[dict[str, str]], rejects: list[dict[str, str]]
 ) -> None:
     found: dict[str, list[str]] = {}
@@ -99,13 +99,13 @@ def test_every_unsound_row_is_named_with_its_reason(
     assert found == expected
 
 
-def test_reasons_are_told_in_words(rejects: list[dict[str, str]]) -> None:
+def test_messages_explain_the_reasons(rejects: list[dict[str, str]]) -> None:
     for reject in rejects:
         assert re.search(REASONS[reject["reason"]], reject["message"]), reject
         assert reject["where"]
 
 
-def test_kept_frames_are_pictures(root: Path, done: Result) -> None:
+def test_kept_frames_have_pixels_and_masks(root: Path, built: Result) -> None:
     store = zarr.open_group(root.parent / "q.zarr", mode="r")
     status = np.asarray(store["index/status"][:])
     means = np.asarray(store["frames"][:]).mean(axis=(1, 2))

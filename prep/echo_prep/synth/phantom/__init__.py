@@ -1,1 +1,1 @@
-"""One synthetic study: its anatomy, its motion, its tissue and the scanner that images it."""
+"""Simulation of one study: its parameters, anatomy, motion, tissue and ultrasound scanner."""

@@ -1,7 +1,6 @@
-"""The chambers of the heart at end-diastole, placed against a left ventricle.
+"""The other chambers of the heart, arranged around a left ventricle at end-diastole.
 
-They stand as anatomy has them: the right ventricle beyond the septum, the
-atria beyond the two valve planes.
+The right ventricle lies beyond the septum, and each atrium behind its valve.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from echo_prep.synth.phantom.study import Ventricle
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heart:
-    """Outlines at end-diastole, each (point, 2) float64 in pixels of the frame.
+    """Outlines at end-diastole, each (point, 2) float64 in pixels.
 
     Attributes
     ----------
     cavity, muscle : ndarray
-        Of the left ventricle: within the endocardium, and within the epicardium.
+        Endocardium and epicardium of the left ventricle.
     right_ventricle, left_atrium, right_atrium : ndarray
-        The cavities of the other chambers.
+        Cavities of the other chambers.
     mitral, tricuspid : ndarray, (2, 2)
-        Where the leaflets hang, the image's left first.
+        Hinge points of the valve leaflets, the left one in the image first.
     """
 
     cavity: np.ndarray
@@ -38,24 +37,26 @@ class Heart:
 
 
 def build_heart(ventricle: Ventricle, shape: Shape, rng: np.random.Generator) -> Heart:
-    """Put the other chambers around a left ventricle."""
+    """Arrange the other chambers around a left ventricle."""
     cavity = shape.contour()
     mitral = cavity[WALL_POINTS - 1 : WALL_POINTS + 1]
     base_left, base_right = float(shape.left[-1]), float(shape.right[-1])
     length, septum = shape.length, ventricle.septum
-    # The right ventricle is a crescent on the septum, its own apex short of the left's.
+    # The right ventricle is a crescent on the septum; its apex does not reach as far as the left's.
     top = rng.uniform(0.12, 0.40)
-    share = np.linspace(top, rng.uniform(0.94, 1.06), 24)
-    rise = (share - share[0]) / (share[-1] - share[0])
+    fraction = np.linspace(top, rng.uniform(0.94, 1.06), 24)
+    rise = (fraction - fraction[0]) / (fraction[-1] - fraction[0])
     breadth = ventricle.width * np.clip(rng.normal(0.72, 0.2), 0.35, 1.5)
     bulge = rng.uniform(0.5, 0.9)
-    near = -(shape.half_width(share, np.array(-1)) + septum)
+    near = -(shape.half_width(fraction, np.array(-1)) + septum)
     waves = rng.normal(0, 0.07) * np.sin(2 * np.pi * rise) + rng.normal(0, 0.05) * np.sin(
         3 * np.pi * rise
     )
     far = near - breadth * (rise**bulge * (1 - 0.18 * rise**4) + waves) - 0.5
-    right_ventricle = np.concatenate([shape.place(share, near), shape.place(share, far)[::-1]])
-    tricuspid = shape.place(share[[-1, -1]], np.array([far[-1], near[-1]]))
+    right_ventricle = np.concatenate(
+        [shape.to_frame(fraction, near), shape.to_frame(fraction, far)[::-1]]
+    )
+    tricuspid = shape.to_frame(fraction[[-1, -1]], np.array([far[-1], near[-1]]))
     middle = 0.5 * (base_right - base_left)
     left_atrium = _atrium(
         shape,
@@ -69,7 +70,7 @@ def build_heart(ventricle: Ventricle, shape: Shape, rng: np.random.Generator) ->
     wall = rng.uniform(1.5, 3.5)
     right_atrium = _atrium(
         shape,
-        top=float(share[-1]),
+        top=float(fraction[-1]),
         middle=-base_left - wall - half - rng.uniform(0, 0.06) * length,
         reach=half * rng.uniform(0.95, 1.3),
         depth=rng.uniform(0.40, 0.75),
@@ -89,7 +90,7 @@ def build_heart(ventricle: Ventricle, shape: Shape, rng: np.random.Generator) ->
 def _atrium(
     shape: Shape, top: float, middle: float, reach: float, depth: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A pouch below a valve plane; `top` and `depth` are shares of the ventricle's length."""
+    """A pouch below a valve plane; `top` and `depth` are fractions of the ventricle's length."""
     along = 1 - np.cos(np.linspace(0, np.pi / 2, 20))
     half = reach * np.sqrt(np.clip(1 - ((along - 0.36) / 0.64) ** 2, 0, 1))
     lean = rng.normal(0, 0.25) * reach * along
@@ -97,18 +98,18 @@ def _atrium(
     for side in (-1, 1):
         bumps = rng.normal(0, 0.08, 3)
         waves = sum(bump * np.sin(np.pi * (k + 1) * along) for k, bump in enumerate(bumps))
-        walls.append(shape.place(top + along * depth, middle + lean + side * half * (1 + waves)))
+        walls.append(shape.to_frame(top + along * depth, middle + lean + side * half * (1 + waves)))
     return np.concatenate([walls[0], walls[1][::-1]])
 
 
 def _muscle(cavity: np.ndarray, ventricle: Ventricle) -> np.ndarray:
-    """The outline at the walls' thickness outside the cavity: septum, apex, lateral wall."""
+    """Move the cavity's outline outwards by the thickness of septum, apex and lateral wall."""
     along = np.concatenate([np.linspace(0, 1, WALL_POINTS) ** 1.6] * 2)
     along[WALL_POINTS:] = along[WALL_POINTS:][::-1]
     wall = np.where(np.arange(len(cavity)) < WALL_POINTS, ventricle.septum, ventricle.lateral)
     blend = np.clip(along / 0.3, 0, 1)
     thickness = ventricle.apical + (wall - ventricle.apical) * blend
-    # The apex is the first point and the last: the doubled one has no direction of its own.
+    # The apex is both the first and the last point, so its direction comes from its neighbours.
     steps = np.roll(cavity, -1, axis=0) - np.roll(cavity, 1, axis=0)
     steps[0] = steps[-1] = cavity[1] - cavity[-2]
     steps[WALL_POINTS - 1] = cavity[WALL_POINTS - 1] - cavity[WALL_POINTS - 2]

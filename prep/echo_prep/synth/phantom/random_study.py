@@ -1,8 +1,8 @@
-"""Drawing a study at random.
+"""Draw the parameters of a study at random.
 
-The distributions are those of apical four-chamber views: volumes and ejection
-fractions of a hospital's patients, the ventricle where a sonographer puts it,
-and looks from crisp to barely readable.
+The distributions describe apical four-chamber views: volumes and ejection
+fractions of hospital patients, the usual position of the ventricle in the
+image, and image quality from crisp to barely readable.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import numpy as np
 from echo_prep.synth.phantom.study import Look, Probe, Rhythm, Study, Ventricle
 
 COMMON_FPS = 50.0
-"""Frames a second of four studies in five."""
+"""Frame rate of four in five studies."""
 
-FEWEST_FRAMES, MOST_FRAMES = 28, 1002
+MIN_FRAMES, MAX_FRAMES = 28, 1002
 
 
-def draw_study(rng: np.random.Generator, frames: int | None) -> Study:
-    """Draw a study.
+def sample_study(rng: np.random.Generator, frames: int | None) -> Study:
+    """Draw the parameters of a study.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     frames : int or None
-        Length of the video; drawn like the rest where it is None.
+        Length of the video; drawn at random if None.
     """
-    # Weak studies are weak in many ways at once: one number moves them together.
-    weakness = float(np.clip(rng.beta(1.6, 2.6), 0, 1))
-    probe = _draw_probe(rng)
+    # Poor image quality shows in many ways at once, so one number controls all of them.
+    degradation = float(np.clip(rng.beta(1.6, 2.6), 0, 1))
+    probe = _sample_probe(rng)
     return Study(
         probe=probe,
-        ventricle=_draw_ventricle(rng, probe),
-        look=_draw_look(rng, weakness),
-        rhythm=_draw_rhythm(rng, frames),
+        ventricle=_sample_ventricle(rng, probe),
+        look=_sample_look(rng, degradation),
+        rhythm=_sample_rhythm(rng, frames),
     )
 
 
@@ -47,7 +47,7 @@ def _log_normal(
     return float(np.clip(median * np.exp(sigma * rng.normal()), low, high))
 
 
-def _draw_probe(rng: np.random.Generator) -> Probe:
+def _sample_probe(rng: np.random.Generator) -> Probe:
     return Probe(
         x=_clipped(rng, 60.5, 2.0, 53, 68),
         y=_clipped(rng, 6.0, 2.5, -1, 13),
@@ -57,26 +57,26 @@ def _draw_probe(rng: np.random.Generator) -> Probe:
     )
 
 
-def _draw_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
-    poor = rng.random() < 0.24
+def _sample_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
+    failing = rng.random() < 0.24
     ejection = (
-        _clipped(rng, 0.37, 0.11, 0.07, 0.62) if poor else _clipped(rng, 0.60, 0.065, 0.42, 0.85)
+        _clipped(rng, 0.37, 0.11, 0.07, 0.62) if failing else _clipped(rng, 0.60, 0.065, 0.42, 0.85)
     )
-    # A failing heart is a large one.
-    volume = _log_normal(rng, 120 if poor else 82, 0.38, 16, 480)
-    slimness = _clipped(rng, 1.72 - 0.15 * poor, 0.20, 1.15, 2.5)
+    # A failing heart is enlarged.
+    volume = _log_normal(rng, 120 if failing else 82, 0.38, 16, 480)
+    slimness = _clipped(rng, 1.72 - 0.15 * failing, 0.20, 1.15, 2.5)
     depth = _log_normal(rng, 147 * (volume / 88) ** 0.11, 0.14, 75, 260)
     mm_per_px = depth / probe.radius
-    # The volume of a bullet of this length and width is close to 0.6 of its box's cylinder.
+    # A bullet of this length and width fills about 0.6 of the cylinder around it.
     width_mm = (1000 * volume / (0.585 * slimness)) ** (1 / 3)
     width, length = width_mm / mm_per_px, slimness * width_mm / mm_per_px
     distance = _log_normal(rng, 12.5, 0.35, 5, 38)
     angle = _clipped(rng, -0.70, 0.23, -1.4, 0.35) * min(1.0, 14 / distance) ** 0.5
     tilt = _clipped(rng, 0.23, 0.14, -0.25, 0.75)
     apex = (probe.x + distance * np.sin(angle), probe.y + distance * np.cos(angle))
-    shares = 0.55 * ejection
+    shortening = 0.55 * ejection
     wall_mm = _log_normal(rng, 9.5, 0.22, 5.5, 18)
-    weak_side = float(rng.choice([-1, 1])) if rng.random() < (0.5 if poor else 0.12) else 0.0
+    weak_side = float(rng.choice([-1, 1])) if rng.random() < (0.5 if failing else 0.12) else 0.0
     return Ventricle(
         apex=(float(apex[0]), float(apex[1])),
         tilt=tilt,
@@ -88,7 +88,7 @@ def _draw_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
         bend=float(rng.normal(0, 0.035) * length),
         plane_tilt=_clipped(rng, 0.0, 0.05, -0.13, 0.13),
         bumps=tuple(float(value) for value in rng.normal(0, 0.035, 6)),
-        shortening=_clipped(rng, 0.30 * shares + 0.03, 0.02, 0.01, 0.24),
+        shortening=_clipped(rng, 0.30 * shortening + 0.03, 0.02, 0.01, 0.24),
         ejection=ejection,
         weak_wall=(
             weak_side,
@@ -103,7 +103,7 @@ def _draw_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
     )
 
 
-def _draw_look(rng: np.random.Generator, weakness: float) -> Look:
+def _sample_look(rng: np.random.Generator, degradation: float) -> Look:
     shadows = tuple(
         (
             float(rng.uniform(-1, 1)),
@@ -111,25 +111,25 @@ def _draw_look(rng: np.random.Generator, weakness: float) -> Look:
             float(rng.choice([0.0, 0.0, rng.uniform(0.1, 0.6)])),
             float(rng.uniform(0.3, 1.0)),
         )
-        for _ in range(rng.poisson(0.6 + 1.6 * weakness))
+        for _ in range(rng.poisson(0.6 + 1.6 * degradation))
     )
     return Look(
-        gray_wall=_clipped(rng, 173 - 38 * weakness, 27, 75, 245),
+        gray_wall=_clipped(rng, 173 - 38 * degradation, 27, 75, 245),
         range_db=_clipped(rng, 47, 7, 32, 66),
-        blood=_log_normal(rng, 0.022 + 0.05 * weakness, 0.5, 0.005, 0.22),
+        blood=_log_normal(rng, 0.022 + 0.05 * degradation, 0.5, 0.005, 0.22),
         outside=_log_normal(rng, 0.29, 0.55, 0.06, 1.0),
         pericardium=_log_normal(rng, 2.2, 0.35, 0.9, 5),
         valve=_log_normal(rng, 0.7, 0.45, 0.15, 2.2),
-        lateral_loss=float(np.clip(rng.beta(1.2, 2.2) + 0.25 * weakness, 0, 0.95)),
+        lateral_loss=float(np.clip(rng.beta(1.2, 2.2) + 0.25 * degradation, 0, 0.95)),
         anisotropy=float(rng.uniform(0.1, 0.75)),
         patchiness=_clipped(rng, 0.5, 0.14, 0.15, 0.9),
         axial=_clipped(rng, 0.85, 0.25, 0.45, 1.7),
-        angular=_clipped(rng, 1.15 + 0.5 * weakness, 0.35, 0.6, 2.8),
-        haze=_log_normal(rng, 0.10 + 0.25 * weakness, 0.7, 0.0, 1.6),
+        angular=_clipped(rng, 1.15 + 0.5 * degradation, 0.35, 0.6, 2.8),
+        haze=_log_normal(rng, 0.10 + 0.25 * degradation, 0.7, 0.0, 1.6),
         haze_reach=_log_normal(rng, 13, 0.4, 4, 38),
-        side_lobes=_clipped(rng, 0.05 + 0.16 * weakness, 0.05, 0.0, 0.35),
-        noise=_log_normal(rng, 0.018 + 0.06 * weakness, 0.6, 0.002, 0.22),
-        attenuation=_clipped(rng, 14 + 22 * weakness, 16, -22, 70),
+        side_lobes=_clipped(rng, 0.05 + 0.16 * degradation, 0.05, 0.0, 0.35),
+        noise=_log_normal(rng, 0.018 + 0.06 * degradation, 0.6, 0.002, 0.22),
+        attenuation=_clipped(rng, 14 + 22 * degradation, 16, -22, 70),
         gain_slope=_clipped(rng, 0, 8, -22, 22),
         shadows=shadows,
         edge_loss=float(rng.beta(1.5, 2.0)),
@@ -143,16 +143,17 @@ def _draw_look(rng: np.random.Generator, weakness: float) -> Look:
     )
 
 
-def _draw_rhythm(rng: np.random.Generator, frames: int | None) -> Rhythm:
-    drawn = round(_log_normal(rng, 160, 0.48, FEWEST_FRAMES, MOST_FRAMES))
-    count = drawn if frames is None else frames
+def _sample_rhythm(rng: np.random.Generator, frames: int | None) -> Rhythm:
+    # Drawn even if the length is given, so that the generator is in the same state afterwards.
+    random_length = round(_log_normal(rng, 160, 0.48, MIN_FRAMES, MAX_FRAMES))
+    count = random_length if frames is None else frames
     fps = COMMON_FPS
     if rng.random() > 0.79:
         fps = float(np.round(np.clip(rng.gamma(9.0, 6.0), 18, 138)))
     rate = _clipped(rng, 70, 13, 42, 130)
     start = float(rng.random())
     if count / fps < 1.4 * 60 / rate:
-        # A clip this short is cut around a systole, and filmed slowly enough to hold it.
+        # A clip this short is cut around a systole, at a frame rate low enough to contain it.
         start = float(rng.uniform(0.95, 1.0))
         fps = min(fps, float(np.floor((count - 2) / (0.45 * 60 / rate + 0.1))))
     return Rhythm(

@@ -1,10 +1,10 @@
-"""The scanner: from scatterers in polar coordinates to gray frames as the data set has them.
+"""The ultrasound scanner: forms gray frames from scatterers in polar coordinates.
 
-A point of tissue answers with a complex amplitude; the beam smears these over
-its point spread, which is a constant angle and so widens with depth; the
-magnitude of the sum is speckle. It is compressed to decibels, scan converted,
-made smaller with the data set's own cubic resize, and cut to the data set's
-fan.
+Each point of tissue echoes with a complex amplitude. The beam smears these
+amplitudes by its point spread function, whose angular width is constant, so it
+widens with depth; the magnitude of the sum is speckle. It is compressed to
+decibels, scan converted, reduced with cubic interpolation and cut to a fan;
+the last two steps are EchoNet-Dynamic's own.
 """
 
 from __future__ import annotations
@@ -18,51 +18,50 @@ DEPTHS, BEAMS = 180, 120
 """Samples along a beam, and beams across the sector."""
 
 _NEAR = DEPTHS // 3
-"""Samples before the focus, where beams are wider than their spacing."""
+"""Samples in front of the focus, where beams are wider than their spacing."""
 
-_FAINTEST = np.float32(1e-4)
-"""Magnitude that stands for none: far below black, and it has a logarithm."""
+_MIN_MAGNITUDE = np.float32(1e-4)
+"""Smallest magnitude, far below black; it keeps the logarithm finite."""
 
-_TILE = 64
-"""By how much the noise field is larger than the image, so that each frame cuts another part."""
+_NOISE_MARGIN = 64
+"""Margin of the noise field, from which each frame takes a different window."""
 
 
 def fan_mask() -> np.ndarray:
-    """Pixels that the data set's own preparation keeps, (SIZE, SIZE) uint8, 255 or 0."""
+    """Pixels that EchoNet-Dynamic's preparation keeps, (SIZE, SIZE) uint8, 255 or 0."""
     y, x = np.mgrid[:SIZE, :SIZE]
     return np.where((x + y > 67) & (x - y < 67), 255, 0).astype(np.uint8)
 
 
 class PolarGrid:
-    """Where the samples of the beams stand in the frame."""
+    """Conversion between samples of the beams and pixels of the frame."""
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.step = probe.radius / (DEPTHS - 1)
-        # A few beams beyond either side let the point spread reach in.
         self.first = probe.tilt - probe.half_angle
         self.angle = 2 * probe.half_angle / (BEAMS - 1)
 
     def points(self) -> np.ndarray:
-        """Samples in pixels of the frame, (DEPTHS, BEAMS, 2) float64."""
+        """Positions of all samples in pixels, (DEPTHS, BEAMS, 2) float64."""
         radius = np.arange(DEPTHS) * self.step
         angle = self.first + np.arange(BEAMS) * self.angle
         x = self.probe.x + radius[:, None] * np.sin(angle)
         y = self.probe.y + radius[:, None] * np.cos(angle)
         return np.stack([x, y], axis=-1)
 
-    def locate(self, points: np.ndarray) -> np.ndarray:
-        """From pixels of the frame to (beam, depth) in samples; same shape as `points`."""
+    def to_samples(self, points: np.ndarray) -> np.ndarray:
+        """Convert pixels to (beam, depth) in samples; same shape as `points`."""
         x, y = points[..., 0] - self.probe.x, points[..., 1] - self.probe.y
         beam = (np.arctan2(x, y) - self.first) / self.angle
         return np.stack([beam, np.hypot(x, y) / self.step], axis=-1)
 
-    def sway(self, sway: np.ndarray) -> np.ndarray:
-        """From `Motion.sway` to (beam, depth) in samples, (frame, 2)."""
+    def sway_to_samples(self, sway: np.ndarray) -> np.ndarray:
+        """Convert `Motion.sway` to (beam, depth) in samples, (frame, 2)."""
         return np.stack([sway[:, 1] / 50 / self.angle, sway[:, 0] / self.step], axis=1)
 
-    def place(self, samples: np.ndarray) -> np.ndarray:
-        """The inverse of `locate`."""
+    def to_frame(self, samples: np.ndarray) -> np.ndarray:
+        """Convert (beam, depth) in samples to pixels; the inverse of `to_samples`."""
         angle = self.first + samples[..., 0] * self.angle
         radius = samples[..., 1] * self.step
         x = self.probe.x + radius * np.sin(angle)
@@ -70,14 +69,14 @@ class PolarGrid:
 
 
 class Scanner:
-    """Forms the frames of one study.
+    """Forms the frames of one study, in order.
 
     Parameters
     ----------
     grid : PolarGrid
     look : Look
     rng : numpy.random.Generator
-        For the noise and clutter of this study.
+        Source of the study's noise and clutter.
     """
 
     def __init__(self, grid: PolarGrid, look: Look, rng: np.random.Generator) -> None:
@@ -89,59 +88,61 @@ class Scanner:
         depth = (np.arange(DEPTHS, dtype=np.float32) / DEPTHS)[:, None]
         side = np.linspace(-1, 1, BEAMS, dtype=np.float32)
         self._shadow = _pair(_shadows(look, depth, side))
-        noise = rng.standard_normal((DEPTHS + _TILE, BEAMS + _TILE, 2), dtype=np.float32)
+        noise = rng.standard_normal(
+            (DEPTHS + _NOISE_MARGIN, BEAMS + _NOISE_MARGIN, 2), dtype=np.float32
+        )
         self._noise = cv2.sepFilter2D(noise, cv2.CV_32F, self._angular, self._axial)
         haze = _haze(look, depth, side, grid.step, rng)
-        loudness = look.noise * (0.12 + depth**2) + 0.5 * haze
-        self._loudness = _pair(np.broadcast_to(loudness, (DEPTHS, BEAMS)))
-        self._clutter = self._noise[_TILE:, _TILE:] * _pair(0.85 * haze)
+        noise_level = look.noise * (0.12 + depth**2) + 0.5 * haze
+        self._noise_level = _pair(np.broadcast_to(noise_level, (DEPTHS, BEAMS)))
+        self._clutter = self._noise[_NOISE_MARGIN:, _NOISE_MARGIN:] * _pair(0.85 * haze)
         self._slope = float(255 / look.range_db * 20 / np.log(10))
         self._gain = _gain(look, depth, side)
         self._curve = np.rint(255 * (np.arange(256) / 255) ** look.gamma).astype(np.uint8)
         fade = np.linspace(1, 0, _NEAR, dtype=np.float32)[:, None]
-        self._wide_share = _pair(np.broadcast_to(fade, (_NEAR, BEAMS)))
-        self._narrow_share = 1 - self._wide_share
+        self._wide_weight = _pair(np.broadcast_to(fade, (_NEAR, BEAMS)))
+        self._narrow_weight = 1 - self._wide_weight
         self._maps = _conversion_maps(grid, look.native)
         self._fan = fan_mask()
-        self._before: np.ndarray | None = None
+        self._previous: np.ndarray | None = None
 
     def spread(self, field: np.ndarray) -> np.ndarray:
-        """Smear a complex field by the point spread, keeping its mean power, (…, …, 2) float32."""
+        """Convolve a complex field with the point spread function, preserving its mean power."""
         smeared = cv2.sepFilter2D(field, cv2.CV_32F, self._angular, self._axial)
-        # Before the focus the beam is as wide as the probe, not as its angle.
+        # In front of the focus the width of the beam is that of the probe, not of an angle.
         near = smeared[:_NEAR]
         wide = cv2.sepFilter2D(near, cv2.CV_32F, self._wide, np.ones((1, 1), np.float32))
         smeared[:_NEAR] = cv2.add(
-            cv2.multiply(near, self._narrow_share), cv2.multiply(wide, self._wide_share)
+            cv2.multiply(near, self._narrow_weight), cv2.multiply(wide, self._wide_weight)
         )
         return smeared
 
     def form(self, field: np.ndarray) -> np.ndarray:
-        """Form one frame from the scatterers' field; frames follow each other.
+        """Form the next frame from the field of the scatterers.
 
         Parameters
         ----------
         field : ndarray, (DEPTHS, BEAMS, 2) float32
-            Real and imaginary part.
+            Real and imaginary parts.
 
         Returns
         -------
         frame : ndarray, (SIZE, SIZE) uint8
         """
-        row, column = self._rng.integers(_TILE, size=2)
+        row, column = self._rng.integers(_NOISE_MARGIN, size=2)
         noise = self._noise[row : row + DEPTHS, column : column + BEAMS]
-        answer = cv2.multiply(self.spread(field), self._shadow)
-        answer = cv2.add(answer, cv2.multiply(noise, self._loudness))
-        real, imaginary = cv2.split(cv2.add(answer, self._clutter))
-        strength = np.maximum(cv2.magnitude(real, imaginary), _FAINTEST)
-        # To decibels, to gray, and held within a byte, all in one.
+        signal = cv2.multiply(self.spread(field), self._shadow)
+        signal = cv2.add(signal, cv2.multiply(noise, self._noise_level))
+        real, imaginary = cv2.split(cv2.add(signal, self._clutter))
+        magnitude = np.maximum(cv2.magnitude(real, imaginary), _MIN_MAGNITUDE)
+        # Convert to decibels and to gray values, and clip to a byte, in one call.
         gray = cv2.addWeighted(
-            cv2.log(strength), self._slope, self._gain, 1.0, 0.0, dtype=cv2.CV_8U
+            cv2.log(magnitude), self._slope, self._gain, 1.0, 0.0, dtype=cv2.CV_8U
         )
-        if self.look.persistence and self._before is not None:
-            keep = self.look.persistence
-            gray = cv2.addWeighted(gray, 1 - keep, self._before, keep, 0)
-        self._before = gray
+        if self.look.persistence and self._previous is not None:
+            weight = self.look.persistence
+            gray = cv2.addWeighted(gray, 1 - weight, self._previous, weight, 0)
+        self._previous = gray
         screen = cv2.remap(cv2.LUT(gray, self._curve), *self._maps, cv2.INTER_LINEAR)
         if self.look.smoothing:
             screen = cv2.GaussianBlur(screen, (0, 0), self.look.smoothing)
@@ -151,7 +152,7 @@ class Scanner:
 
 
 def _kernel(sigma: float) -> np.ndarray:
-    """A Gaussian whose squares sum to one: white noise keeps its power."""
+    """A Gaussian whose squares sum to 1, so that white noise keeps its power."""
     size = 2 * int(np.ceil(2.5 * sigma)) + 1
     kernel = cv2.getGaussianKernel(size, sigma, cv2.CV_32F)
     return kernel / np.linalg.norm(kernel)
@@ -162,12 +163,12 @@ def _pair(values: np.ndarray) -> np.ndarray:
 
 
 def _shadows(look: Look, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
-    kept = np.ones((DEPTHS, BEAMS), np.float32)
+    transmitted = np.ones((DEPTHS, BEAMS), np.float32)
     for direction, width, begin, strength in look.shadows:
         across = np.exp(-(((side - direction) / width) ** 4))
         along = np.clip((depth - begin) / 0.08, 0, 1)
-        kept *= 1 - strength * across * along
-    return kept
+        transmitted *= 1 - strength * across * along
+    return transmitted
 
 
 def _haze(
@@ -178,10 +179,10 @@ def _haze(
         rng.uniform(0.3, 1.5, (1, 6)).astype(np.float32), (BEAMS, 1), interpolation=cv2.INTER_CUBIC
     )
     haze = look.haze * np.exp(-((depth / reach) ** 1.4)) * np.maximum(uneven, 0)
-    # Beside it, the ringing of the probe itself: a bright cap on the sector's tip.
-    bang = 1.2 * np.exp(-((depth / 0.045) ** 4))
+    # The ringing of the probe itself adds a bright cap at the tip of the sector.
+    cap = 1.2 * np.exp(-((depth / 0.045) ** 4))
     ring = 0.3 * look.haze * np.exp(-(((depth - 0.09 - 0.04 * look.haze) / 0.012) ** 2))
-    return haze + bang + ring + 0 * side
+    return haze + cap + ring + 0 * side
 
 
 def _gain(look: Look, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
@@ -192,9 +193,9 @@ def _gain(look: Look, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def _conversion_maps(grid: PolarGrid, native: int) -> tuple[np.ndarray, np.ndarray]:
-    # Where pixels of the large image stand in the small one: as cv2.resize takes them.
-    place = (np.arange(native, dtype=np.float32) + 0.5) * np.float32(SIZE / native) - 0.5
-    x, y = np.meshgrid(place - np.float32(grid.probe.x), place - np.float32(grid.probe.y))
+    # Pixel centres of the large image in the small one, by the convention of cv2.resize.
+    centres = (np.arange(native, dtype=np.float32) + 0.5) * np.float32(SIZE / native) - 0.5
+    x, y = np.meshgrid(centres - np.float32(grid.probe.x), centres - np.float32(grid.probe.y))
     radius, angle = cv2.cartToPolar(y, x)
     angle = np.where(angle > np.pi, angle - np.float32(2 * np.pi), angle)
     beam = (angle - np.float32(grid.first)) / np.float32(grid.angle)

@@ -1,4 +1,4 @@
-"""What shapes one synthetic video: the patient, the view, the scanner and the rhythm."""
+"""Parameters of one study: probe, left ventricle, image appearance and rhythm."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ SIZE = 112
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Where the sector stands in the frame.
+    """Position of the ultrasound sector in the frame.
 
     Attributes
     ----------
     x, y : float
-        The transducer, in pixels of the frame.
+        Position of the transducer, in pixels.
     tilt : float
-        Direction of the middle beam, in radians to the image's right of straight down.
+        Direction of the middle beam, in radians to the right of straight down.
     half_angle : float
-        Half the sector's opening, in radians.
+        Half the opening angle of the sector, in radians.
     radius : float
         Depth of the image, in pixels.
     """
@@ -33,7 +33,7 @@ class Probe:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ventricle:
-    """Size, place and shape of the left ventricle, and how it contracts.
+    """Size, position, shape and contraction of the left ventricle.
 
     Attributes
     ----------
@@ -44,28 +44,28 @@ class Ventricle:
     length, width : float
         Long axis and largest width at end-diastole, in pixels.
     widest : float
-        Where it is widest, as a share of the long axis from the apex.
+        Position of the largest width, as a fraction of the long axis from the apex.
     power : float
-        Bluntness of the apex: 2 is an ellipse, more is blunter.
+        Bluntness of the apex: 2 gives an ellipse, larger values a blunter apex.
     narrowing : float
-        Width at the mitral plane, as a share of the largest.
+        Width at the mitral plane, as a fraction of the largest width.
     bend : float
         Sideways bow of the long axis, in pixels.
     plane_tilt : float
-        By how much the lateral wall is longer than the septum, as a share of the length.
+        How much longer the lateral wall is than the septum, as a fraction of the length.
     bumps : tuple of float
-        Amplitudes of smooth changes of either wall's profile.
+        Amplitudes of smooth bumps in the profiles of the two walls, three per wall.
     shortening : float
-        Share of its length that the long axis loses in systole.
+        Fraction by which the long axis shortens in systole.
     ejection : float
-        Share of its volume that it ejects.
+        Ejection fraction, from 0 to 1.
     weak_wall : tuple of float
-        Side (-1 left, 1 right, 0 none), middle and extent along the long axis, and how much
-        of its motion is lost there.
+        Region of reduced motion: side (-1 left, 1 right, 0 none), centre and extent as fractions
+        of the long axis, and fraction of the motion lost.
     septum, lateral, apical : float
-        Thickness of the walls at end-diastole, in pixels.
+        Wall thickness at end-diastole, in pixels.
     mm_per_px : float
-        Millimetres a pixel.
+        Millimetres per pixel.
     """
 
     apex: tuple[float, float]
@@ -89,50 +89,51 @@ class Ventricle:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-    """How tissue and scanner make gray values.
+    """Appearance of the image: properties of tissue and scanner.
 
     Attributes
     ----------
     gray_wall : float
         Mean gray value of myocardium in mid-field.
     range_db : float
-        Decibels from black to white.
+        Dynamic range from black to white, in decibels.
     blood, outside, pericardium, valve : float
-        Amplitudes against that of myocardium.
+        Amplitudes relative to myocardium.
     lateral_loss : float
-        How much fainter the lateral wall is, from 0 to 1.
+        Loss of amplitude in the lateral wall, from 0 to 1.
     anisotropy : float
-        How much fainter a wall is that runs along the beam, from 0 to 1.
+        Loss of amplitude in walls parallel to the beam, from 0 to 1.
     patchiness : float
-        Standard deviation of the slow changes of log amplitude.
+        Standard deviation of slow variations of log amplitude.
     axial, angular : float
-        Point spread in samples of depth and in beams (standard deviations).
+        Standard deviations of the point spread function, in samples of depth and in beams.
     haze, haze_reach : float
-        Amplitude of near-field clutter, and the depth in pixels by which it fades.
+        Amplitude of near-field clutter, and the depth in pixels over which it fades.
     side_lobes : float
-        Share of a structure's amplitude smeared along the arc.
+        Fraction of each structure's amplitude that is smeared along the arc.
     noise : float
         Amplitude of electronic noise at full depth.
     attenuation, gain_slope : float
-        Gray values lost from the probe to the far end, and a ripple of the gain sliders.
+        Gray values lost with depth, and the amplitude of a ripple from the gain controls.
     shadows : tuple of (float, float, float, float)
-        Direction (-1 to 1 across the sector), width, first depth (share) and strength of each.
+        For each shadow, direction (-1 to 1 across the sector), width, first depth (as a fraction)
+        and strength.
     edge_loss : float
-        How much the sector's sides fade, from 0 to 1.
+        Fading of the sector's sides, from 0 to 1.
     gamma : float
-        Exponent of the scanner's gray curve.
+        Exponent of the scanner's gray-level curve.
     persistence : float
-        Weight of the frames before.
+        Weight of the previous frames in each frame.
     decorrelation : float
-        Radians by which speckle changes in a beat, beside the motion of tissue.
+        Change of speckle per beat beyond the motion of tissue, in radians.
     native : int
-        Height and width in pixels of the scanner's image before it is made smaller.
+        Height and width of the scanner's image in pixels, before it is reduced to `SIZE`.
     smoothing : float
-        Standard deviation of the scanner's own smoothing, in native pixels.
+        Standard deviation of the scanner's smoothing, in pixels of that image.
     papillary : float
-        Amplitude of papillary muscles; 0 where the plane misses them.
+        Amplitude of the papillary muscles; 0 if the plane misses them.
     trabeculae : float
-        How rough the wall is towards the cavity, from 0 to 1.
+        Roughness of the endocardium, from 0 to 1.
     """
 
     gray_wall: float
@@ -165,21 +166,21 @@ class Look:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rhythm:
-    """How the study runs in time.
+    """Timing of a study.
 
     Attributes
     ----------
     frames : int
     fps : float
-        Frames a second.
+        Frames per second.
     rate : float
-        Beats a minute.
+        Beats per minute.
     start : float
-        Where in a beat the video begins, as a share of it.
+        Phase of the beat at which the video begins, from 0 to 1.
     irregularity : float
-        Standard deviation of a beat's length against the mean.
+        Standard deviation of the length of a beat, relative to its mean.
     breathing : float
-        Sway of the heart, in pixels.
+        Amplitude of the heart's displacement by breathing, in pixels.
     """
 
     frames: int
@@ -192,7 +193,7 @@ class Rhythm:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study:
-    """Everything that shapes one video."""
+    """All parameters of one synthetic video."""
 
     probe: Probe
     ventricle: Ventricle

@@ -1,7 +1,7 @@
-"""What the beams meet: the heart at end-diastole, painted as amplitudes of echo.
+"""The heart at end-diastole, painted as a map of echo amplitudes.
 
-Muscle is 1, blood a few hundredths, and the pericardium and the borders that
-face the beam are brighter than muscle.
+Muscle has an amplitude of 1 and blood of a few hundredths. The pericardium,
+and borders perpendicular to the beam, are brighter than muscle.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from echo_prep.synth.phantom.chambers import Heart
 from echo_prep.synth.phantom.study import SIZE, Look, Probe, Ventricle
 
 MARGIN = 24
-"""Pixels painted around the frame, so that tissue can move in from outside."""
+"""Margin painted around the frame, in pixels, so that tissue can move in from outside."""
 
 SCALE = 1.5
-"""Painted pixels to a pixel of the frame."""
+"""Pixels of the painting per pixel of the frame."""
 
 _CANVAS = int((SIZE + 2 * MARGIN) * SCALE)
 _SHIFT = 4
-"""Bits below the pixel that OpenCV's drawing takes."""
+"""Fractional bits of the coordinates in OpenCV's drawing functions."""
 
 
 def paint(
     heart: Heart, ventricle: Ventricle, probe: Probe, look: Look, rng: np.random.Generator
 ) -> np.ndarray:
-    """Amplitudes of echo at end-diastole.
+    """Paint the echo amplitudes at end-diastole.
 
     Returns
     -------
     amplitude : ndarray, (_CANVAS, _CANVAS) float32
-        1 in myocardium; `to_canvas` says which pixel is where.
+        1 in myocardium; `to_canvas` converts positions to its pixels.
     """
     hull = cv2.convexHull(
         np.concatenate(
@@ -55,22 +55,22 @@ def paint(
     _fill(canvas, heart.left_atrium, blood * rng.uniform(0.7, 1.5))
     _moderator_band(canvas, heart, rng)
     _aorta(canvas, heart, blood, rng)
-    # The hinges and the fibrous body between the two valves are among the brightest.
+    # The hinges, and the fibrous body between the two valves, are among the brightest structures.
     for hinge in (*heart.mitral, heart.tricuspid[0]):
         _dot(canvas, hinge, rng.uniform(0.9, 1.8), rng.uniform(0.8, 2.2))
     canvas *= _direction_loss(heart, probe, look)
     canvas *= _lateral_loss(heart, look, rng)
     _glints(canvas, heart, probe, look, rng)
-    for cells, share in ((6, 0.8), (16, 1.0), (40, 0.6)):
-        canvas *= _patches(rng, share * look.patchiness, cells)
+    for cells, weight in ((6, 0.8), (16, 1.0), (40, 0.6)):
+        canvas *= _patches(rng, weight * look.patchiness, cells)
     _cavity(canvas, heart, ventricle, look, rng)
     return cv2.GaussianBlur(_roughen(canvas, look, rng), (0, 0), 0.5 * SCALE)
 
 
 def _surroundings(hull: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """What lies around the heart: fat and lung, whose echoes die away behind the pericardium."""
+    """Fat and lung around the heart, whose echoes fade behind the pericardium."""
     outside = np.full((_CANVAS // 2, _CANVAS // 2), 255, np.uint8)
-    cv2.fillPoly(outside, [_fixed(hull, 0.5)], (0,), shift=_SHIFT)
+    cv2.fillPoly(outside, [_fixed_point(hull, 0.5)], (0,), shift=_SHIFT)
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3) * np.float32(2 / SCALE)
     floor, reach = rng.uniform(0.05, 0.65), rng.uniform(3, 30)
     level = look.outside * (floor + (1 - floor) * np.exp(distance / np.float32(-reach)))
@@ -79,7 +79,7 @@ def _surroundings(hull: np.ndarray, look: Look, rng: np.random.Generator) -> np.
 
 
 def _roughen(canvas: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """Shift tissue by a little here and there: no border in a body is a smooth curve."""
+    """Displace tissue slightly at random, since no border in a body is a smooth curve."""
     rows = np.arange(_CANVAS, dtype=np.float32)
     shifts = [
         _waves(rng, 0.9 * SCALE, 16) + _waves(rng, (0.3 + look.trabeculae) * SCALE, 48)
@@ -95,7 +95,7 @@ def _roughen(canvas: np.ndarray, look: Look, rng: np.random.Generator) -> np.nda
 
 
 def to_canvas(points: np.ndarray) -> np.ndarray:
-    """From pixels of the frame to pixels of the painting; centres at integers in both."""
+    """Convert pixels of the frame to pixels of the painting; centres are at integers in both."""
     return (points + MARGIN + 0.5) * SCALE - 0.5
 
 
@@ -106,15 +106,15 @@ def _cavity(
     inner = heart.cavity.mean(axis=0)
     if look.trabeculae > 0.2:
         for _ in range(int(14 * look.trabeculae)):
-            place = heart.cavity[int(rng.integers(4, 2 * WALL_POINTS - 4))]
-            inward = place + (inner - place) * rng.uniform(0.0, 0.12)
+            border = heart.cavity[int(rng.integers(4, 2 * WALL_POINTS - 4))]
+            inward = border + (inner - border) * rng.uniform(0.0, 0.12)
             _dot(canvas, inward, rng.uniform(0.1, 0.6), rng.uniform(0.5, 1.2))
     if look.papillary:
         for wall in rng.choice([-1, 1], 1 + int(rng.random() < 0.3), replace=False):
-            at = int(WALL_POINTS * rng.uniform(0.45, 0.72))
-            place = heart.cavity[at if wall < 0 else -1 - at]
-            along = heart.cavity[at + 6 if wall < 0 else -7 - at] - place
-            root = place + (inner - place) * rng.uniform(0.08, 0.2)
+            number = int(WALL_POINTS * rng.uniform(0.45, 0.72))
+            border = heart.cavity[number if wall < 0 else -1 - number]
+            along = heart.cavity[number + 6 if wall < 0 else -7 - number] - border
+            root = border + (inner - border) * rng.uniform(0.08, 0.2)
             _stroke(
                 canvas,
                 np.stack([root, root + along * rng.uniform(0.5, 1.1)]),
@@ -131,19 +131,19 @@ def _moderator_band(canvas: np.ndarray, heart: Heart, rng: np.random.Generator) 
 
 
 def _aorta(canvas: np.ndarray, heart: Heart, blood: float, rng: np.random.Generator) -> None:
-    """The descending aorta, cut across behind the left atrium, in some planes."""
+    """In some planes, a cross-section of the descending aorta behind the left atrium."""
     if rng.random() < 0.35:
         deepest = heart.left_atrium[np.argmax(heart.left_atrium[:, 1])]
-        place = deepest + np.array([rng.uniform(-4, 10), rng.uniform(5, 9)])
+        centre = deepest + np.array([rng.uniform(-4, 10), rng.uniform(5, 9)])
         radius = rng.uniform(3.5, 6.5)
-        _dot(canvas, place, 0.9, radius + 1.2)
-        _dot(canvas, place, blood, radius)
+        _dot(canvas, centre, 0.9, radius + 1.2)
+        _dot(canvas, centre, blood, radius)
 
 
 def _glints(
     canvas: np.ndarray, heart: Heart, probe: Probe, look: Look, rng: np.random.Generator
 ) -> None:
-    """Borders shine where the beam meets them at a right angle."""
+    """Brighten borders where the beam meets them at a right angle."""
     for outline, strength, width in (
         (_open_at_plane(heart.cavity), 0.9, 1.2),
         (_open_at_plane(heart.right_ventricle), 0.8, 1.2),
@@ -160,7 +160,7 @@ def _glints(
             np.arange(len(steps)), np.linspace(0, len(steps), 9), rng.uniform(0, 1, 9)
         )
         level = strength * facing**3 * patchy
-        pixels = _fixed(outline)
+        pixels = _fixed_point(outline)
         for number in np.flatnonzero(level > 0.25):
             cv2.line(
                 canvas,
@@ -173,20 +173,20 @@ def _glints(
 
 
 def _open_at_plane(ventricle: np.ndarray) -> np.ndarray:
-    """A ventricle's outline from base to apex to base: across the valve plane there is no wall."""
+    """A ventricle's outline from base to apex to base, open at the valve plane."""
     return np.roll(ventricle, len(ventricle) // 2, axis=0)
 
 
 def _direction_loss(heart: Heart, probe: Probe, look: Look) -> np.ndarray:
-    """Muscle echoes less where its layers run along the beam."""
+    """Attenuate muscle whose layers run along the beam."""
     solid = np.zeros((_CANVAS // 2, _CANVAS // 2), np.float32)
-    cv2.fillPoly(solid, [_fixed(heart.cavity, 0.5)], (1.0,), shift=_SHIFT)
+    cv2.fillPoly(solid, [_fixed_point(heart.cavity, 0.5)], (1.0,), shift=_SHIFT)
     around = cv2.GaussianBlur(solid, (0, 0), 4 * SCALE)
     slope_x = cv2.Sobel(around, cv2.CV_32F, 1, 0)
     slope_y = cv2.Sobel(around, cv2.CV_32F, 0, 1)
-    center = to_canvas(np.array([probe.x, probe.y])) / 2
+    probe_x, probe_y = to_canvas(np.array([probe.x, probe.y])) / 2
     reach = np.arange(_CANVAS // 2, dtype=np.float32)
-    beam_x, beam_y = np.meshgrid(reach - np.float32(center[0]), reach - np.float32(center[1]))
+    beam_x, beam_y = np.meshgrid(reach - np.float32(probe_x), reach - np.float32(probe_y))
     cross = np.abs(slope_x * beam_x + slope_y * beam_y)
     size = cv2.magnitude(slope_x, slope_y) * cv2.magnitude(beam_x, beam_y)
     facing = cross / (size + np.float32(1e-4))
@@ -195,7 +195,7 @@ def _direction_loss(heart: Heart, probe: Probe, look: Look) -> np.ndarray:
 
 
 def _lateral_loss(heart: Heart, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """The lateral wall fades out along part of its length, as it does in most studies."""
+    """Attenuate part of the lateral wall, which is faint in most studies."""
     fade = np.zeros((_CANVAS // 2, _CANVAS // 2), np.float32)
     first, last = sorted(rng.uniform(0, 1, 2))
     last = max(last, first + 0.35)
@@ -203,7 +203,7 @@ def _lateral_loss(heart: Heart, look: Look, rng: np.random.Generator) -> np.ndar
     part = wall[int(first * (WALL_POINTS - 8)) : int(min(last, 1) * WALL_POINTS)]
     cv2.polylines(
         fade,
-        [_fixed(part + np.array([4.0, 0.0]), 0.5)],
+        [_fixed_point(part + np.array([4.0, 0.0]), 0.5)],
         False,
         (1.0,),
         int(8 * SCALE),
@@ -223,22 +223,22 @@ def _patches(rng: np.random.Generator, sigma: float, cells: int) -> np.ndarray:
     return np.asarray(cv2.exp(_waves(rng, sigma, cells)))
 
 
-def _fixed(points: np.ndarray, scale: float = 1.0) -> np.ndarray:
+def _fixed_point(points: np.ndarray, scale: float = 1.0) -> np.ndarray:
     return np.rint(to_canvas(points) * scale * (1 << _SHIFT)).astype(np.int32)
 
 
 def _fill(canvas: np.ndarray, outline: np.ndarray, level: float) -> None:
-    cv2.fillPoly(canvas, [_fixed(outline)], (float(level),), shift=_SHIFT)
+    cv2.fillPoly(canvas, [_fixed_point(outline)], (float(level),), shift=_SHIFT)
 
 
 def _stroke(
     canvas: np.ndarray, line: np.ndarray, level: float, width: float, closed: bool = True
 ) -> None:
     thickness = max(1, round(width * SCALE))
-    cv2.polylines(canvas, [_fixed(line)], closed, (float(level),), thickness, shift=_SHIFT)
+    cv2.polylines(canvas, [_fixed_point(line)], closed, (float(level),), thickness, shift=_SHIFT)
 
 
-def _dot(canvas: np.ndarray, place: np.ndarray, level: float, radius: float) -> None:
-    center = _fixed(place)
+def _dot(canvas: np.ndarray, centre: np.ndarray, level: float, radius: float) -> None:
+    x, y = _fixed_point(centre)
     size = round(radius * SCALE * (1 << _SHIFT))
-    cv2.circle(canvas, (int(center[0]), int(center[1])), size, (float(level),), -1, shift=_SHIFT)
+    cv2.circle(canvas, (int(x), int(y)), size, (float(level),), -1, shift=_SHIFT)

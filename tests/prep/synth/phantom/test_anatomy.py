@@ -4,35 +4,45 @@ import numpy as np
 import pytest
 
 from echo_common.geometry.contours import shoelace_area
-from echo_prep.synth.phantom.anatomy import WALL_POINTS, Shape, diastole, follow_back, systole
-from echo_prep.synth.phantom.random_study import draw_study
+from echo_prep.synth.phantom.anatomy import (
+    WALL_POINTS,
+    Shape,
+    end_diastolic_shape,
+    end_systolic_shape,
+    map_to_diastole,
+)
+from echo_prep.synth.phantom.random_study import sample_study
 
 
-def draw_shapes(number: int) -> tuple[Shape, Shape]:
-    ventricle = draw_study(np.random.default_rng([3, number]), 32).ventricle
-    start = diastole(ventricle)
-    return start, systole(ventricle, start)
+def sample_shapes(number: int) -> tuple[Shape, Shape]:
+    ventricle = sample_study(np.random.default_rng([3, number]), 32).ventricle
+    diastole = end_diastolic_shape(ventricle)
+    return diastole, end_systolic_shape(ventricle, diastole)
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_contour_follows_tissue(number: int) -> None:
-    start, end = draw_shapes(number)
-    np.testing.assert_allclose(follow_back(end.contour(), start, end), start.contour(), atol=1e-9)
+def test_systolic_contour_maps_to_the_diastolic_one(number: int) -> None:
+    diastole, systole = sample_shapes(number)
+    np.testing.assert_allclose(
+        map_to_diastole(systole.contour(), diastole, systole), diastole.contour(), atol=1e-9
+    )
 
 
-def test_cavity_follows_into_cavity() -> None:
-    start, end = draw_shapes(0)
-    share = np.full(9, 0.5)
+def test_points_of_the_cavity_map_to_points_of_the_cavity() -> None:
+    diastole, systole = sample_shapes(0)
+    fraction = np.full(9, 0.5)
     part = np.linspace(-0.9, 0.9, 9)
     side = np.sign(part)
-    now = end.place(share, part * end.half_width(share, side))
-    then = start.place(share, part * start.half_width(share, side))
-    np.testing.assert_allclose(follow_back(now, start, end), then, atol=1e-9)
+    at_systole = systole.to_frame(fraction, part * systole.half_width(fraction, side))
+    at_diastole = diastole.to_frame(fraction, part * diastole.half_width(fraction, side))
+    np.testing.assert_allclose(
+        map_to_diastole(at_systole, diastole, systole), at_diastole, atol=1e-9
+    )
 
 
-def test_wall_keeps_its_area_and_thickens() -> None:
-    # Straight, symmetric and level, a half-width is the radius of a cylinder.
-    shape = Shape(
+def test_wall_keeps_its_area_and_becomes_thicker() -> None:
+    # In a straight, symmetric ventricle with a level plane, the half-width is a cylinder's radius.
+    diastole = Shape(
         apex=np.array([50.0, 10.0]),
         tilt=0.0,
         length=50.0,
@@ -41,42 +51,43 @@ def test_wall_keeps_its_area_and_thickens() -> None:
         bend=0.0,
         plane_tilt=0.0,
     )
-    end = Shape(**{**vars(shape), "left": np.full(129, 9.0), "right": np.full(129, 9.0)})
-    outer = follow_back(np.array([[50 + 13.0, 35.0]]), shape, end)[0]
+    systole = Shape(**{**vars(diastole), "left": np.full(129, 9.0), "right": np.full(129, 9.0)})
+    outer = map_to_diastole(np.array([[50 + 13.0, 35.0]]), diastole, systole)[0]
     radius = outer[0] - 50
     assert radius**2 - 15**2 == pytest.approx(13**2 - 9**2)
     assert radius - 15 < 13 - 9
 
 
-def test_far_tissue_stays() -> None:
-    start, end = draw_shapes(1)
-    far = start.apex - 40 * start.down
-    np.testing.assert_allclose(follow_back(far, start, end), far, atol=1e-9)
+def test_distant_tissue_does_not_move() -> None:
+    diastole, systole = sample_shapes(1)
+    far = diastole.apex - 40 * diastole.down
+    np.testing.assert_allclose(map_to_diastole(far, diastole, systole), far, atol=1e-9)
 
 
-def test_ejection_is_what_was_drawn() -> None:
+def test_ejection_fraction_is_the_requested_one() -> None:
     for number in range(40):
-        ventricle = draw_study(np.random.default_rng([4, number]), 32).ventricle
+        ventricle = sample_study(np.random.default_rng([4, number]), 32).ventricle
         if ventricle.weak_wall[0] != 0:
             continue
-        start = diastole(ventricle)
-        end = systole(ventricle, start)
-        share = np.linspace(0, 1, 400)
+        diastole = end_diastolic_shape(ventricle)
+        systole = end_systolic_shape(ventricle, diastole)
+        fraction = np.linspace(0, 1, 400)
         volumes = [
             shape.length
             * np.mean(
-                (shape.half_width(share, np.array(-1)) + shape.half_width(share, np.array(1))) ** 2
+                (shape.half_width(fraction, np.array(-1)) + shape.half_width(fraction, np.array(1)))
+                ** 2
             )
-            for shape in (start, end)
+            for shape in (diastole, systole)
         ]
-        # The middle closes a little more than the rest, so that a few per cent are added.
+        # The middle contracts slightly more than the rest, which adds a few per cent.
         assert 1 - volumes[1] / volumes[0] == pytest.approx(ventricle.ejection, abs=0.06)
 
 
-def test_septum_is_on_the_left_and_apex_above() -> None:
+def test_septum_is_on_the_left_and_the_apex_on_top() -> None:
     for number in range(30):
-        start, _ = draw_shapes(number)
-        contour = start.contour()
+        diastole, _ = sample_shapes(number)
+        contour = diastole.contour()
         left, right = contour[WALL_POINTS // 2], contour[-WALL_POINTS // 2]
         assert left[0] < right[0]
         assert contour[0, 1] < contour[WALL_POINTS - 1 : WALL_POINTS + 1, 1].min()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from echo_prep.synth.phantom.motion import move
+from echo_prep.synth.phantom.motion import simulate_motion
 from echo_prep.synth.phantom.study import Rhythm
 
 
@@ -15,32 +15,31 @@ def rhythm(**changes: float) -> Rhythm:
     return Rhythm(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_beats_come_at_the_heart_rate() -> None:
-    motion = move(rhythm(), np.random.default_rng(0))
+def test_beats_follow_the_heart_rate() -> None:
+    motion = simulate_motion(rhythm(), np.random.default_rng(0))
     high = motion.contraction > 0.5
     rises = np.flatnonzero(np.diff(high.astype(int)) == 1)
-    # Sixty beats a minute at fifty frames a second.
+    # Sixty beats per minute at fifty frames per second.
     assert len(rises) == 4
     np.testing.assert_allclose(np.diff(rises), 50, atol=1)
 
 
 @pytest.mark.parametrize("number", range(20))
-def test_traced_frames_are_the_fullest_and_the_emptiest_near_them(number: int) -> None:
-    motion = move(
+def test_traced_frames_are_end_diastole_and_end_systole(number: int) -> None:
+    motion = simulate_motion(
         rhythm(start=number / 20, irregularity=0.04, rate=50 + 4 * number),
         np.random.default_rng(number),
     )
-    first, last = motion.end_diastole, motion.end_systole
-    assert motion.contraction[first] == 0
-    assert motion.contraction[last] == 1
-    near = motion.contraction[max(0, last - 3) : last + 4]
+    assert motion.contraction[motion.ed_frame] == 0
+    assert motion.contraction[motion.es_frame] == 1
+    near = motion.contraction[max(0, motion.es_frame - 3) : motion.es_frame + 4]
     assert near.min() > 0.6
     assert motion.contraction.min() >= 0
     assert motion.contraction.max() <= 1.06
 
 
-def test_mitral_valve_is_closed_in_systole_and_opens_after_it() -> None:
-    motion = move(rhythm(), np.random.default_rng(1))
+def test_mitral_valve_is_closed_in_systole_and_opens_afterwards() -> None:
+    motion = simulate_motion(rhythm(), np.random.default_rng(1))
     shortening = np.gradient(motion.contraction)
     assert motion.opening[shortening > 0.02].max() == 0
     filling = shortening < -0.04
@@ -49,11 +48,11 @@ def test_mitral_valve_is_closed_in_systole_and_opens_after_it() -> None:
     assert motion.opening.max() <= 1
 
 
-def test_systole_shortens_with_the_beat() -> None:
+def test_systole_is_shorter_in_a_faster_beat() -> None:
     gaps = []
     for rate in (50.0, 120.0):
-        motion = move(rhythm(rate=rate, fps=100.0, frames=600), np.random.default_rng(2))
-        gaps.append((motion.end_systole - motion.end_diastole) / 100)
-    # Ejection and its pauses take about a third of a second at rest.
+        motion = simulate_motion(rhythm(rate=rate, fps=100.0, frames=600), np.random.default_rng(2))
+        gaps.append((motion.es_frame - motion.ed_frame) / 100)
+    # At rest, systole takes about a third of a second.
     assert 0.3 < gaps[0] < 0.45
     assert gaps[1] < gaps[0]

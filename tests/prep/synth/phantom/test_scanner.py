@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from echo_prep.synth.phantom.random_study import draw_study
+from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner, fan_mask
 from echo_prep.synth.phantom.study import SIZE, Look, Probe
 
@@ -13,7 +13,7 @@ PROBE = Probe(x=61.0, y=7.0, tilt=0.0, half_angle=np.radians(45), radius=103.0)
 
 
 def plain_look(**changes: object) -> Look:
-    look = draw_study(np.random.default_rng(0), 16).look
+    look = sample_study(np.random.default_rng(0), 16).look
     values = {
         "gray_wall": 180.0, "range_db": 50.0, "haze": 0.0, "noise": 0.0, "attenuation": 0.0,
         "gain_slope": 0.0, "shadows": (), "edge_loss": 0.0, "gamma": 1.0, "persistence": 0.0,
@@ -22,16 +22,16 @@ def plain_look(**changes: object) -> Look:
     return dataclasses.replace(look, **{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_grid_is_its_own_inverse() -> None:
+def test_conversions_between_samples_and_pixels_are_inverse() -> None:
     grid = PolarGrid(PROBE)
     points = np.array([[61.0, 40.0], [20.0, 80.0], [95.0, 60.0]])
-    np.testing.assert_allclose(grid.place(grid.locate(points)), points, atol=1e-9)
-    samples = grid.locate(grid.points())[5:]
+    np.testing.assert_allclose(grid.to_frame(grid.to_samples(points)), points, atol=1e-9)
+    samples = grid.to_samples(grid.points())[5:]
     beam, depth = np.meshgrid(np.arange(BEAMS), np.arange(DEPTHS))
     np.testing.assert_allclose(samples, np.stack([beam, depth], axis=-1)[5:], atol=1e-9)
 
 
-def test_fan_is_the_data_set_s() -> None:
+def test_fan_is_that_of_echonet_dynamic() -> None:
     mask = fan_mask()
     for x in range(SIZE):
         for y in range(SIZE):
@@ -39,18 +39,18 @@ def test_fan_is_the_data_set_s() -> None:
 
 
 def test_speckle_is_fully_developed() -> None:
-    # Goodman: the magnitude of many scatterers has a mean of 1.913 standard deviations.
+    # Goodman: in fully developed speckle the mean magnitude is 1.913 standard deviations.
     rng = np.random.default_rng(1)
     scanner = Scanner(PolarGrid(PROBE), plain_look(), rng)
     magnitudes, powers = [], []
     for _ in range(20):
         field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32) * np.sqrt(0.5)
-        answer = scanner.spread(field.astype(np.float32))[80:-10, 10:-10]
-        magnitudes.append(np.hypot(answer[..., 0], answer[..., 1]))
-        powers.append((answer**2).sum(axis=-1).mean())
+        signal = scanner.spread(field.astype(np.float32))[80:-10, 10:-10]
+        magnitudes.append(np.hypot(signal[..., 0], signal[..., 1]))
+        powers.append((signal**2).sum(axis=-1).mean())
     values = np.stack(magnitudes)
     assert values.mean() / values.std() == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.02)
-    # The point spread keeps the power of the scatterers.
+    # The point spread function preserves the power of the scatterers.
     assert np.mean(powers) == pytest.approx(1, rel=0.03)
 
 
@@ -74,11 +74,11 @@ def test_gray_is_logarithmic() -> None:
     for amplitude in (1.0, 0.1):
         scanner = Scanner(PolarGrid(PROBE), plain_look(), np.random.default_rng(4))
         levels.append(scanner.form(amplitude * field)[50:90, 50:70].mean())
-    # A tenth of the amplitude is 20 dB less, of a range of 50 dB in 255 gray values.
+    # A tenth of the amplitude is 20 dB less; 255 gray values span 50 dB.
     assert levels[0] - levels[1] == pytest.approx(20 * 255 / 50, rel=0.05)
 
 
-def test_nothing_outside_the_sector() -> None:
+def test_the_frame_is_black_outside_the_sector() -> None:
     field = np.full((DEPTHS, BEAMS, 2), 5.0, np.float32)
     frame = Scanner(PolarGrid(PROBE), plain_look(), np.random.default_rng(5)).form(field)
     y, x = np.mgrid[:SIZE, :SIZE]
@@ -89,10 +89,10 @@ def test_nothing_outside_the_sector() -> None:
     assert frame[inside & (fan_mask() > 0)].min() > 100
 
 
-def test_attenuation_darkens_the_depth() -> None:
+def test_attenuation_darkens_deep_tissue() -> None:
     rng = np.random.default_rng(6)
     field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32)
     frame = Scanner(PolarGrid(PROBE), plain_look(attenuation=40.0), rng).form(field)
     drop = frame[30:40, 55:68].mean() - frame[85:95, 55:68].mean()
-    # 80 gray values from the probe to 103 px; these bands are 55 px apart.
+    # 80 gray values over 103 px; the two bands are 55 px apart.
     assert drop == pytest.approx(80 * 55 / 103, abs=12)

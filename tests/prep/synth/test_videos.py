@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echo_common.errors import DataError
+from echo_prep.dataset.video import read_frames
+from echo_prep.synth.videos import split_of, write_video
+
+
+def test_splits_have_echonet_dynamic_s_proportions() -> None:
+    for seed in range(3):
+        splits = [split_of(seed, number) for number in range(400)]
+        assert splits.count("TRAIN") / 400 == pytest.approx(7465 / 10030, abs=0.01)
+        assert splits.count("VAL") / 400 == pytest.approx(1288 / 10030, abs=0.01)
+        # Even a small data set has videos for validation and test.
+        assert {"TRAIN", "VAL", "TEST"} == set(splits[:16])
+
+
+def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
+    frames = list(np.random.default_rng(0).integers(0, 255, (20, 112, 112), dtype=np.uint8))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        with pytest.raises(DataError, match="could not be written completely"):
+            write_video(tmp_path / "video.avi", frames, 50.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("codec", ["MJPG", "FFV1"])
+def test_a_video_can_be_read_back(tmp_path: Path, codec: str) -> None:
+    y, x = np.mgrid[:112, :112]
+    frames = [(127 + 100 * np.sin(x / 9 + k) * np.cos(y / 7)).astype(np.uint8) for k in range(5)]
+    write_video(tmp_path / "video.avi", frames, 25.0, codec)
+    reads = read_frames(tmp_path, "video", [3, 0], (112, 112))
+    for read, frame in zip(reads, (frames[3], frames[0]), strict=True):
+        assert read.pixels is not None
+        assert np.abs(read.pixels.astype(int) - frame).mean() < 2
