@@ -1,6 +1,6 @@
 """Read the traced frames of a video.
 
-Motion-JPEG is read by random access (`echo_prep.dataset.avi`). FFmpeg decodes
+Motion-JPEG is read by random access (`echo_common.video.avi`). FFmpeg decodes
 any other codec, and Motion-JPEG with dropped frames, from the beginning up to
 the last traced frame, since a seek in an inter-coded video is not exact.
 """
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from echo_common.store.schema import STATUSES
-from echo_prep.dataset.avi import (
+from echo_common.video.avi import (
     MOTION_JPEG,
     AviError,
     AviIndex,

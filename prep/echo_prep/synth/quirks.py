@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from echo_common import atomic
-from echo_prep.dataset.avi import read_index
+from echo_common.video.avi import read_index
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.synth.csv_files import as_csv
 from echo_prep.synth.videos import Record, make_video, write_video

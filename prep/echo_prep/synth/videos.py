@@ -13,7 +13,7 @@ import numpy as np
 
 from echo_common.errors import DataError
 from echo_common.geometry.volume import disc_volume
-from echo_prep.dataset.avi import AviError, read_index
+from echo_common.video.avi import AviError, read_index
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.synth.annotator import draw_contour, sample_annotator, trace_rows
 from echo_prep.synth.phantom.movie import Movie, make_movie

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from echo_common.store.schema import STATUSES
+from echo_common.video.avi import AviError, jpeg_shape, read_frame_bytes, read_index
 from echo_prep.dataset import video as frames_module
-from echo_prep.dataset.avi import AviError, jpeg_shape, read_frame_bytes, read_index
 from echo_prep.dataset.video import file_size, prepare_process, read_frames
 from support.avi import Layout, avi_bytes, chunk, ffmpeg_frames, jpeg
 from support.datasets import SHAPE, frame_pattern, write_video
