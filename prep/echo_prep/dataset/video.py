@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from echo_common.gray import to_gray
 from echo_common.store.schema import STATUSES
 from echo_common.video.avi import (
     MOTION_JPEG,
@@ -153,19 +154,13 @@ def _decode(
             if count in numbers:
                 done, pixels = capture.retrieve()
                 if done:
-                    found[count] = _sized(_gray(np.asarray(pixels)), shape)
+                    found[count] = _sized(to_gray(np.asarray(pixels)), shape)
             count += 1
     except cv2.error as error:
         return _all(numbers, UNREADABLE, f"the file cannot be decoded: {error.err}")
     finally:
         capture.release()
     return [found.get(number) or _past_end(number, count, cut) for number in numbers]
-
-
-def _gray(pixels: np.ndarray) -> np.ndarray:
-    if pixels.ndim == 2:
-        return pixels.astype(np.uint8, copy=False)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
 
 def _sized(pixels: np.ndarray, shape: tuple[int, int]) -> FrameRead:

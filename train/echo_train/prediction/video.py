@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from echo_common.errors import DataError, DataNotFoundError
+from echo_common.gray import to_gray
 from echo_train.targets.base import Prediction
 
 SHOWN = 448
@@ -71,7 +72,7 @@ def read_film(path: Path, numbers: Sequence[int] | None = None) -> Film:
                 done, pixels = capture.retrieve()
                 if not done:
                     raise DataError(f"{path}: frame {count} is damaged and cannot be decoded")
-                images.append(_gray(np.asarray(pixels)))
+                images.append(to_gray(np.asarray(pixels)))
                 kept.append(count)
             count += 1
     except cv2.error as error:
@@ -131,8 +132,3 @@ def _draw(film: Film, prediction: Prediction, place: int, factor: int) -> np.nda
             if not np.isnan(x):
                 cv2.circle(image, (round(x), round(y)), 3, _RED, -1, cv2.LINE_AA)
     return image
-
-
-def _gray(pixels: np.ndarray) -> np.ndarray:
-    gray = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    return np.asarray(gray, dtype=np.uint8)
