@@ -9,12 +9,12 @@ import re
 import socket
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from echo_common.errors import OutputError, StoreLockedError
+from echo_common.errors import EchoError, OutputError, StoreLockedError
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 """What a file system answers that has no locks: NFS, Lustre or SMB as some mount them."""
@@ -23,12 +23,8 @@ _HOLDER = re.compile(r"(process \d+ on \S*\n)?")
 """Content of a lock file, which only this module writes: who holds it, or nothing."""
 
 
-class LockedError(OutputError):
-    """Another process holds a lock."""
-
-
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, locked: Callable[[str], EchoError]) -> Iterator[None]:
     """Hold a lock file.
 
     The operating system releases the lock when the process ends, however it
@@ -40,16 +36,17 @@ def exclusive(path: Path) -> Iterator[None]:
     ----------
     path : Path
         The lock file; its folder must exist.
+    locked : callable
+        Returns the error to raise if another process holds the lock, given
+        the name of that process.
 
     Raises
     ------
-    LockedError
-        If another process holds it; the message is that process.
     OutputError
         If the file that is there was not written by this module.
     """
     _check_own(path)
-    lock = _acquire(path)
+    lock = _acquire(path, locked)
     try:
         # After the lock is held: a holder's name is not wiped by a process that is refused.
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
@@ -60,23 +57,21 @@ def exclusive(path: Path) -> Iterator[None]:
         lock.release()
 
 
-@contextlib.contextmanager
-def build_lock(store: Path) -> Iterator[None]:
+def build_lock(store: Path) -> contextlib.AbstractContextManager[None]:
     """Hold the right to build a store.
 
     Raises
     ------
     StoreLockedError
-        If another process builds the store; the message says which.
+        If another process builds the store; the message names the process.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(lock_path(store)))
-        except LockedError as error:
-            raise StoreLockedError(
-                f"{store} is being built by {error}; wait until it is done, then run again"
-            ) from error
-        yield
+    return exclusive(
+        lock_path(store),
+        lambda holder: StoreLockedError(
+            f"{store} is being built by {holder}; wait until it has finished, then run the same "
+            "command again"
+        ),
+    )
 
 
 def lock_path(store: Path) -> Path:
@@ -84,7 +79,7 @@ def lock_path(store: Path) -> Path:
     return store.with_name(store.name + ".lock")
 
 
-def _acquire(path: Path) -> BaseFileLock:
+def _acquire(path: Path, locked: Callable[[str], EchoError]) -> BaseFileLock:
     marker = path.with_name(path.name + ".soft")
     last: OSError | None = None
     for lock in (FileLock(path, timeout=0), SoftFileLock(marker, timeout=0)):
@@ -95,7 +90,7 @@ def _acquire(path: Path) -> BaseFileLock:
                 lock.acquire()
             return lock
         except Timeout as error:
-            raise LockedError(_holder(path)) from error
+            raise locked(_holder(path)) from error
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from echo_common import atomic
 from echo_common.errors import OutputError
-from echo_common.lock import LockedError, exclusive
+from echo_common.lock import exclusive
 from echo_common.outputs import (
     check_replaceable,
     descendant,
@@ -62,16 +62,21 @@ class OutputFolder:
             raise OutputError(f"{self.folder} is not a folder; give another --out")
         self.folder.mkdir(parents=True, exist_ok=True)
         mark_folder(self._hidden, "record")
-        try:
-            self._stack.enter_context(exclusive(self._hidden / "lock"))
-        except LockedError as error:
-            raise OutputError(
-                f"{error} writes to {self.folder}; wait for it, or give another folder"
-            ) from error
-        # What a killed process left half written.
-        remove_tree(self._partial, "partial")
-        mark_folder(self._partial, "partial")
-        self._record = self._read_record()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(
+                exclusive(
+                    self._hidden / "lock",
+                    lambda holder: OutputError(
+                        f"{holder} writes to {self.folder}; wait until it has finished, or give "
+                        "another folder"
+                    ),
+                )
+            )
+            # What a killed process left half written.
+            remove_tree(self._partial, "partial")
+            mark_folder(self._partial, "partial")
+            self._record = self._read_record()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ PROMISED = {
     "frames.csv",
     "curves.png",
     "overlay.png",
+    ".lock",
 }
 
 
@@ -147,8 +149,8 @@ def test_runs_without_a_name_are_numbered(
 def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run", epochs=1))
     with (
-        run_folder.held(folder),
-        pytest.raises(RunError, match=f"another process trains in {folder}; wait"),
+        run_folder.run_lock(folder),
+        pytest.raises(RunError, match=rf"process {os.getpid()} on \S+ trains in {folder}; wait"),
     ):
         train(tiny(small_store, folder, epochs=1, resume=True))
     train(tiny(small_store, folder, epochs=1, resume=True))

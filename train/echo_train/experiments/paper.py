@@ -103,7 +103,7 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
     if shared.resume and shared.run is None:
         raise SettingsError("--resume needs --run, the folder of the experiments to go on with")
     base = run_folder.open_folder(shared.run, shared.resume, "paper")
-    with run_folder.held(base), resumable(base, f"--config {base / run_folder.CONFIG} "):
+    with run_folder.run_lock(base), resumable(base, f"--config {base / run_folder.CONFIG} "):
         if not shared.resume:
             atomic.write_text(base / run_folder.CONFIG, _config(given))
         for name, one in runs.items():

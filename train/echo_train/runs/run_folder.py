@@ -10,18 +10,17 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import io
 import json
 import math
-import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from echo_common import atomic
 from echo_common.errors import RunError
+from echo_common.lock import exclusive
 
 RUNS = Path("runs")
 
@@ -34,6 +33,7 @@ FRAMES = "frames.csv"
 CURVES = "curves.png"
 OVERLAY = "overlay.png"
 ATTENTION = "attention.png"
+LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,35 +114,31 @@ def claim_run_folder(folder: Path) -> None:
     if folder.is_dir():
         # Of a run that was killed while its first file was written, there is nothing to keep.
         remove_unfinished(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (
+        folder.is_dir() and all(entry.name == LOCK for entry in folder.iterdir())
+    ):
         raise RunError(
             f"{folder} holds something already; give another --run, or --resume to go on with it"
         )
     folder.mkdir(parents=True, exist_ok=True)
 
 
-@contextlib.contextmanager
-def held(folder: Path, first: bool = True) -> Iterator[None]:
-    """Keep a run folder to this process, of those that train together to the first.
+def run_lock(folder: Path, first: bool = True) -> contextlib.AbstractContextManager[None]:
+    """Lock a run folder for training; of processes that train together, only the first locks it.
 
     Raises
     ------
     RunError
-        If another process trains in it.
+        If another process trains in the folder.
     """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        if first:
-            try:
-                # The kernel lets go of it when the process ends, however it ends.
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(
-                    f"another process trains in {folder}; wait for it, or give another --run"
-                ) from error
-        yield
-    finally:
-        os.close(handle)
+    if not first:
+        return contextlib.nullcontext()
+    return exclusive(
+        folder / LOCK,
+        lambda holder: RunError(
+            f"{holder} trains in {folder}; wait until it has finished, or give another --run"
+        ),
+    )
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -76,7 +76,7 @@ def train(
         folder = distributed.done_by_first(lambda: _open_folder(settings), ranks)
         settings = _resolve(settings, choice, folder)
         trainer = Trainer(settings, choice, loader, device, ranks)
-        with run_folder.held(folder, ranks.first), resumable(folder):
+        with run_folder.run_lock(folder, ranks.first), resumable(folder):
             if settings.resume:
                 take_up(trainer, folder, store)
             elif ranks.first:
