@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from echo_common.gray import to_gray
 from echo_common.store.schema import STATUSES
 from echo_common.video.avi import (
     MOTION_JPEG,
@@ -26,6 +25,7 @@ from echo_common.video.avi import (
     read_frame_bytes,
     read_index,
 )
+from echo_common.video.gray import to_gray
 from echo_prep.dataset.file_names import RefusedError, locate_video
 
 OK = STATUSES.index("ok")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from echo_common.errors import DataError, DataNotFoundError
-from echo_common.gray import to_gray
+from echo_common.video.gray import to_gray
 from echo_train.targets.base import Prediction
 
 SHOWN = 448
