@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -13,6 +14,9 @@ from echo_common.store.schema import METHODS
 
 PIXEL_LIMIT = 1 << 20
 """Coordinates are clipped to this many pixels: far outside any image, within an int32."""
+
+GROUP_PIXELS = 1 << 21
+"""Pixels of the masks that are filled in one pass; a pass takes up to 25 bytes for each."""
 
 
 def rasterise(contour: npt.ArrayLike, shape: tuple[int, int], method: str) -> np.ndarray:
@@ -82,21 +86,23 @@ def rasterise_all(
     # All points are rounded together: for forty points, calling NumPy costs more than the work.
     points = np.concatenate([np.empty((0, 2)), *contours])
     valid = np.logical_not(np.isnan(points).any(axis=1))
-    ends = np.cumsum([0, *map(len, contours)])
-    # Number of valid points before each end.
-    ends = np.concatenate([[0], np.cumsum(valid)])[ends]
+    contour = np.repeat(np.arange(len(contours)), [len(points) for points in contours])[valid]
     pixels = np.rint(np.clip(points[valid], -PIXEL_LIMIT, PIXEL_LIMIT)).astype(np.int32)
-    for mask, start, stop in zip(masks, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-        if stop - start < 3:
-            continue
-        if method == "chords":
-            _fill_even_odd(pixels[start:stop].astype(np.int64), mask)
-        else:
-            cv2.fillPoly(mask, [pixels[start:stop]], (1,))
+    ends = np.searchsorted(contour, np.arange(len(contours) + 1))
+    filled = np.flatnonzero(np.diff(ends) >= 3)
+    if method == "chords":
+        group = max(GROUP_PIXELS // max(math.prod(shape), 1), 1)
+        for first in range(0, len(filled), group):
+            chosen = filled[first : first + group]
+            parts = [pixels[ends[number] : ends[number + 1]] for number in chosen]
+            masks[chosen] = _fill_even_odd(parts, shape)
+    else:
+        for number in filled.tolist():
+            cv2.fillPoly(masks[number], [pixels[ends[number] : ends[number + 1]]], (1,))
     return masks
 
 
-def _fill_even_odd(pixels: np.ndarray, mask: np.ndarray) -> None:
+def _fill_even_odd(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """Set the pixels whose centres are inside a polygon or on its boundary.
 
     A centre is set if an odd number of edges cross its row to the right, or an
@@ -104,54 +110,69 @@ def _fill_even_odd(pixels: np.ndarray, mask: np.ndarray) -> None:
     to the edge below it when counting on the right, and to the edge above it
     when counting on the left. For a simple polygon this is the even-odd rule
     including the boundary. All arithmetic is in integers, so rounding decides
-    nothing. Rows are filled from their crossings instead of testing each pixel.
-    """
-    (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
-    top, bottom = max(top, 0), min(bottom, mask.shape[0] - 1)
-    left, right = max(left, 0), min(right, mask.shape[1] - 1)
-    if top > bottom or left > right:
-        return
-    inside = _odd_crossings(pixels, (top, bottom, left, right))
-    window = mask[top : bottom + 1, left : right + 1]
-    window[...] = inside[0] | inside[1]
-    x, y = pixels.T
-    visible = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
-    mask[y[visible], x[visible]] = 1
+    nothing. Rows are filled from their crossings instead of testing each pixel,
+    and the rows of all polygons together.
 
-
-def _odd_crossings(pixels: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Whether an odd number of edges cross the row to the right, and to the left, of each pixel.
+    Parameters
+    ----------
+    polygons : list of ndarray, (point, 2) int
+        At least one, each of at least one point.
+    shape : tuple of int
 
     Returns
     -------
-    odd : ndarray, (2, y, x) uint8
-        For the pixels of the window.
+    masks : ndarray, (polygon, height, width) uint8
     """
-    top, bottom, left, right = window
+    height, width = shape
+    pixels = np.concatenate(polygons).astype(np.int64)
+    polygon = np.repeat(np.arange(len(polygons)), [len(points) for points in polygons])
+    following = np.concatenate([np.roll(points, -1, axis=0) for points in polygons])
+    masks = np.zeros((len(polygons), height, width), dtype=np.uint8)
+    for crossings in _crossings(pixels, following, polygon, shape):
+        # The edges cross a row an even number of times, so in sorted order each pair encloses
+        # the pixels with an odd number of crossings to the left, and so to the right.
+        starts, stops = np.sort(crossings).reshape(-1, 2).T
+        lengths = stops - starts
+        before = np.cumsum(lengths) - lengths
+        masks.reshape(-1)[np.repeat(starts - before, lengths) + np.arange(lengths.sum())] = 1
     x, y = pixels.T
-    run, rise = (np.concatenate([pixels[1:], pixels[:1]]) - pixels).T
+    visible = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    masks[polygon[visible], y[visible], x[visible]] = 1
+    return masks
+
+
+def _crossings(
+    starts: np.ndarray, ends: np.ndarray, polygon: np.ndarray, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where edges cross the rows of the masks, when counting on the right and on the left.
+
+    Parameters
+    ----------
+    starts, ends : ndarray, (edge, 2) int64
+        (x, y) of each edge in pixels.
+    polygon : ndarray, (edge,) int64
+        Which polygon, and so which mask, an edge belongs to.
+    shape : tuple of int
+
+    Returns
+    -------
+    right, left : ndarray, (crossing,) int64
+        The first pixel beyond each crossing, as an index into all masks; one
+        beyond the right side of an image is the first of the next row.
+    """
+    height, width = shape
+    x, y = starts.T
+    run, rise = (ends - starts).T
     low, high = y + np.minimum(rise, 0), y + np.maximum(rise, 0)
     # Every (edge, row) that meet; a horizontal edge meets no row.
-    first = np.maximum(low, top)
-    count = np.maximum(np.minimum(high, bottom) - first + 1, 0) * (rise != 0)
-    edge = np.repeat(np.arange(len(pixels)), count)
+    first = np.maximum(low, 0)
+    count = np.maximum(np.minimum(high, height - 1) - first + 1, 0) * (rise != 0)
+    edge = np.repeat(np.arange(len(starts)), count)
     row = np.arange(len(edge)) + (first - np.cumsum(count) + count)[edge]
     steps, rest = np.divmod((row - y[edge]) * run[edge], rise[edge])
     floor = x[edge] + steps
     ceiling = floor + (rest != 0)
-    # The edges cross a row an even number of times, so the number to the right of a pixel is
-    # odd if the number to the left is; counting from the left serves both sides.
-    height, width = bottom - top + 1, right - left + 2
-    at = (row - top) * width - left
-    toggles = np.concatenate(
-        [
-            (at + np.minimum(np.maximum(ceiling, left), right + 1))[row < high[edge]],
-            (at + np.minimum(np.maximum(floor + 1, left), right + 1))[row > low[edge]]
-            + height * width,
-        ]
-    )
-    # Counts wrap at 256, which keeps them odd or even. Every row ends even, so one cumulative
-    # sum serves all rows.
-    counts = np.bincount(toggles, minlength=2 * height * width).astype(np.uint8)
-    odd = np.cumsum(counts, dtype=np.uint8) & 1
-    return odd.reshape(2, height, width)[:, :, :-1]
+    line = (polygon[edge] * height + row) * width
+    right = (line + np.clip(ceiling, 0, width))[row < high[edge]]
+    left = (line + np.clip(floor + 1, 0, width))[row > low[edge]]
+    return right, left

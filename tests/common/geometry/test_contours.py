@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
 from scipy.spatial import ConvexHull
 
 from echo_common.geometry.contours import (
+    SPLINE_POINTS,
     angular_order,
     contour_from_landmarks,
+    contours_from_landmarks,
     shoelace_area,
     shoelace_areas,
 )
@@ -136,3 +139,44 @@ def test_a_polygon_is_the_landmarks_themselves(identity: str) -> None:
     contour = contour_from_landmarks(landmarks, identity, "polygon")
     assert sorted(contour.tolist()) == sorted(landmarks.tolist())
     assert shoelace_area(contour) == pytest.approx(shoelace_area(landmarks))
+
+
+@settings(deadline=None, max_examples=200)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 12))
+def test_splines_are_those_of_scipy(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    landmarks = rng.normal(50, 20, (6, count, 2))
+    landmarks[rng.random((6, count)) < 0.2] = np.nan
+    doubled = rng.random(6) < 0.4
+    landmarks[doubled, -1] = landmarks[doubled, count // 2]
+    contours = contours_from_landmarks(landmarks, "anatomical")
+    assert contours.shape == (6, count + SPLINE_POINTS, 2)
+    for points, contour in zip(landmarks, contours, strict=True):
+        known = points[~np.isnan(points).any(axis=1)]
+        known = known[[i == 0 or (known[i] != known[i - 1]).any() for i in range(len(known))]]
+        contour = contour[~np.isnan(contour).any(axis=1)]
+        if len(known) < 3:
+            np.testing.assert_array_equal(contour, known)
+            continue
+        along = np.r_[0, np.cumsum(np.sqrt(np.hypot(*np.diff(known, axis=0).T)))]
+        dense = np.union1d(along, np.linspace(0, along[-1], SPLINE_POINTS))
+        expected = CubicSpline(along, known, bc_type="not-a-knot")(dense)
+        np.testing.assert_allclose(contour, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("identity", ["anatomical", "uniform", "angle", "optimal"])
+@pytest.mark.parametrize("curve", ["polygon", "open-spline"])
+def test_contours_are_rebuilt_together_as_each_alone(identity: str, curve: str) -> None:
+    rng = np.random.default_rng(5)
+    landmarks = rng.normal(50, 20, (40, 7, 2))
+    landmarks[rng.random((40, 7)) < 0.2] = np.nan
+    landmarks[3] = np.nan
+    for points, contour in zip(
+        landmarks, contours_from_landmarks(landmarks, identity, curve), strict=True
+    ):
+        np.testing.assert_allclose(
+            contour[~np.isnan(contour).any(axis=1)],
+            contour_from_landmarks(points, identity, curve),
+            atol=1e-9,
+        )
+    assert contours_from_landmarks(np.empty((0, 7, 2)), identity, curve).shape[0] == 0

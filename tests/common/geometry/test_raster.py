@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from echo_common.errors import SettingsError
+from echo_common.geometry import raster
 from echo_common.geometry.raster import PIXEL_LIMIT, rasterise, rasterise_all
 from echo_prep.dataset.tracings import split_rows
 from support.datasets import half_ellipse_trace
@@ -103,6 +104,20 @@ def test_many_contours_are_each_filled_as_alone(method: str) -> None:
     for contour, mask in zip(contours, masks, strict=True):
         np.testing.assert_array_equal(mask, rasterise(contour, (80, 90), method))
     assert [bool(mask.any()) for mask in masks] == [True, False, True, True, False, True]
+
+
+def test_masks_filled_in_several_groups_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    contour = half_ellipse_trace()[1:].reshape(-1, 2)
+    contours = [contour, np.empty((0, 2)), contour - 5, contour[::2], contour + 300, contour + 9]
+    together = rasterise_all(contours, (112, 100), "chords")
+    monkeypatch.setattr(raster, "GROUP_PIXELS", 2 * 112 * 100)
+    np.testing.assert_array_equal(rasterise_all(contours, (112, 100), "chords"), together)
+    for contour, mask in zip(contours, together, strict=True):
+        expected = np.zeros((112, 100), np.uint8)
+        if len(contour):
+            x, y = np.rint(contour).T
+            expected[skimage.draw.polygon(y, x, expected.shape)] = 1
+        np.testing.assert_array_equal(mask, expected)
 
 
 @pytest.mark.parametrize("far", [1e9, 1e300, np.inf])

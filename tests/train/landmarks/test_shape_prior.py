@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from echo_train.landmarks.shape_prior import MEASUREMENT, fit_shape_prior
+from echo_train.landmarks.shape_prior import (
+    IMPLAUSIBLE,
+    MEASUREMENT,
+    ShapePrior,
+    fit_shape_prior,
+)
 
 
 @pytest.fixture
@@ -78,3 +83,38 @@ def test_a_frame_without_landmarks_gets_the_mean_shape(shapes: np.ndarray) -> No
     prior = fit_shape_prior(shapes)
     corrected = prior.correct(np.full((1, 7, 2), np.nan))
     np.testing.assert_allclose(corrected[0], shapes.mean(axis=0))
+
+
+def corrected_alone(prior: ShapePrior, points: np.ndarray) -> np.ndarray:
+    """Correct one frame by Gaussian conditioning on the coordinates instead of the modes."""
+    seen = ~np.isnan(points).any(axis=1)
+    known = np.repeat(seen, 2)
+    covariance = prior.modes.T @ prior.modes
+    variance = MEASUREMENT**2 + prior.residual**2
+    weights = np.ones(seen.sum())
+    for _ in range(10):
+        noise = np.diag(np.repeat(variance / weights, 2))
+        gain = covariance[:, known] @ np.linalg.inv(covariance[np.ix_(known, known)] + noise)
+        expected = prior.mean + gain @ (points[seen].reshape(-1) - prior.mean[known])
+        expected = expected.reshape(-1, 2)
+        squared = ((points[seen] - expected[seen]) ** 2).sum(axis=1) / variance
+        weights = 1 / (1 + squared / 4)
+    corrected = expected.copy()
+    plausible = np.flatnonzero(seen)[squared <= IMPLAUSIBLE**2]
+    corrected[plausible] = points[plausible]
+    return corrected
+
+
+def test_frames_are_corrected_together_as_each_alone(shapes: np.ndarray) -> None:
+    prior = fit_shape_prior(shapes[:300])
+    rng = np.random.default_rng(2)
+    points = shapes[300:] + rng.normal(0, 1, (100, 7, 2))
+    moved = rng.random((100, 7)) < 0.15
+    points[moved] += rng.normal(0, 20, (moved.sum(), 2))
+    points[rng.random((100, 7)) < 0.15] = np.nan
+    expected = np.stack([corrected_alone(prior, frame) for frame in points])
+    assert (expected != points).any(axis=2).mean() > 0.2
+    np.testing.assert_allclose(prior.correct(points), expected, atol=1e-9)
+    single = points.astype(np.float32)
+    assert prior.correct(single).dtype == np.float32
+    np.testing.assert_allclose(prior.correct(single), expected, atol=1e-3)

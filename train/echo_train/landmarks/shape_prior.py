@@ -71,13 +71,10 @@ class ShapePrior:
         corrected : ndarray, (frame, landmark, 2) float
             Without NaN; a frame without any landmark gets the mean shape.
         """
-        corrected = points.copy()
-        for frame, found in enumerate(points):
-            seen = ~np.isnan(found).any(axis=1)
-            expected, far = self._infer(np.where(seen[:, None], found, 0.0), seen)
-            replaced = ~seen | (far > IMPLAUSIBLE)
-            corrected[frame, replaced] = expected[replaced]
-        return corrected
+        seen = ~np.isnan(points).any(axis=2)
+        expected, deviations = self._infer(np.where(seen[..., None], points, 0.0), seen)
+        implausible = ~seen | (deviations > IMPLAUSIBLE)
+        return np.where(implausible[..., None], expected, points).astype(points.dtype)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the prior as tensors for a checkpoint."""
@@ -97,22 +94,34 @@ class ShapePrior:
         )
 
     def _infer(self, found: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute each landmark's expected position, and its distance from it in deviations."""
-        noise = MEASUREMENT**2 + self.residual**2
-        offsets = found.reshape(-1) - self.mean
-        weights = seen.astype(np.float64)
-        far = np.zeros(len(seen))
-        expected = self.mean
+        """Compute each landmark's expected position, and its distance from it in deviations.
+
+        Parameters
+        ----------
+        found : ndarray, (frame, landmark, 2) float
+        seen : ndarray, (frame, landmark) bool
+
+        Returns
+        -------
+        expected : ndarray, (frame, landmark, 2) float64
+        deviations : ndarray, (frame, landmark) float64
+        """
+        variance = MEASUREMENT**2 + self.residual**2
+        offsets = found.reshape(len(found), -1) - self.mean
+        # The normal equations are linear in the weights: one product gives those of all frames.
+        count = len(self.modes)
+        pairs = (self.modes[:, None] * self.modes).reshape(count * count, -1).T
+        weights = seen / variance
         for _ in range(_ROUNDS):
-            precision = np.repeat(weights / noise, 2)
-            system = np.eye(len(self.modes)) + (self.modes * precision) @ self.modes.T
-            scores = np.linalg.solve(system, (self.modes * precision) @ offsets)
-            expected = self.mean + scores @ self.modes
-            squared = ((found - expected.reshape(-1, 2)) ** 2).sum(axis=1) / noise
-            far = np.sqrt(squared)
+            precision = np.repeat(weights, 2, axis=1)
+            systems = np.eye(count) + (precision @ pairs).reshape(-1, count, count)
+            right = (precision * offsets) @ self.modes.T
+            scores = np.linalg.solve(systems, right[..., None])[..., 0]
+            expected = (self.mean + scores @ self.modes).reshape(found.shape)
+            squared = ((found - expected) ** 2).sum(axis=2) / variance
             # Cauchy weights: a landmark ten deviations away has 1/26 of the weight.
-            weights = seen / (1.0 + squared / 4.0)
-        return expected.reshape(-1, 2), far
+            weights = seen / (1.0 + squared / 4.0) / variance
+        return expected, np.sqrt(squared)
 
 
 def fit_shape_prior(points: np.ndarray) -> ShapePrior:
