@@ -142,7 +142,7 @@ def _forget_truncate(path: Path) -> None:
             # The digest of other parameters is another one; which, only that version knew.
             key = hashlib.sha256(manifest.key.encode()).hexdigest()
             manifest = dataclasses.replace(manifest, parameters=parameters, key=key)
-            (path / array / "manifest.json").write_text(manifest.to_json())
+            (path / array / "manifest.json").write_text(manifest.json)
         manifests[array] = manifest
     write_root(path, {**store.attributes, "stages": list_stages(manifests)})
 

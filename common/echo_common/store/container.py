@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ class Container(Protocol):
     """A store's arrays and manifests, as they are: whether they are whole is for the caller."""
 
     path: Path
+    format: str
 
     def attributes(self) -> dict[str, Any]:
         """The root's attributes; StoreDamagedError where they cannot be read."""
@@ -50,5 +52,14 @@ class Container(Protocol):
     def decode_into(self, raw: bytes, out: np.ndarray) -> None:
         """Decode a chunk of numbers into a contiguous array of its shape; ValueError as above."""
 
+    def newer_chunks(self, array: str) -> set[str]:
+        """Chunks that were modified after the manifest was written; HDF5 keeps no such times."""
+
+    def written_at(self, array: str) -> float:
+        """Time at which an array was completed, in seconds since 1970."""
+
+    def broken_groups(self, arrays: Collection[str]) -> list[str]:
+        """Groups of these arrays whose metadata is missing or altered; HDF5 has no such files."""
+
     def close(self) -> None:
-        """Give back what is held open."""
+        """Close the files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ _FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeErro
 
 class Hdf5Container:
     """A store that is one HDF5 file; see `echo_common.store.container.Container`."""
+
+    format = "hdf5"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,6 +141,18 @@ class Hdf5Container:
     def decode_into(self, raw: bytes, out: np.ndarray) -> None:
         """See `Container`."""
         out[...] = self.decode(raw, out.shape, out.dtype.name)
+
+    def newer_chunks(self, array: str) -> set[str]:
+        """See `Container`."""
+        return set()
+
+    def written_at(self, array: str) -> float:
+        """See `Container`."""
+        return self.path.stat().st_mtime
+
+    def broken_groups(self, arrays: Collection[str]) -> list[str]:
+        """See `Container`."""
+        return []
 
     def close(self) -> None:
         """See `Container`."""

@@ -53,32 +53,19 @@ class Manifest:
                 notes[name] = notes.get(name, []) + found
         return notes
 
-    def to_json(self) -> str:
-        """Write the manifest; the same manifest always gives the same bytes."""
-        return self._json
-
     @functools.cached_property
-    def _json(self) -> str:
-        # Kept, as one build asks for it several times, and with an indent it takes milliseconds.
-        # Not `asdict`, which copies every chunk's entry, one after the other.
-        table = with_digest({one.name: getattr(self, one.name) for one in dataclasses.fields(self)})
+    def json(self) -> str:
+        """The manifest as it is written; the same manifest always gives the same bytes."""
+        # Cached, since a build needs it several times and writing it takes milliseconds.
+        # Not `asdict`, which copies every chunk's entry.
+        table = with_digest(
+            {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        )
         return json.dumps(table, indent=1, sort_keys=True) + "\n"
 
     def digest(self) -> str:
         """SHA-256 of the manifest as written: what the store's root lists it under."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-    def is_listed(self, digest: object) -> bool:
-        """Whether this is the manifest of a digest that the root lists.
-
-        One that was read from a file is compared as it stands there, and its
-        text is kept where it is the one: writing it again takes milliseconds.
-        """
-        read = vars(self).get("_read")
-        if read is not None and hashlib.sha256(read.encode()).hexdigest() == digest:
-            vars(self)["_json"] = read
-            return True
-        return self.digest() == digest
+        return hashlib.sha256(self.json.encode()).hexdigest()
 
 
 def spec_digest(spec: ArraySpec, chunk_rows: int) -> str:
@@ -120,9 +107,7 @@ def parse_manifest(text: str | bytes, where: object) -> Manifest:
             "the array anew"
         ) from error
     # JSON sorts names as text; rows come in the order of their numbers.
-    manifest = dataclasses.replace(manifest, chunks=dict(sorted(chunks.items(), key=_number)))
-    vars(manifest)["_read"] = text if isinstance(text, str) else text.decode()
-    return manifest
+    return dataclasses.replace(manifest, chunks=dict(sorted(chunks.items(), key=_number)))
 
 
 def _chunk(entry: dict[str, Any]) -> dict[str, Any]:

@@ -249,7 +249,7 @@ class EchoStore:
 
     def _sound_manifest(self, array: str, digest: str) -> Manifest:
         manifest = self.container.manifest(array)
-        if manifest is None or not manifest.is_listed(digest):
+        if manifest is None or manifest.digest() != digest:
             state = "is missing" if manifest is None else "is not the one that the root lists"
             raise StoreDamagedError(
                 f"{self.path}: the manifest of {array} {state}, so the store is unfinished or was "

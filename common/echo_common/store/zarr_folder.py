@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from echo_common.errors import StoreDamagedError, StoreError
 from echo_common.store import schema
 from echo_common.store.container import AGAIN, CHECKSUM_BYTES
 from echo_common.store.manifest import Manifest, parse_manifest
+
+GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
+"""Metadata of a Zarr group without attributes."""
 
 _ANY_MANIFEST = f"{schema.STATUS}/{schema.MANIFEST}"
 
@@ -28,6 +31,8 @@ class ZarrContainer:
     reader takes several times as long (see `benchmarks/read_store.py`) and
     gives zeros for a chunk that is not there.
     """
+
+    format = "zarr"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -133,6 +138,28 @@ class ZarrContainer:
         except RuntimeError as error:
             raise ValueError(str(error)) from error
 
+    def newer_chunks(self, array: str) -> set[str]:
+        """See `Container`."""
+        folder = self.path / array
+        written = (folder / schema.MANIFEST).stat().st_mtime_ns
+        with os.scandir(folder) as entries:
+            return {
+                entry.name
+                for entry in entries
+                if entry.name.startswith("c.")
+                and entry.is_file()
+                and entry.stat().st_mtime_ns > written
+            }
+
+    def written_at(self, array: str) -> float:
+        """See `Container`."""
+        return (self.path / array / schema.MANIFEST).stat().st_mtime
+
+    def broken_groups(self, arrays: Collection[str]) -> list[str]:
+        """See `Container`."""
+        groups = {str(parent) for array in arrays for parent in Path(array).parents} - {"."}
+        return [group for group in sorted(groups) if not is_group(self.path / group)]
+
     def close(self) -> None:
         """See `Container`."""
 
@@ -149,6 +176,14 @@ class ZarrContainer:
     def _bad_metadata(self, node: str, reason: object) -> StoreDamagedError:
         path = self.path / node / "zarr.json"
         return StoreDamagedError(f"{path} does not read as the schema has it ({reason}); {AGAIN}")
+
+
+def is_group(folder: Path) -> bool:
+    """Whether a folder has the metadata of a plain Zarr group."""
+    try:
+        return (folder / "zarr.json").read_text(encoding="utf-8") == GROUP
+    except (OSError, ValueError):
+        return False
 
 
 def _decode_strings(content: bytes, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,6 @@ import numpy as np
 
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_common.store.zarr_folder import ZarrContainer
 
 
 def store_info(path: Path) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def store_info(path: Path) -> dict[str, Any]:
     }
     info = {
         "store": str(path),
-        "format": "zarr" if isinstance(store.container, ZarrContainer) else "hdf5",
+        "format": store.container.format,
         "schema": store.attributes["schema"],
         "fingerprint": store.attributes["fingerprint"],
         "frame": list(store.shape(schema.FRAMES)[1:]),
@@ -97,7 +96,8 @@ def _stage_info(store: EchoStore, arrays: list[str]) -> dict[str, Any]:
     manifests = [store.manifests[array] for array in arrays]
     specs = [store.container.spec(array)[0] for array in arrays]
     return {
-        "made": _made(store, arrays[-1]),
+        # A store itself has no times, so that the same data give the same bytes.
+        "made": _utc(store.container.written_at(arrays[-1])),
         "bytes": sum(chunk["bytes"] for one in manifests for chunk in one.chunks.values()),
         "uncompressed": sum(
             int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize
@@ -109,12 +109,8 @@ def _stage_info(store: EchoStore, arrays: list[str]) -> dict[str, Any]:
     }
 
 
-def _made(store: EchoStore, array: str) -> str:
-    # A store itself knows no clock, so that the same data give the same bytes.
-    path = store.path
-    if isinstance(store.container, ZarrContainer):
-        path = path / array / schema.MANIFEST
-    moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, tz=datetime.UTC)
+def _utc(seconds: float) -> str:
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
     return moment.isoformat(timespec="seconds")
 
 

@@ -14,10 +14,6 @@ from echo_common.store import schema
 from echo_common.store.container import Container
 from echo_common.store.manifest import Manifest, with_digest
 from echo_common.store.opening import open_container
-from echo_common.store.zarr_folder import ZarrContainer
-
-GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
-"""Metadata of a Zarr group without attributes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,9 +106,6 @@ def survey(store: Path) -> Survey:
         except StoreDamagedError:
             continue
         if manifest is not None:
-            # What the root lists needs not be written anew to be told from what it does not.
-            stage = (attributes.get("stages") or {}).get(manifest.stage, {})
-            manifest.is_listed(stage.get("arrays", {}).get(array))
             manifests[array] = manifest
     return Survey(container=container, attributes=attributes, arrays=arrays, manifests=manifests)
 
@@ -159,14 +152,15 @@ def array_faults(
     except StoreDamagedError as error:
         return [Fault(where=array, chunk=name, state="damaged", message=str(error))
                 for name in manifest.chunks]  # fmt: skip
-    later = _written_later(container, array, manifest)
+    # A write to a chunk leaves its time; damage that does not is found by a full check.
+    newer = container.newer_chunks(array)
     for name, listed in manifest.chunks.items():
         if name not in sizes:
             faults.append(Fault(where=array, chunk=name, state="missing", message="is not there"))
         elif sizes[name] != listed["bytes"]:
             message = f"has {sizes[name]} bytes, not {listed['bytes']}"
             faults.append(Fault(where=array, chunk=name, state="damaged", message=message))
-        elif (full or name in suspects or name in later) and _altered(
+        elif (full or name in suspects or name in newer) and _altered(
             container, array, name, listed
         ):
             message = "was altered: its checksum is not the manifest's"
@@ -214,7 +208,7 @@ def store_faults(store: Path) -> list[Fault]:
         if manifest is None:
             faults.append(Fault(where=array, state="missing", message="has no manifest"))
             continue
-        if not manifest.is_listed(digest):
+        if manifest.digest() != digest:
             message = "its manifest is not the one that the root lists"
             faults.append(Fault(where=array, state="damaged", message=message))
         faults += array_faults(container, array, manifest, full=True)
@@ -239,37 +233,9 @@ def _altered(container: Container, array: str, chunk: str, listed: dict[str, Any
         return True
 
 
-def _written_later(container: Container, array: str, manifest: Manifest) -> set[str]:
-    # Whoever writes to a chunk leaves its time behind; what decays in silence is for --check.
-    if not isinstance(container, ZarrContainer):
-        return set()
-    folder = container.path / array
-    made = (folder / schema.MANIFEST).stat().st_mtime_ns
-    later = set()
-    for name in manifest.chunks:
-        try:
-            if (folder / name).stat().st_mtime_ns > made:
-                later.add(name)
-        except OSError:
-            continue
-    return later
-
-
 def group_faults(container: Container, arrays: Collection[str]) -> list[Fault]:
-    """See whether the groups above these arrays are declared; HDF5 has no such files."""
-    if not isinstance(container, ZarrContainer):
-        return []
-    groups = {str(parent) for array in arrays for parent in Path(array).parents} - {"."}
+    """Report the groups of these arrays whose metadata is missing or altered."""
     return [
         Fault(where=group, state="damaged", message="its zarr.json is not that of a plain group")
-        for group in sorted(groups)
-        if not group_is_whole(container.path / group)
+        for group in container.broken_groups(arrays)
     ]
-
-
-def group_is_whole(folder: Path) -> bool:
-    """Whether a group's zarr.json is there, and is as `build` writes it."""
-    try:
-        return (folder / "zarr.json").read_text(encoding="utf-8") == GROUP
-    except (OSError, ValueError):
-        return False

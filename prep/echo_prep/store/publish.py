@@ -19,8 +19,8 @@ from echo_common import atomic
 from echo_common.store import schema
 from echo_common.store.container import Container
 from echo_common.store.manifest import Manifest, with_digest
+from echo_common.store.zarr_folder import GROUP, is_group
 from echo_prep.store.delivery import Delivery, list_stages
-from echo_prep.store.integrity import GROUP, group_is_whole
 from echo_prep.store.work_folder import WorkFolder, create_array
 
 
@@ -89,7 +89,7 @@ def _move_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
             file.unlink()
     atomic.fsync_path(folder / "zarr.json")
     manifest = _declared(one.manifest, folder)
-    atomic.write_text(folder / schema.MANIFEST, manifest.to_json())
+    atomic.write_text(folder / schema.MANIFEST, manifest.json)
     _discard(work, target)
     folder.rename(target)
     atomic.fsync_path(target.parent)
@@ -113,8 +113,8 @@ def _mend_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
         atomic.fsync_path(target)
     manifest = _declared(one.manifest, target) if one.metadata else one.manifest
     # Written anew after a chunk is, so that no chunk is younger than its manifest.
-    if one.made or not _holds(target / schema.MANIFEST, manifest.to_json()):
-        atomic.write_text(target / schema.MANIFEST, manifest.to_json())
+    if one.made or not _holds(target / schema.MANIFEST, manifest.json):
+        atomic.write_text(target / schema.MANIFEST, manifest.json)
     return manifest
 
 
@@ -141,7 +141,7 @@ def _make_groups(store: Path, path: str) -> None:
             continue
         folder = store / group
         folder.mkdir(exist_ok=True)
-        if not group_is_whole(folder):
+        if not is_group(folder):
             atomic.write_text(folder / "zarr.json", GROUP)
 
 

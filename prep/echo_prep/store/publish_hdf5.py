@@ -20,7 +20,6 @@ import numpy as np
 from echo_common import atomic
 from echo_common.store import schema
 from echo_common.store.container import Container
-from echo_common.store.hdf5_file import Hdf5Container
 from echo_common.store.manifest import Manifest, spec_digest, with_digest
 from echo_common.store.schema import CHUNK_FRAMES, chunk_name
 from echo_prep.store.delivery import Delivery, list_stages
@@ -75,7 +74,7 @@ def _assemble(
             manifests[one.spec.path] = _write_array(file, work, held, one)
             sink.check()
         for path, manifest in manifests.items():
-            _write_document(file, f"{schema.MANIFESTS}/{path}", manifest.to_json())
+            _write_document(file, f"{schema.MANIFESTS}/{path}", manifest.json)
         root = with_digest(
             {"schema": schema.SCHEMA, "stages": list_stages(manifests), **attributes}
         )
@@ -93,7 +92,7 @@ def _write_array(
     for number in range(-(-spec.shape[0] // CHUNK_FRAMES)):
         name = chunk_name(number, len(spec.shape))
         offset = (number * CHUNK_FRAMES, *[0] * (len(spec.shape) - 1))
-        kept = held if isinstance(held, Hdf5Container) and not one.fresh else None
+        kept = held if held and held.format == "hdf5" and not one.fresh else None
         # Text is written anew as a whole, since a new name may need more width.
         if kept is not None and number not in one.made and spec.dtype != "str":
             node.id.write_direct_chunk(offset, kept.raw(spec.path, name))
