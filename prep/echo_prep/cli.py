@@ -12,12 +12,13 @@ import click
 from echo_common.cli import progress
 from echo_common.cli.command import run_command
 from echo_common.cli.settings import click_options, given_options
+from echo_common.paper import BUILD as PAPER
 from echo_prep.build.build import BuildReport, build
 from echo_prep.build.dry_run import describe_forecast, forecast
 from echo_prep.dataset.rejects import count_reasons, rejects_path
 from echo_prep.preview.panels import PreviewSettings
 from echo_prep.preview.preview import preview
-from echo_prep.settings import PAPER, BuildSettings
+from echo_prep.settings import BuildSettings
 from echo_prep.store.convert import convert
 from echo_prep.store.info import describe_info, store_info
 from echo_prep.store.verify import describe_fault, verify

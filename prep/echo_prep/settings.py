@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from joblib import cpu_count
 
@@ -23,27 +21,6 @@ FORMATS = ("zarr", "hdf5")
 
 DEFAULT_STORE = Path("cache/echonet.zarr")
 """Where a store is built where nothing else is said; as HDF5, with the suffix ``.h5``."""
-
-
-PAPER: Mapping[str, Any] = {
-    "method": ("centroid",),
-    "identity": ("angle",),
-    "landmarks": (7,),
-    "falloff": ("gaussian",),
-    "truncate": True,
-    "radius": 10.0,
-    "sigma": 5.0,
-    "band_kernel": 3,
-    "band_iterations": 2,
-}
-"""What `--paper` sets: the values of sections 3.5 and 3.6 and of the paper's public code.
-
-An option, an environment variable or a file of settings wins over it, so that
-the paper's other methods and falloff are had with ``--paper --method simplesort``.
-A heatmap differs from the paper's where a landmark is one of the image's
-outermost pixels: scikit-image's filter repeats them beyond the edge, which
-makes such a landmark's Gaussian wider along it.
-"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,15 +16,16 @@ import zarr
 
 from echo_common.cli.command import run_command
 from echo_common.errors import RunError, SettingsError
+from echo_common.paper import PRESETS, PUBLISHED
 from echo_prep.build.build import build
 from echo_prep.cli import cli as prep_cli
 from echo_prep.settings import BuildSettings
 from echo_train.commands.train import cli
 from echo_train.data.frame_set import FrameSet
 from echo_train.data.splits import draw
-from echo_train.experiments import paper
-from echo_train.experiments.paper import PUBLISHED, repeat
-from echo_train.experiments.presets import PRESETS, choose_for_preset
+from echo_train.experiments import paper, sweep
+from echo_train.experiments.paper import repeat
+from echo_train.experiments.presets import choose_for_preset
 from echo_train.networks.architecture import NETWORKS
 from echo_train.runs.run_folder import EpochRow
 from echo_train.settings import TrainSettings
@@ -236,7 +237,7 @@ def test_stopped_experiments_go_on_with_what_was_given(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real, base = paper.train, tmp_path / "stopped"
+    real, base = sweep.train, tmp_path / "stopped"
 
     def stopped(settings: TrainSettings, *rest: Any) -> Path:
         if settings.run == base / "experiment-3":
@@ -247,7 +248,7 @@ def test_stopped_experiments_go_on_with_what_was_given(
     for name, value in SMALL.items():
         options += [f"--{name.replace('_', '-')}", str(value)]
     with monkeypatch.context() as patch:
-        patch.setattr(paper, "train", stopped)
+        patch.setattr(sweep, "train", stopped)
         assert echo_train(*options) == 130
     command = f"echo-train --config {base / 'config.toml'} --resume --run {base}"
     assert command in capsys.readouterr().err

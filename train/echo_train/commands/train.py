@@ -11,8 +11,9 @@ import click
 from echo_common.cli.command import run_command
 from echo_common.cli.settings import click_options, from_toml, given_options
 from echo_common.errors import SettingsError
+from echo_common.paper import PRESETS
 from echo_train.experiments.paper import TABLE, repeat
-from echo_train.experiments.presets import ALL, PRESETS, choose_for_preset, with_preset
+from echo_train.experiments.presets import ALL, choose_for_preset, with_preset
 from echo_train.experiments.sweep import SWEEP, sweep
 from echo_train.experiments.sweep import describe as describe_sweep
 from echo_train.reporting.run_table import describe

@@ -1,15 +1,13 @@
-"""The paper's four experiments trained one after the other, and its table 1 beside ours.
+"""The paper's four experiments, trained one after the other, and its table 1 with our results.
 
-`echo-train --preset all` calls `repeat`. The split that the paper tests on is
-what its experiments validate on after each epoch, so the table has the figures
-of the last epoch on training and validation frames.
+`echo-train --preset all` calls `repeat`. The paper validates on its test images after each epoch,
+so the table holds the metrics of the last epoch on training and validation frames.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,79 +15,46 @@ from typing import Any
 from echo_common import atomic
 from echo_common.cli.settings import to_toml
 from echo_common.errors import SettingsError
+from echo_common.paper import PRESETS, PUBLISHED
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
+from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import draw
-from echo_train.experiments.presets import ALL, PRESETS, choose_for_preset, with_preset
+from echo_train.experiments.presets import ALL, choose_for_preset, with_preset
+from echo_train.experiments.sweep import open_base, train_each
 from echo_train.reporting.plots import draw_experiment
 from echo_train.runs import run_folder
 from echo_train.runs.resume import check_same, resumable
 from echo_train.settings import TrainSettings
-from echo_train.training.train import Say, train
+from echo_train.training.train import Say
 
 TABLE = "table1"
-"""Name of the table's two files, table1.md and table1.csv."""
+"""Stem of table1.md and table1.csv."""
 
 FIRST_FIGURE = 9
-"""Number of the paper's figure of experiment 1; the others follow."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Published:
-    """A row of the paper's table 1.
-
-    Attributes
-    ----------
-    train_dice, test_dice : float
-        The share of pixels that are classed rightly, but for experiment 3; see
-        docs/paper.md.
-    train_loss, test_loss : float
-    seconds : int
-    """
-
-    train_dice: float
-    train_loss: float
-    test_dice: float
-    test_loss: float
-    seconds: int
-
-
-PUBLISHED: Mapping[str, Published] = {
-    "experiment-1": Published(
-        train_dice=0.9946, train_loss=0.0136, test_dice=0.9862, test_loss=0.0465, seconds=4257
-    ),
-    "experiment-2": Published(
-        train_dice=0.9848, train_loss=0.3118, test_dice=0.9828, test_loss=0.3111, seconds=436
-    ),
-    "experiment-3": Published(
-        train_dice=0.0672, train_loss=0.0611, test_dice=0.2194, test_loss=0.0655, seconds=1294
-    ),
-    "experiment-4": Published(
-        train_dice=0.9909, train_loss=0.2008, test_dice=0.9796, test_loss=0.2148, seconds=409
-    ),
-}
+"""Number of the paper's figure of experiment 1; the others follow in order."""
 
 
 def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool = True) -> Path:
-    """Train each experiment that is not finished, and set them beside the paper's.
+    """Train each experiment that is not finished, and compare all with the paper.
 
     Parameters
     ----------
     given : mapping
-        Settings by field that win over every experiment's own. `run` is the
-        folder of all; with `resume`, experiments that are finished are kept
-        and one that was stopped goes on.
+        Settings by field that take precedence over every experiment's own. `run` is the folder of
+        all experiments; with `resume`, finished experiments are kept and an interrupted one is
+        resumed.
     say : callable
         Takes each line that a person should read.
     quiet : bool
-        No progress on stderr.
+        Show no progress on stderr.
 
     Returns
     -------
     folder : Path
-        Holds a run folder for each experiment, config.toml, table1.md,
-        table1.csv and figure-9.png to figure-12.png.
+        Holds a run folder for each experiment, config.toml, table1.md, table1.csv and figure-9.png
+        to figure-12.png.
 
     Raises
     ------
@@ -100,27 +65,20 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
     for line in _check(list(runs.values()), given):
         say(line)
     shared = TrainSettings(run=given.get("run"), resume=given.get("resume", False))
-    if shared.resume and shared.run is None:
-        raise SettingsError("--resume needs --run, the folder of the experiments to go on with")
-    base = run_folder.open_folder(shared.run, shared.resume, "paper")
+    base = open_base(shared.run, shared.resume, "paper")
     with run_folder.run_lock(base), resumable(base, f"--config {base / run_folder.CONFIG} "):
         if not shared.resume:
             atomic.write_text(base / run_folder.CONFIG, _config(given))
-        for name, one in runs.items():
-            folder = base / name
-            if (folder / run_folder.SUMMARY).exists():
-                _check_finished(folder, one)
-                say(f"{folder} is finished already")
-                continue
-            say(f"{name}: {folder}")
-            begun = (folder / run_folder.CONFIG).exists()
-            train(dataclasses.replace(one, run=folder, resume=begun), say, quiet)
+        for name, settings in runs.items():
+            if (base / name / run_folder.SUMMARY).exists():
+                _check_finished(base / name, settings)
+        train_each(base, runs, say, quiet)
         write_report(base, list(runs))
     return base
 
 
 def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
-    """Settings of each experiment by its name; their folders are left open.
+    """Settings of each experiment by its name, without a run folder.
 
     Raises
     ------
@@ -139,10 +97,8 @@ def write_report(base: Path, names: list[str]) -> None:
     """Write table1.md, table1.csv and a figure for each of some finished experiments."""
     rows = []
     for name in names:
-        history, summary = (
-            run_folder.read_metrics(base / name),
-            run_folder.read_summary(base / name),
-        )
+        history = run_folder.read_metrics(base / name)
+        summary = run_folder.read_summary(base / name)
         height, width = EchoStore(Path(summary["settings"]["store"])).shape(schema.FRAMES)[1:]
         black = black_accuracy(base / name, height * width)
         rows.append(table_row(name, history, summary, black))
@@ -153,25 +109,22 @@ def write_report(base: Path, names: list[str]) -> None:
             history,
             (published.train_dice, published.test_dice),
             (published.train_loss, published.test_loss),
-            title=f"Experiment {name.removeprefix('experiment-')}: {summary['choice']}",
+            title=f"Experiment {_number(name)}: {summary['choice']}",
         )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic.write_text(base / f"{TABLE}.csv", text.getvalue())
+    table = [list(rows[0]), *(list(row.values()) for row in rows)]
+    atomic.write_text(base / f"{TABLE}.csv", csv_table(table))
     atomic.write_text(base / f"{TABLE}.md", describe(rows))
 
 
 def black_accuracy(folder: Path, pixels: int) -> float:
-    """Pixel accuracy of an all-black mask on a run's test frames, mean over frames.
+    """Mean pixel accuracy of an all-black mask on a run's test frames.
 
     Parameters
     ----------
     folder : Path
         The run.
     pixels : int
-        Of an image.
+        In each image.
     """
     with (folder / run_folder.FRAMES).open(newline="", encoding="utf-8") as file:
         true = [int(row["true_pixels"]) for row in csv.DictReader(file)]
@@ -181,7 +134,7 @@ def black_accuracy(folder: Path, pixels: int) -> float:
 def table_row(
     name: str, history: list[run_folder.EpochRow], summary: Mapping[str, Any], black: float
 ) -> dict[str, Any]:
-    """Figures of one experiment's last epoch, with the paper's own.
+    """Metrics of one experiment's last epoch, with the paper's values.
 
     Parameters
     ----------
@@ -224,18 +177,25 @@ def table_row(
 
 
 def describe(rows: list[dict[str, Any]]) -> str:
-    """Lay the table out as Markdown: what was measured, and in brackets the paper's value."""
-    first = rows[0]
+    """Lay out the table as Markdown: our values, and the paper's in brackets."""
     widths = sorted({row["width"] for row in rows})
     splits = sorted({row["split_by"] for row in rows})
-    lines = [
-        "| | training Dice as in the paper | test Dice as in the paper | of an all-black mask "
-        "| training foreground Dice | test foreground Dice | training loss | test loss | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    table = [
+        [
+            "",
+            "training Dice as in the paper",
+            "test Dice as in the paper",
+            "of an all-black mask",
+            "training foreground Dice",
+            "test foreground Dice",
+            "training loss",
+            "test loss",
+            "seconds",
+        ]
     ]
-    for row in rows:
-        cells = [
-            f"Experiment {row['experiment'].removeprefix('experiment-')}",
+    table += [
+        [
+            f"Experiment {_number(row['experiment'])}",
             f"{row['train_pixel_accuracy']:.4f} ({row['paper_train_dice']:.4f})",
             f"{row['test_pixel_accuracy']:.4f} ({row['paper_test_dice']:.4f})",
             f"{row['black_pixel_accuracy']:.4f}",
@@ -245,44 +205,48 @@ def describe(rows: list[dict[str, Any]]) -> str:
             f"{row['test_loss']:.4f} ({row['paper_test_loss']:.4f})",
             f"{row['seconds']:.0f} ({row['paper_seconds']})",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += [
-        "",
-        "In brackets: the paper's own values. Its Dice is the pixel accuracy of both classes, "
-        "except in experiment 3; docs/paper.md says why.",
-        f"Split by {' and '.join(splits)}; width {', '.join(map(str, widths))}; last epoch; "
-        f"{first['device']}.",
+        for row in rows
     ]
-    return "\n".join(lines) + "\n"
+    return (
+        f"{markdown_table(table)}\n\n"
+        "In brackets: the paper's values. Except in experiment 3, its Dice is the pixel accuracy "
+        "of both classes; docs/paper.md explains why.\n"
+        f"Split by {' and '.join(splits)}; width {', '.join(map(str, widths))}; last epoch; "
+        f"{rows[0]['device']}.\n"
+    )
+
+
+def _number(experiment: str) -> str:
+    return experiment.removeprefix("experiment-")
 
 
 def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
-    """Check all experiments before the first is trained, and say where the store is not theirs."""
+    """Check all experiments before the first is trained; note masks unlike the paper's."""
     notes = {}
     # Landmarks first: the build that adds them adds their masks as well.
-    for one in sorted(runs, key=lambda one: one.target != "landmarks"):
-        one.check()
-        choice = choose_for_preset(one, given)
-        store = EchoStore(one.store)
-        draw(read_frame_set(store, choice), one.split_by, one.train_images)
+    for settings in sorted(runs, key=lambda settings: settings.target != "landmarks"):
+        settings.check()
+        choice = choose_for_preset(settings, given)
+        store = EchoStore(settings.store)
+        draw(read_frame_set(store, choice), settings.split_by, settings.train_images)
         masks = schema.mask_path(choice.method)
         if not store.manifests[masks].parameters.get("truncate"):
             notes[masks] = (
-                f"note: {masks} is of rounded coordinates, and the paper's code cuts them; "
-                "echo-prep build --paper does too"
+                f"note: {masks} was made from rounded coordinates; the paper's code truncates "
+                "them, as echo-prep build --paper does"
             )
     return list(notes.values())
 
 
 def _config(given: Mapping[str, Any]) -> str:
-    """What was given, as a file that ``--config`` takes."""
-    own = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in given]
+    """The given settings as a file that ``--config`` takes."""
+    unset = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in given]
     shown = TrainSettings(**{name: value for name, value in given.items() if name != "seeds"})
-    return f'preset = "{ALL}"\n' + to_toml(shown, leave_out=(*own, "run", "resume"))
+    return f'preset = "{ALL}"\n' + to_toml(shown, leave_out=(*unset, "run", "resume"))
 
 
 def _check_finished(folder: Path, settings: TrainSettings) -> None:
-    """Check that a finished experiment is of these settings; what was left open is as it chose."""
+    """Check that a finished experiment has these settings; those it chose itself are its own."""
     before = run_folder.read_config(folder)
     loss, loader = settings.loss_name(), before.get("loader", settings.loader)
     check_same(before, dataclasses.replace(settings, loss=loss, loader=loader), folder)

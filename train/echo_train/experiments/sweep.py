@@ -1,7 +1,7 @@
-"""Several runs that differ in seed or fold alone, and how far their figures lie apart.
+"""Several runs that differ only in seed or fold, and the spread of their metrics.
 
-One number of one run says little: `echo-train --seeds 3` and `--folds 5`
-train each in turn, and sweep.json holds the mean and the spread.
+The metrics of one run depend on its seed and its validation videos. `echo-train --seeds 3` and
+`--folds 5` train one run for each, and sweep.json holds the mean and the spread over the runs.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import numpy as np
 from echo_common import atomic
 from echo_common.cli.settings import to_toml
 from echo_common.errors import SettingsError
+from echo_common.tables import text_table
 from echo_train.runs import run_folder
 from echo_train.runs.resume import check_same, resumable
-from echo_train.settings import SweepSettings
+from echo_train.settings import SweepSettings, TrainSettings
 from echo_train.training.train import Say, train
 
 SWEEP = "sweep.json"
 
-FIGURES = (
+METRICS = (
     "dice.mean",
     "dice.pooled",
     "dice.ed",
@@ -32,7 +33,7 @@ FIGURES = (
     "pixel_accuracy.mean",
     "mean_radial_error.mean",
 )
-"""What is compared, as summary.json has it; the first is the one that counts."""
+"""Metrics to compare, as paths into a split of summary.json."""
 
 
 def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = True) -> Path:
@@ -41,12 +42,11 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
     Parameters
     ----------
     settings : SweepSettings
-        With `resume`, runs that are finished are kept and one that was
-        stopped goes on.
+        With `resume`, finished runs are kept and an interrupted one is resumed.
     say : callable
         Takes each line that a person should read.
     quiet : bool
-        No progress on stderr.
+        Show no progress on stderr.
 
     Returns
     -------
@@ -58,32 +58,61 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
     SettingsError, StoreError, RunError
         As `echo_train.training.train.train` does.
     """
-    if settings.resume and settings.run is None:
-        raise SettingsError("--resume needs --run, the folder of the sweep to go on with")
     runs = settings.runs()
     next(iter(runs.values())).check()
-    base = run_folder.open_folder(settings.run, settings.resume, "sweep")
-    if settings.resume:
-        check_same(run_folder.read_config(base), settings, base)
-    else:
-        atomic.write_text(base / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume")))
-    with resumable(base):
-        for place, (name, one) in enumerate(runs.items(), start=1):
-            folder = base / name
-            if (folder / run_folder.SUMMARY).exists():
-                say(f"{folder} is finished already")
-                continue
-            say(f"run {place} of {len(runs)}: {folder}")
-            begun = (folder / run_folder.CONFIG).exists()
-            train(dataclasses.replace(one, run=folder, resume=begun), say, quiet)
-        summaries = {name: run_folder.read_summary(base / name) for name in runs}
-        table = {"runs": list(runs), **compare(list(summaries.values()))}
+    base = open_base(settings.run, settings.resume, "sweep")
+    with run_folder.run_lock(base), resumable(base):
+        if settings.resume:
+            check_same(run_folder.read_config(base), settings, base)
+        else:
+            text = to_toml(settings, leave_out=("run", "resume"))
+            atomic.write_text(base / run_folder.CONFIG, text)
+        train_each(base, runs, say, quiet)
+        summaries = [run_folder.read_summary(base / name) for name in runs]
+        table = {"runs": list(runs), **compare(summaries)}
         atomic.write_text(base / SWEEP, json.dumps(table, indent=2, allow_nan=False) + "\n")
     return base
 
 
+def open_base(folder: Path | None, resume: bool, name: str) -> Path:
+    """Open the folder that holds several runs; see `echo_train.runs.run_folder.open_folder`.
+
+    Raises
+    ------
+    SettingsError
+        If runs are to be resumed and no folder is given.
+    RunError
+        If a new folder is not empty.
+    """
+    if resume and folder is None:
+        raise SettingsError("--resume needs --run, the folder that holds the runs")
+    return run_folder.open_folder(folder, resume, name)
+
+
+def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: bool) -> None:
+    """Train each run that is not finished, and resume one that was interrupted.
+
+    Parameters
+    ----------
+    base : Path
+        Folder of the run folders.
+    runs : mapping of str to TrainSettings
+        By the name of the run's folder.
+    say, quiet
+        As `sweep` takes them.
+    """
+    for number, (name, settings) in enumerate(runs.items(), start=1):
+        folder = base / name
+        if (folder / run_folder.SUMMARY).exists():
+            say(f"{folder} is finished already")
+            continue
+        say(f"run {number} of {len(runs)}: {folder}")
+        started = (folder / run_folder.CONFIG).exists()
+        train(dataclasses.replace(settings, run=folder, resume=started), say, quiet)
+
+
 def compare(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean and spread of each figure over runs.
+    """Compute mean and spread of each metric over runs.
 
     Parameters
     ----------
@@ -93,17 +122,17 @@ def compare(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     table : dict
-        By split (``val``, ``test``) and by the figure's name: ``mean``,
-        ``spread``, the standard deviation of a sample, and ``values``, one a
-        run. A figure that a run lacks is left out.
+        By split (``val``, ``test``) and by the name of the metric: ``mean``, ``spread`` (the
+        sample standard deviation) and ``values``, one for each run. A metric that a run lacks is
+        left out.
     """
     table: dict[str, Any] = {}
     for split in ("val", "test"):
-        for figure in FIGURES:
-            values = [_figure(summary, split, figure) for summary in summaries]
+        for metric in METRICS:
+            values = [_look_up(summary, split, metric) for summary in summaries]
             known = [value for value in values if value is not None]
             if len(known) == len(values):
-                table.setdefault(split, {})[figure] = {
+                table.setdefault(split, {})[metric] = {
                     "mean": float(np.mean(known)),
                     "spread": float(np.std(known, ddof=1)) if len(known) > 1 else None,
                     "values": known,
@@ -112,23 +141,19 @@ def compare(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def describe(folder: Path) -> str:
-    """Lay a sweep's comparison out: each figure's mean, spread and value in each run."""
+    """Lay out a sweep's comparison: mean, spread and the value of each run, a metric per line."""
     table = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
-    lines = [["", "mean", "spread", *table["runs"]]]
+    rows = [["", "mean", "spread", *table["runs"]]]
     for split in ("val", "test"):
-        for figure, numbers in table.get(split, {}).items():
+        for metric, numbers in table.get(split, {}).items():
             values = [numbers["mean"], numbers["spread"], *numbers["values"]]
             cells = ["-" if value is None else f"{value:.4f}" for value in values]
-            lines.append([f"{split} {figure}", *cells])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+            rows.append([f"{split} {metric}", *cells])
+    return text_table(rows)
 
 
-def _figure(summary: Mapping[str, Any], split: str, figure: str) -> float | None:
+def _look_up(summary: Mapping[str, Any], split: str, metric: str) -> float | None:
     value: Any = summary.get(split, {})
-    for key in figure.split("."):
+    for key in metric.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value

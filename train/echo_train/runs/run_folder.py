@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import io
 import json
 import math
 import tomllib
@@ -21,6 +20,7 @@ from typing import Any
 from echo_common import atomic
 from echo_common.errors import RunError
 from echo_common.lock import exclusive
+from echo_common.tables import csv_table
 
 RUNS = Path("runs")
 
@@ -148,13 +148,9 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_metrics(folder: Path, rows: Sequence[EpochRow]) -> None:
-    """Write metrics.csv anew with all epochs so far."""
-    text = io.StringIO()
+    """Write metrics.csv: a line for each epoch so far."""
     columns = [field.name for field in dataclasses.fields(EpochRow)]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(row) for row in rows)
-    atomic.write_text(folder / METRICS, text.getvalue())
+    atomic.write_text(folder / METRICS, csv_table([columns, *map(dataclasses.astuple, rows)]))
 
 
 def read_metrics(folder: Path) -> list[EpochRow]:
