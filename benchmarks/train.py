@@ -221,7 +221,7 @@ class Stepper:
         self.target = make_target(settings, choice, loader, prior=None)
         network = UNet(out_channels=self.target.channels, width=settings.width)
         self.network = network.to(device, memory_format=torch.channels_last)
-        self.learner = devices.compiled(self.network, device, settings.compile)
+        self.learner = devices.compile_on_cuda(self.network, device, settings.compile)
         self.optimiser = make_optimiser(self.network, settings.learning_rate, 0.0, device)
 
     def __call__(self, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""What one of several processes does in a test; a process imports it by name."""
+"""Functions of a test that run in several processes, which import them by name."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from echo_train.runtime import distributed
-from echo_train.runtime.distributed import Ranks
+from echo_train.runtime.distributed import Process
 
 CPU = torch.device("cpu")
 
 
 def free_port() -> str:
-    with socket.socket() as one:
-        one.bind(("localhost", 0))
-        return str(one.getsockname()[1])
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return str(server.getsockname()[1])
 
 
 def images_and_gradient() -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,9 +37,10 @@ def make_normalisation() -> nn.Sequential:
 
 def normalise_a_share(rank: int, port: str, folder: Path) -> None:
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=port)
-    ranks = Ranks(rank=rank, count=2, local=rank)
-    with distributed.joined(ranks, CPU):
-        network = distributed.synchronise_normalisation(make_normalisation(), ranks, CPU)
+    process = Process(rank=rank, world_size=2, local_rank=rank)
+    with distributed.connected(process, CPU):
+        network = make_normalisation()
+        distributed.synchronise_batch_norm(network, process, CPU)
         images, gradient = images_and_gradient()
         own = images[rank::2].clone().requires_grad_()
         out = network(own)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from echo_train.settings import TrainSettings
-from echo_train.training.progress_bar import Live
+from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
 
@@ -30,10 +30,10 @@ def stopped_before(stop: int) -> Iterator[None]:
     """Ctrl-C comes when an epoch begins."""
     real = Trainer._epoch
 
-    def epoch(self: Trainer, number: int, live: Live) -> Any:
+    def epoch(self: Trainer, number: int, progress: ProgressBar) -> Any:
         if number == stop:
             raise KeyboardInterrupt
-        return real(self, number, live)
+        return real(self, number, progress)
 
     with mock.patch.object(Trainer, "_epoch", epoch):
         yield

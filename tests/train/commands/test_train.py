@@ -110,7 +110,9 @@ def test_a_gpu_that_is_not_there_is_missed(
 ) -> None:
     arguments = ["--store", small_store, "--run", tmp_path / "run", *TINY, "--device", "cuda"]
     assert echo_train(*arguments) == 1
-    assert_one_message(capsys.readouterr().err, "no device 'cuda' here", "--device auto or cpu")
+    assert_one_message(
+        capsys.readouterr().err, "device 'cuda' is not available", "--device auto or cpu"
+    )
     assert not (tmp_path / "run").exists()
 
 

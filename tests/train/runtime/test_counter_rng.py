@@ -1,4 +1,4 @@
-"""Numbers from keys: spread as they should be, and the same however a batch is cut."""
+"""Counter-based random numbers: their distribution, and independence of the batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_uniforms_are_uniform_over_frames_and_over_numbers() -> None:
     assert numbers.min() >= 0 and numbers.max() < 1
     for column in numbers.T:
         assert scipy.stats.kstest(column, "uniform").pvalue > 1e-4
-    # Neither frames that follow each other nor the numbers of one frame tell of each other.
+    # Consecutive frames and the numbers of one frame are uncorrelated.
     correlation = np.corrcoef(np.concatenate([numbers[1:].T, numbers[:-1].T]))
     assert np.abs(correlation - np.eye(24)).max() < 0.08
 
@@ -24,16 +24,16 @@ def test_normals_have_the_moments_of_the_normal_distribution() -> None:
     assert abs(numbers.mean()) < 0.01
     assert abs(numbers.std() - 1) < 0.01
     assert abs(scipy.stats.skew(numbers, axis=None)) < 0.02
-    # A sum of four is a little flat: the kurtosis of the Irwin-Hall distribution is -1.2 / 4.
+    # The excess kurtosis of a sum of four (the Irwin-Hall distribution) is -1.2 / 4.
     assert abs(scipy.stats.kurtosis(numbers, axis=None) + 0.3) < 0.03
-    # Neighbours, as pixels in an image, are independent.
+    # Neighbouring numbers, which become neighbouring pixels, are independent.
     assert abs((numbers[:, 1:] * numbers[:, :-1]).mean()) < 0.01
 
 
-def test_a_frame_s_numbers_do_not_depend_on_the_batch() -> None:
-    whole = uniforms(frame_keys(torch.arange(100), seed=1, epoch=4), 5)
+def test_the_numbers_of_a_frame_do_not_depend_on_the_batch() -> None:
+    full = uniforms(frame_keys(torch.arange(100), seed=1, epoch=4), 5)
     part = uniforms(frame_keys(torch.tensor([70, 3]), seed=1, epoch=4), 5)
-    assert torch.equal(part, whole[[70, 3]])
+    assert torch.equal(part, full[[70, 3]])
 
 
 def test_seed_epoch_and_frame_each_change_the_key() -> None:

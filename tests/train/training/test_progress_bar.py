@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, lines in a log."""
+"""The progress of a run: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from echo_train.runs.run_folder import EpochRow
 from echo_train.training import loss_log
-from echo_train.training.progress_bar import Live
+from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.train import train
 from support.training import stopped_before, tiny
 
@@ -29,65 +29,67 @@ class Screen(io.StringIO):
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Screen]:
     def make(terminal: bool) -> Screen:
-        one = Screen(terminal)
-        monkeypatch.setattr("sys.stderr", one)
-        return one
+        stderr = Screen(terminal)
+        monkeypatch.setattr("sys.stderr", stderr)
+        return stderr
 
     return make
 
 
 def row(epoch: int) -> EpochRow:
-    figures: dict[str, float] = {field.name: 0.875 for field in dataclasses.fields(EpochRow)}
-    figures |= {"train_loss": 0.25, "train_dice": 0.5, "val_loss": 0.375, "val_dice": 0.625}
-    return EpochRow(**{**figures, "epoch": epoch, "images_per_second": 50.0})  # type: ignore[arg-type]
+    metrics: dict[str, float] = {field.name: 0.875 for field in dataclasses.fields(EpochRow)}
+    metrics |= {"train_loss": 0.25, "train_dice": 0.5, "val_loss": 0.375, "val_dice": 0.625}
+    return EpochRow(**{**metrics, "epoch": epoch, "images_per_second": 50.0})  # type: ignore[arg-type]
 
 
-def test_a_terminal_has_loss_dice_rate_and_time_left(screen: Callable[[bool], Screen]) -> None:
+def test_a_terminal_shows_loss_dice_rate_and_remaining_time(
+    screen: Callable[[bool], Screen],
+) -> None:
     shown = screen(True)
-    with Live(200, 0, 2) as live:
-        live.images(60, 0.4321)
-        live.epoch(row(1))
-        live.images(60)
-        live._bar.refresh()
+    with ProgressBar(200, 0, 2) as progress:
+        progress.advance(60, 0.4321)
+        progress.show_epoch(row(1))
+        progress.advance(60)
+        progress._bar.refresh()
         last = shown.getvalue().split("\r")[-1]
     assert "epoch 1/2" in last and "120/200" in last
     assert "loss=0.2500" in last and "Dice=0.6250" in last
     assert re.search(r"\[\d\d:\d\d<\d\d:\d\d, .*img/s", last)
 
 
-def test_a_log_has_a_line_an_epoch_and_no_bar(screen: Callable[[bool], Screen]) -> None:
+def test_a_log_has_one_line_per_epoch_and_no_bar(screen: Callable[[bool], Screen]) -> None:
     shown = screen(False)
-    with Live(200, 0, 2) as live:
-        live.images(100, 0.4321)
-        live.epoch(row(1))
+    with ProgressBar(200, 0, 2) as progress:
+        progress.advance(100, 0.4321)
+        progress.show_epoch(row(1))
     assert shown.getvalue() == (
         "epoch 1/2: loss 0.2500, Dice 0.5000; validation loss 0.3750, Dice 0.6250; 50 images/s\n"
     )
 
 
-def test_a_quiet_run_says_nothing(screen: Callable[[bool], Screen]) -> None:
+def test_a_quiet_run_prints_nothing(screen: Callable[[bool], Screen]) -> None:
     shown = screen(True)
-    with Live(200, 0, 2, quiet=True) as live:
-        live.images(100, 0.1)
-        live.epoch(row(1))
+    with ProgressBar(200, 0, 2, quiet=True) as progress:
+        progress.advance(100, 0.1)
+        progress.show_epoch(row(1))
     assert shown.getvalue() == ""
 
 
-def test_the_loss_of_a_long_epoch_is_shown_on_the_way(
+def test_the_loss_of_a_long_epoch_is_shown_before_it_ends(
     small_store: Path,
     tmp_path: Path,
     screen: Callable[[bool], Screen],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loss_log, "LOOK_EVERY", 2)
-    told: list[float | None] = []
-    real = Live.images
+    monkeypatch.setattr(loss_log, "CHECK_EVERY", 2)
+    losses: list[float | None] = []
+    real = ProgressBar.advance
 
-    def images(self: Live, count: int, loss: float | None = None) -> None:
-        told.append(loss)
-        real(self, count, loss)
+    def advance(self: ProgressBar, images: int, loss: float | None = None) -> None:
+        losses.append(loss)
+        real(self, images, loss)
 
-    monkeypatch.setattr(Live, "images", images)
+    monkeypatch.setattr(ProgressBar, "advance", advance)
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(tiny(small_store, tmp_path / "run", batch_size=2))
-    assert [loss is None for loss in told] == [True, False] * 3
+    assert [loss is None for loss in losses] == [True, False] * 3

@@ -1,4 +1,4 @@
-"""The learning rate against torch's own schedulers, which keep state and step by step."""
+"""The learning rate against the schedulers of torch."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def rates(schedule: str, warm_up: float | None = None) -> list[float]:
     return [rate_factor(step, STEPS, schedule, warm_up) for step in range(STEPS)]
 
 
-def test_cosine_is_torchs() -> None:
+def test_cosine_equals_torch() -> None:
     assert rates("cosine", 0) == pytest.approx(rates_of_torch(CosineAnnealingLR, T_max=STEPS))
 
 
-def test_cosine_falls_over_what_the_warm_up_leaves() -> None:
+def test_cosine_falls_over_the_steps_after_the_warm_up() -> None:
     assert rates("cosine", 0.25)[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     falling = rates("cosine", 0.25)[10:]
     assert falling[0] == 1
@@ -41,7 +41,7 @@ def test_cosine_falls_over_what_the_warm_up_leaves() -> None:
 
 
 @pytest.mark.parametrize("warm_up", [0.3, 0.5])
-def test_one_cycle_is_torchs(warm_up: float) -> None:
+def test_one_cycle_equals_torch(warm_up: float) -> None:
     expected = rates_of_torch(
         OneCycleLR, max_lr=1.0, total_steps=STEPS, pct_start=warm_up, cycle_momentum=False
     )
@@ -57,8 +57,6 @@ def test_constant_is_constant_after_its_warm_up() -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("warm_up", [None, 0.0, 0.4, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 3, 100])
-def test_any_run_has_rates_between_nothing_and_all(
-    schedule: str, warm_up: float | None, steps: int
-) -> None:
+def test_rates_are_above_0_and_at_most_1(schedule: str, warm_up: float | None, steps: int) -> None:
     factors = [rate_factor(step, steps, schedule, warm_up) for step in range(steps)]
     assert all(0 < factor <= 1 for factor in factors)

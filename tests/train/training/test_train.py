@@ -1,4 +1,4 @@
-"""The loop: what each setting does to the weights, and how a run ends that cannot go on."""
+"""Training: the effect of each setting on the weights, and the errors that stop a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from echo_train.data.loader import make_loader
 from echo_train.data.selection import choose
 from echo_train.runtime import device as devices
 from echo_train.settings import TrainSettings
-from echo_train.training.ema import Average
+from echo_train.training.ema import WeightEMA
 from echo_train.training.optimiser import make_optimiser
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
@@ -41,8 +41,8 @@ def losses_of(folder: Path) -> list[float]:
         return [float(row["train_loss"]) for row in csv.DictReader(file)]
 
 
-def test_an_epoch_is_the_textbook_loop(small_store: Path, tmp_path: Path) -> None:
-    """The weights of `train` against a loop written out with torch's plain Adam."""
+def test_an_epoch_equals_a_plain_training_loop(small_store: Path, tmp_path: Path) -> None:
+    """The weights of `train` against a loop with torch's Adam."""
     settings = tiny(small_store, tmp_path / "run", schedule="constant", epochs=2, augment="none")
     trainer = make_trainer(settings)
     network = copy.deepcopy(trainer.network).train()
@@ -72,9 +72,9 @@ def test_training_learns(small_store: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_average_is_the_weighted_sum_of_all_weights() -> None:
+def test_the_ema_is_the_weighted_sum_of_all_weights() -> None:
     network = nn.Linear(3, 2)
-    average = Average(network, 0.5)
+    average = WeightEMA(network, 0.5)
     expected = network.weight.detach().clone().double()
     for step, decay in enumerate([2 / 11, 3 / 12, 4 / 13, 5 / 14], start=1):
         with torch.no_grad():
@@ -82,15 +82,15 @@ def test_average_is_the_weighted_sum_of_all_weights() -> None:
         average.update(network)
         expected = decay * expected + (1 - decay) * network.weight.detach().double()
     torch.testing.assert_close(average.network.weight.double(), expected, rtol=1e-6, atol=1e-6)
-    long = Average(network, 0.05)
-    before = long.network.bias.clone()
+    constant = WeightEMA(network, 0.05)
+    before = constant.network.bias.clone()
     with torch.no_grad():
         network.bias += 1
-    long.update(network)
-    torch.testing.assert_close(long.network.bias, before + 0.95)
+    constant.update(network)
+    torch.testing.assert_close(constant.network.bias, before + 0.95)
 
 
-def test_average_is_what_is_validated_and_kept(small_store: Path, tmp_path: Path) -> None:
+def test_the_ema_is_validated_and_saved(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run", epochs=1, ema=0.9))
     best, last = checkpoint(folder / "best.pt"), checkpoint(folder / "last.pt")
     averaged = last["average"]["network"]
@@ -98,7 +98,7 @@ def test_average_is_what_is_validated_and_kept(small_store: Path, tmp_path: Path
     assert not torch.equal(averaged["head.weight"], last["network"]["head.weight"])
 
 
-def test_weight_decay_is_for_filters_alone() -> None:
+def test_weight_decay_applies_to_filters_only() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     before = copy.deepcopy(network)
     optimiser = make_optimiser(network, learning_rate=0.1, weight_decay=0.5, device=CPU)
@@ -111,18 +111,20 @@ def test_weight_decay_is_for_filters_alone() -> None:
 
 
 @pytest.mark.parametrize("limit", [1e-3, 1e9])
-def test_clipping_bounds_the_norm_that_the_optimiser_sees(small_store: Path, limit: float) -> None:
+def test_clipping_limits_the_norm_of_the_gradients(small_store: Path, limit: float) -> None:
     trainer = make_trainer(tiny(small_store, clip_norm=limit))
     (batch,) = trainer.loader.batches(trainer.frames.indices("TRAIN")[:4], 4)
     trainer.network.train()
     trainer._move(100 * trainer.network(batch.images).square().mean(), 0, 1)
-    norm = torch.stack([one.grad.norm() for one in trainer.network.parameters()]).norm().item()
+    norm = (
+        torch.stack([weights.grad.norm() for weights in trainer.network.parameters()]).norm().item()
+    )
     assert norm == pytest.approx(limit) if limit < 1 else 1e-3 < norm < limit
 
 
-def test_patience_ends_a_run_that_stands_still(small_store: Path, tmp_path: Path) -> None:
-    # At a rate of 0 no epoch is better than the first, but for the running statistics;
-    # with a threshold that is never passed, every Dice is 0 and the first epoch is the best.
+def test_patience_ends_a_run_without_improvement(small_store: Path, tmp_path: Path) -> None:
+    # At a learning rate of 0 only the running statistics change; every Dice is 0 and the first
+    # epoch stays the best.
     settings = tiny(small_store, tmp_path / "run", epochs=9, learning_rate=0.0, patience=3)
     folder = train(settings)
     state = checkpoint(folder / "last.pt")
@@ -131,7 +133,7 @@ def test_patience_ends_a_run_that_stands_still(small_store: Path, tmp_path: Path
 
 
 class Poison:
-    """Makes the loss of one batch what it must not be."""
+    """Makes the loss of one batch invalid."""
 
     def __init__(self, trainer: Trainer, call: int, loss: float) -> None:
         self._real, self._call, self._loss = trainer.target.loss, call, loss
@@ -147,66 +149,66 @@ class Poison:
         return loss
 
 
-@pytest.mark.parametrize(("loss", "told"), [(np.nan, "no number"), (np.inf, "infinite")])
-def test_a_loss_that_is_no_number_names_its_frames(
-    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float, told: str
+@pytest.mark.parametrize(("loss", "word"), [(np.nan, "NaN"), (np.inf, "infinite")])
+def test_the_error_of_an_invalid_loss_names_its_frames(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float, word: str
 ) -> None:
     trainer = make_trainer(tiny(small_store, tmp_path / "run"))
     poison = Poison(trainer, call=2, loss=loss)
     monkeypatch.setattr(trainer.target, "loss", poison)
-    with pytest.raises(RunError, match=f"the loss is {told} in epoch 1 from step 2 on") as error:
+    with pytest.raises(RunError, match=f"the loss of epoch 1, step 2 is {word}") as error:
         trainer.fit(tmp_path, EchoStore(small_store))
     assert len(poison.index) == 4
-    for one in poison.index:
-        name = f"{trainer.frames.video[one]} frame {trainer.frames.number[one]}"
+    for frame in poison.index:
+        name = f"{trainer.frames.video[frame]} frame {trainer.frames.number[frame]}"
         assert name in str(error.value)
     others = set(trainer.frames.video) - set(trainer.frames.video[poison.index])
     assert not any(video in str(error.value) for video in others)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_exploding_run_says_what_to_lower(small_store: Path, tmp_path: Path) -> None:
+def test_an_exploding_loss_advises_a_lower_learning_rate(small_store: Path, tmp_path: Path) -> None:
     settings = tiny(small_store, tmp_path, learning_rate=1e30, schedule="constant", epochs=5)
     trainer = make_trainer(settings)
     with pytest.raises(RunError, match="lower --learning-rate"):
         trainer.fit(tmp_path, EchoStore(small_store))
 
 
-def test_too_large_a_network_says_what_to_lower(small_store: Path, tmp_path: Path) -> None:
+def test_too_large_a_network_advises_smaller_settings(small_store: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"memory of cpu.* is full; lower --batch-size \(it is 4\)"):
         train(tiny(small_store, tmp_path / "run", width=1_000_000))
 
 
-def test_a_full_gpu_says_what_to_lower() -> None:
+def test_a_full_gpu_is_explained() -> None:
     with (
         pytest.raises(RunError, match="is full; lower --width"),
-        devices.memory_explained(CPU, "lower --width"),
+        devices.explain_full_memory(CPU, "lower --width"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory.")
-    with pytest.raises(RuntimeError, match="shapes"), devices.memory_explained(CPU, "x"):
+    with pytest.raises(RuntimeError, match="shapes"), devices.explain_full_memory(CPU, "x"):
         raise RuntimeError("shapes differ")
 
 
-def test_the_cpu_says_that_it_neither_compiles_nor_rounds() -> None:
+def test_the_cpu_neither_compiles_nor_computes_in_bfloat16() -> None:
     network = nn.Linear(1, 1)
-    assert devices.compiled(network, CPU, wanted=True) is network
+    assert devices.compile_on_cuda(network, CPU, enabled=True) is network
     assert devices.describe_use(CPU, compile=True, bf16=True).endswith("float32, not compiled")
 
 
 def test_a_compiled_network_takes_the_same_steps(
     small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way of CUDA, with the backend that needs no compiler; the last batch is smaller."""
+    """As on CUDA, with a backend that needs no compiler; the last batch is smaller."""
     shapes = []
 
-    def compiled(network: nn.Module, device: torch.device, wanted: bool) -> nn.Module:
+    def compile_on_cpu(network: nn.Module, device: torch.device, enabled: bool) -> nn.Module:
         faster = torch.compile(network, dynamic=False, backend="aot_eager")
         faster.register_forward_pre_hook(lambda _, images: shapes.append(images[0].shape[0]))
         return faster
 
     changes = {"batch_size": 5, "learning_rate": 1e-3, "ema": 0.5}
     plain = train(tiny(small_store, tmp_path / "plain", **changes))
-    monkeypatch.setattr(devices, "compiled", compiled)
+    monkeypatch.setattr(devices, "compile_on_cuda", compile_on_cpu)
     fast = train(tiny(small_store, tmp_path / "fast", **changes))
     assert shapes == [5, 5] * 2
     assert losses_of(fast) == pytest.approx(losses_of(plain), rel=1e-4)
@@ -224,7 +226,7 @@ def test_a_compiled_network_takes_the_same_steps(
         ({"folds": 1, "fold": 1}, "at least two folds"),
         ({"folds": 3, "fold": 4}, "--fold 4 of --folds 3"),
         ({"fold": 1}, "--fold 1 of --folds 0"),
-        ({"device": "abacus"}, "no device 'abacus' here"),
+        ({"device": "abacus"}, "device 'abacus' is not available"),
     ],
 )
 def test_settings_that_mean_nothing_together_are_refused(

@@ -48,7 +48,7 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
     outs = {name: base / name if len(named) > 1 else base for name in named}
     noise: dict[str, list[NoiseRow]] = {}
     device = devices.pick_device(settings.device)
-    with devices.memory_explained(device, "choose --device cpu, or a store of fewer frames"):
+    with devices.explain_full_memory(device, "choose --device cpu, or a store of fewer frames"):
         for name, folder in named.items():
             noise[name] = evaluate(folder, outs[name], settings, device, progress=show)
     click.echo(describe([(out, read_summary(out)) for out in outs.values()], every_split=True))

@@ -35,7 +35,7 @@ def cli(run: Path, videos: tuple[Path, ...], **values: Any) -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     device = devices.pick_device(settings.device)
     out = settings.out or run / "predict"
-    with devices.memory_explained(device, "choose --device cpu, or fewer frames with --frames"):
+    with devices.explain_full_memory(device, "choose --device cpu, or fewer frames with --frames"):
         model = load_model(run, settings.checkpoint, device)
         out.mkdir(parents=True, exist_ok=True)
         named = list(zip(distinct_names(path.stem for path in videos), videos, strict=True))

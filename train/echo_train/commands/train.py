@@ -18,7 +18,7 @@ from echo_train.experiments.sweep import SWEEP, sweep
 from echo_train.experiments.sweep import describe as describe_sweep
 from echo_train.reporting.run_table import describe
 from echo_train.runs.run_folder import CONFIG, read_summary
-from echo_train.runtime.distributed import from_environment
+from echo_train.runtime.distributed import Process
 from echo_train.settings import SweepSettings
 from echo_train.training.train import train
 
@@ -39,10 +39,10 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
     With --seeds or --folds, train several and say how far they lie apart. On several devices:
     torchrun --nproc-per-node N -m -- echo_train, with the same options.
     """
-    ranks = from_environment(os.environ)
+    process = Process.from_environment(os.environ)
     given = given_options(ctx, values)
     if preset == ALL:
-        if ranks.count > 1:
+        if process.world_size > 1:
             raise SettingsError("--preset all trains in one process; start without torchrun")
         folder = repeat(given, say=click.echo, quiet=False)
         click.echo(f"{(folder / TABLE).with_suffix('.md').read_text(encoding='utf-8')}\n{folder}")
@@ -56,13 +56,13 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
     if preset is not None:
         choose_for_preset(settings, given)
     if settings.is_sweep():
-        if ranks.count > 1:
+        if process.world_size > 1:
             raise SettingsError("--seeds and --folds train in one process; start without torchrun")
         folder = sweep(settings, say=click.echo, quiet=False)
         click.echo(f"{describe_sweep(folder)}\n\n{folder / SWEEP}")
         return
-    folder = train(settings.one_run(), say=click.echo, quiet=False, ranks=ranks)
-    if ranks.first:
+    folder = train(settings.one_run(), say=click.echo, quiet=False, process=process)
+    if process.is_first:
         click.echo(describe([(folder, read_summary(folder))]))
 
 

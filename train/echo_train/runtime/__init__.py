@@ -1,1 +1,1 @@
-"""Devices, processes that train together, and reproducible random numbers."""
+"""Devices, distributed training and reproducible random numbers."""

@@ -1,8 +1,8 @@
-"""Random numbers that are functions of a key: the same on every device, in any order.
+"""Counter-based random numbers: functions of a key, equal on every device and in any order.
 
-A generator gives what comes next, so its numbers depend on how the work is cut
-into batches and devices. Here every frame of every epoch has a key of its own,
-and its numbers are a hash of it.
+The numbers of an ordinary generator depend on how frames are divided into
+batches and devices. Here each frame of each epoch has its own key, and its random
+numbers are hashes of the key. Augmentation and corruptions use them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 _BITS = 0xFFFFFFFF
 _STEP = 0x9E3779B9
-"""2**32 over the golden ratio: keys and numbers that follow each other are far apart."""
+"""2**32 divided by the golden ratio, which spreads consecutive integers over the range."""
 
 
 def frame_keys(index: Tensor, seed: int, epoch: int) -> Tensor:
-    """Give each frame of an epoch its key.
+    """Compute the key of each frame in an epoch.
 
     Parameters
     ----------
@@ -40,26 +40,26 @@ def uniforms(keys: Tensor, count: int) -> Tensor:
     ----------
     keys : Tensor, (frame,) int64
     count : int
-        Numbers a frame.
+        Numbers per frame.
 
     Returns
     -------
     numbers : Tensor, (frame, count) float32
     """
-    # 24 bits are what a float32 below 1 holds.
+    # A float32 in [0, 1) has 24 significant bits.
     return (_draw(keys, count) >> 8).float() / (1 << 24)
 
 
 def normals(keys: Tensor, count: int) -> Tensor:
-    """Draw numbers that are nearly normal: mean 0, standard deviation 1, within 3.5.
+    """Draw approximately normal numbers: mean 0, standard deviation 1, limited to ±3.5.
 
-    The sum of a hash's four bytes: one hash a number, and no logarithm.
+    Each number is the sum of the four bytes of one hash, which needs no logarithm.
 
     Parameters
     ----------
     keys : Tensor, (frame,) int64
     count : int
-        Numbers a frame.
+        Numbers per frame.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def normals(keys: Tensor, count: int) -> Tensor:
     """
     bits = _draw(keys, count)
     total = (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24)
-    # Four independent bytes, each of variance (256**2 - 1) / 12.
+    # Four independent bytes, each with the variance (256**2 - 1) / 12.
     return (total.float() - 510) / ((256**2 - 1) / 3) ** 0.5
 
 
@@ -76,8 +76,8 @@ def _draw(keys: Tensor, count: int) -> Tensor:
 
 
 def _hash(values: Tensor) -> Tensor:
-    """Mix the low 32 bits of integers, one to one ("lowbias32" of C. Wellons)."""
-    # Products run over 64 bits and wrap; their low 32 bits, which are kept, are right all the same.
+    """Mix the low 32 bits of integers bijectively ("lowbias32" by C. Wellons)."""
+    # Products may overflow 64 bits; the low 32 bits, which are kept, are correct anyway.
     values = values & _BITS
     values = ((values ^ (values >> 16)) * 0x7FEB352D) & _BITS
     values = ((values ^ (values >> 15)) * 0x846CA68B) & _BITS

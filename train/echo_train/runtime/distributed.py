@@ -1,10 +1,9 @@
-"""Several processes that train one network: who one is, and which samples are whose.
+"""Distributed training: the processes, their shares of each batch, and their exchanges.
 
-`torchrun` starts the processes and says by environment variables who is who.
-A step takes the same samples and moves the weights in the same way as it does
-in one process, but for rounding: each process takes every n-th sample of the
-step's batch, gradients are averaged, and batch normalisation is over the
-whole batch.
+`torchrun` starts the processes and numbers them through environment variables.
+A step uses the same samples and, except for rounding, changes the weights in the
+same way as in one process: each process takes every n-th sample of the batch,
+gradients are averaged, and batch normalisation covers the full batch.
 """
 
 from __future__ import annotations
@@ -26,161 +25,172 @@ Value = TypeVar("Value")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ranks:
-    """One process among those that train together.
+class Process:
+    """One of the processes that train a network together.
 
     Attributes
     ----------
     rank : int
-        From 0; 0 alone writes and speaks.
-    count : int
+        From 0. Only process 0 writes files and prints.
+    world_size : int
         Number of processes.
-    local : int
-        Number of this process on its machine: which GPU is its own.
+    local_rank : int
+        Rank among the processes on the same machine, which is the index of its GPU.
     """
 
     rank: int = 0
-    count: int = 1
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Process:
+        """Read the environment variables of `torchrun`; without them, the only process."""
+        if "WORLD_SIZE" not in environment or "RANK" not in environment:
+            return cls()
+        return cls(
+            rank=int(environment["RANK"]),
+            world_size=int(environment["WORLD_SIZE"]),
+            local_rank=int(environment.get("LOCAL_RANK", 0)),
+        )
 
     @property
-    def first(self) -> bool:
-        """Whether this process writes and speaks."""
+    def is_first(self) -> bool:
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def batch_size(self, batch_size: int) -> int:
-        """How many samples of each step's batch are this process's."""
-        return len(range(self.rank, batch_size, self.count))
+        """Number of samples that this process takes of a full batch."""
+        return len(range(self.rank, batch_size, self.world_size))
 
     def share(self, order: np.ndarray, batch_size: int) -> np.ndarray:
-        """Pick this process's samples out of the order that all processes have.
+        """Select the samples of this process from the order of all samples.
 
         Parameters
         ----------
         order : ndarray, (sample,) int64
         batch_size : int
-            Samples that all processes take a step, at least as many as there
-            are processes.
+            Samples of all processes together in a step, at least `world_size`.
 
         Returns
         -------
         share : ndarray, (sample,) int64
-            To be cut into batches of ``self.batch_size(batch_size)``. Where
-            the last batch has fewer samples than there are processes, some
-            samples are given to several of them; see `weight`.
+            For batches of ``self.batch_size(batch_size)``. If the last batch
+            has fewer samples than there are processes, some samples go to
+            several of them; see `loss_weight`.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return order
         batches = np.split(order, range(batch_size, len(order), batch_size))
-        return np.concatenate([batch[self._places(len(batch))] for batch in batches])
+        return np.concatenate([batch[self._own(len(batch))] for batch in batches])
 
-    def weight(self, size: int) -> float:
-        """What a process multiplies its mean loss by, so that the mean over processes is right.
+    def loss_weight(self, batch_size: int) -> float:
+        """Factor of this process's mean loss that makes the mean over processes correct.
 
         Parameters
         ----------
-        size : int
-            Samples of the step's whole batch.
+        batch_size : int
+            Samples of all processes together in this step.
         """
-        if size >= self.count:
-            return len(self._places(size)) * self.count / size
-        return self.count / (size * len(range(self.rank % size, self.count, size)))
+        if batch_size >= self.world_size:
+            return len(self._own(batch_size)) * self.world_size / batch_size
+        copies = len(range(self.rank % batch_size, self.world_size, batch_size))
+        return self.world_size / (batch_size * copies)
 
-    def counts(self, size: int) -> bool:
-        """Whether this process reports on its samples of a batch, or another one does."""
-        return self.rank < size
+    def reports(self, batch_size: int) -> bool:
+        """Whether this process, and no other with the same samples, reports on a batch."""
+        return self.rank < batch_size
 
-    def _places(self, size: int) -> np.ndarray:
-        if size < self.count:
-            return np.array([self.rank % size])
-        return np.arange(self.rank, size, self.count)
-
-
-ALONE = Ranks()
+    def _own(self, batch_size: int) -> np.ndarray:
+        """Indices of the samples that this process takes of a batch."""
+        if batch_size < self.world_size:
+            return np.array([self.rank % batch_size])
+        return np.arange(self.rank, batch_size, self.world_size)
 
 
-def from_environment(environment: Mapping[str, str]) -> Ranks:
-    """Read who this process is from the variables that `torchrun` sets."""
-    if "WORLD_SIZE" not in environment or "RANK" not in environment:
-        return ALONE
-    return Ranks(
-        rank=int(environment["RANK"]),
-        count=int(environment["WORLD_SIZE"]),
-        local=int(environment.get("LOCAL_RANK", 0)),
-    )
+ONLY_PROCESS = Process()
+"""The process of training that is not distributed."""
 
 
 @contextlib.contextmanager
-def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
-    """Be connected with the other processes, over NCCL on GPUs and gloo on CPUs."""
-    if ranks.count == 1:
+def connected(process: Process, device: torch.device) -> Iterator[None]:
+    """Connect with the other processes, through NCCL on GPUs and gloo on CPUs."""
+    if process.world_size == 1:
         yield
         return
     dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", rank=ranks.rank, world_size=ranks.count
+        "nccl" if device.type == "cuda" else "gloo",
+        rank=process.rank,
+        world_size=process.world_size,
     )
     try:
         yield
     finally:
-        leave()
+        disconnect()
 
 
-def leave() -> None:
-    """Part from the other processes; from here on, what is computed is one's own."""
+def disconnect() -> None:
+    """End the connection with the other processes, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def check(ranks: Ranks, batch_size: int, frames: Mapping[str, int]) -> None:
-    """Check that there is something to do for every process.
+def check_batches(process: Process, batch_size: int, frames: Mapping[str, int]) -> None:
+    """Check that every process gets samples.
+
+    Parameters
+    ----------
+    process : Process
+    batch_size : int
+    frames : mapping of str to int
+        Number of frames by split.
 
     Raises
     ------
     SettingsError
-        If there are more processes than samples in a batch, or in a split.
+        If a batch or a split has fewer samples than there are processes.
     """
-    for what, size in (("--batch-size", batch_size), *frames.items()):
-        if size < ranks.count:
+    for name, size in (("--batch-size", batch_size), *frames.items()):
+        if size < process.world_size:
             raise SettingsError(
-                f"{ranks.count} processes cannot share {what} {size}; start fewer with "
+                f"{process.world_size} processes cannot share {name} {size}; start fewer with "
                 "torchrun --nproc-per-node"
             )
 
 
-def done_by_first(work: Callable[[], Value], ranks: Ranks) -> Value:
-    """Let the first process alone do some work, and give its result to every process."""
-    if ranks.count == 1:
-        return work()
-    told: list[Any] = [work() if ranks.first else None]
-    dist.broadcast_object_list(told, src=0)
-    return told[0]
+def run_on_first(function: Callable[[], Value], process: Process) -> Value:
+    """Call a function in the first process and return its result in every process."""
+    if process.world_size == 1:
+        return function()
+    results: list[Any] = [function() if process.is_first else None]
+    dist.broadcast_object_list(results, src=0)
+    return results[0]
 
 
-def summed(value: float, ranks: Ranks, device: torch.device) -> float:
+def sum_over_processes(value: float, process: Process, device: torch.device) -> float:
     """Sum a number over all processes."""
-    if ranks.count == 1:
+    if process.world_size == 1:
         return value
     total = torch.tensor(value, dtype=torch.float64, device=device)
     dist.all_reduce(total)
     return float(total)
 
 
-def synchronise_normalisation(network: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
-    """Make batch normalisation take its statistics over the batches of all processes."""
-    if ranks.count == 1:
-        return network
+def synchronise_batch_norm(network: nn.Module, process: Process, device: torch.device) -> None:
+    """Make the batch normalisation layers of a network cover the batches of all processes."""
+    if process.world_size == 1:
+        return
     if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return
     for module in network.modules():
         for name, child in module.named_children():
             if type(child) is nn.BatchNorm2d:
                 setattr(module, name, _SharedBatchNorm(child))
-    return network
 
 
-def in_parallel(network: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
-    """Average gradients over all processes as they are computed."""
-    if ranks.count == 1:
+def data_parallel(network: nn.Module, process: Process, device: torch.device) -> nn.Module:
+    """Average the gradients of a network over all processes in each backward pass."""
+    if process.world_size == 1:
         return network
     return DistributedDataParallel(
         network, device_ids=[device.index] if device.type == "cuda" else None
@@ -188,7 +198,7 @@ def in_parallel(network: nn.Module, ranks: Ranks, device: torch.device) -> nn.Mo
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over all processes; each one's share has the gradients of all, summed as well."""
+    """Differentiable sum over all processes; the backward pass sums the gradients likewise."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -203,13 +213,13 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-def _sum_over_processes(values: Tensor) -> Tensor:
+def _all_reduce(values: Tensor) -> Tensor:
     total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
     return total
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over all processes' batches; torch's own works on GPUs alone."""
+    """Batch normalisation over the batches of all processes; torch's own supports GPUs only."""
 
     def __init__(self, other: nn.BatchNorm2d) -> None:
         super().__init__(other.num_features, other.eps, other.momentum, dtype=other.weight.dtype)
@@ -220,11 +230,11 @@ class _SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(images)
         own = images.new_tensor(images.numel() / self.num_features).reshape(1)
         sums = torch.cat([own, images.sum((0, 2, 3))])
-        count, sums = _sum_over_processes(sums).tensor_split([1])
+        count, sums = _all_reduce(sums).tensor_split([1])
         mean = sums / count
         offsets = images - mean[:, None, None]
         squares = offsets.square().sum((0, 2, 3))
-        variance = _sum_over_processes(squares) / count
+        variance = _all_reduce(squares) / count
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             assert self.num_batches_tracked is not None and self.momentum is not None

@@ -1,1 +1,1 @@
-"""Training one run: epochs, steps, learning rate, checkpoints."""
+"""Training of one run: epochs, steps, learning rate and checkpoints."""

@@ -1,4 +1,7 @@
-"""A moving average of the weights, which judges better than the weights of the last step."""
+"""A moving average of the weights, which often predicts better than the last weights.
+
+`echo_train.training.trainer` updates it after each step, validates it and saves it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ import torch
 from torch import nn
 
 
-class Average:
+class WeightEMA:
     """Exponential moving average of a network's weights and running statistics.
 
     After step n the average is ``d * average + (1 - d) * weights`` with
-    ``d = min(decay, (1 + n) / (10 + n))``: short at first, so that the random
-    weights of the start are soon forgotten.
+    ``d = min(decay, (1 + n) / (10 + n))``. The decay is small at first, so the
+    initial random weights lose their influence quickly.
 
     Parameters
     ----------
@@ -25,7 +28,7 @@ class Average:
     Attributes
     ----------
     network : nn.Module
-        Holds the average; of the same class as the one that learns.
+        A copy of the trained network with the averaged weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -35,22 +38,22 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take the weights of one more step; nothing waits for the device."""
+        """Add the weights after a step, without synchronising the device."""
         self._steps += 1
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
-        ours, theirs = self.network.state_dict(), network.state_dict()
-        real = [name for name, values in ours.items() if values.is_floating_point()]
+        average, weights = self.network.state_dict(), network.state_dict()
+        floats = [name for name, values in average.items() if values.is_floating_point()]
         torch._foreach_lerp_(
-            [ours[name] for name in real], [theirs[name] for name in real], 1 - decay
+            [average[name] for name in floats], [weights[name] for name in floats], 1 - decay
         )
-        for name in ours.keys() - set(real):
-            ours[name].copy_(theirs[name])
+        for name in average.keys() - set(floats):
+            average[name].copy_(weights[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a run needs to go on."""
+        """Return the state that a resumed run needs."""
         return {"network": self.network.state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved average."""
+        """Restore a saved average."""
         self.network.load_state_dict(state["network"])
         self._steps = state["steps"]

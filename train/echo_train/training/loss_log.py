@@ -1,4 +1,7 @@
-"""The losses of an epoch: kept on the device, looked at now and then."""
+"""The losses of an epoch, kept on the device and checked for NaN every few steps.
+
+`echo_train.training.trainer` adds the loss of each batch.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,21 @@ from torch import Tensor
 from echo_common.errors import RunError
 from echo_train.data.frame_set import FrameSet
 
-LOOK_EVERY = 64
-"""Steps between two looks; each waits for the device once."""
+CHECK_EVERY = 64
+"""Steps between two checks, each of which synchronises the device."""
 
-NAMED = 8
-"""Frames that a message names."""
+LISTED_FRAMES = 8
+"""Frames that an error message lists."""
 
 
 class LossLog:
-    """Keeps the loss of each batch, and stops a run whose loss is no number.
+    """Keeps the loss of each batch and stops a run if one is NaN or infinite.
 
     Parameters
     ----------
     frames : FrameSet
     epoch : int
-        From 1; for messages.
+        From 1, for messages.
     """
 
     def __init__(self, frames: FrameSet, epoch: int) -> None:
@@ -34,69 +37,71 @@ class LossLog:
         self._losses: list[Tensor] = []
         self._batches: list[Tensor] = []
         self._counts: list[int] = []
-        self._looked = 0
+        self._checked = 0
 
-    def add(self, loss: Tensor, index: Tensor, counts: bool = True) -> float | None:
-        """Keep the mean loss of a batch.
+    def add(self, loss: Tensor, index: Tensor, counted: bool = True) -> float | None:
+        """Add the mean loss of a batch.
 
         Parameters
         ----------
         loss : Tensor, scalar
         index : Tensor, (frame,) int64
             The frames of the batch.
-        counts : bool
-            Whether they are in the total; not where another process has them as well.
+        counted : bool
+            Whether the total includes the batch; False if another process reports it.
 
         Returns
         -------
         recent : float or None
-            Mean over the batches since the last look, at every
-            `LOOK_EVERY`-th batch; None in between.
+            Mean over the batches since the last check, every `CHECK_EVERY`
+            batches; None in between.
 
         Raises
         ------
         RunError
-            If there is a loss that is no number; the message names the first
-            batch and its frames.
+            If a loss is NaN or infinite; the message names the first such step
+            and its frames.
         """
         self._losses.append(loss.detach())
         self._batches.append(index)
-        self._counts.append(len(index) if counts else 0)
-        if len(self._losses) - self._looked < LOOK_EVERY:
+        self._counts.append(len(index) if counted else 0)
+        if len(self._losses) - self._checked < CHECK_EVERY:
             return None
-        return float(self._look().mean())
+        return float(self._check().mean())
 
     def total(self) -> float:
-        """Sum over all frames of the epoch.
+        """Sum the loss over all frames of the epoch.
 
         Raises
         ------
         RunError
-            As `add` does.
+            As in `add`.
         """
-        self._look()
+        self._check()
         losses = torch.stack(self._losses)
         return float((losses * torch.tensor(self._counts, device=losses.device)).sum())
 
-    def _look(self) -> np.ndarray:
+    def _check(self) -> np.ndarray:
+        """Return the losses since the last check, if all are finite."""
         recent = np.empty(0)
-        if self._looked < len(self._losses):
-            recent = torch.stack(self._losses[self._looked :]).double().cpu().numpy()
-        wrong = np.flatnonzero(~np.isfinite(recent))
-        if len(wrong):
-            self._stop(self._looked + int(wrong[0]), float(recent[wrong[0]]))
-        self._looked = len(self._losses)
+        if self._checked < len(self._losses):
+            recent = torch.stack(self._losses[self._checked :]).double().cpu().numpy()
+        invalid = np.flatnonzero(~np.isfinite(recent))
+        if len(invalid):
+            raise self._error(self._checked + int(invalid[0]), float(recent[invalid[0]]))
+        self._checked = len(self._losses)
         return recent
 
-    def _stop(self, place: int, loss: float) -> None:
-        index = self._batches[place].cpu().numpy()
-        named = ", ".join(
-            f"{self._frames.video[one]} frame {self._frames.number[one]}" for one in index[:NAMED]
+    def _error(self, step: int, loss: float) -> RunError:
+        batch = self._batches[step].cpu().numpy()
+        listed = ", ".join(
+            f"{self._frames.video[frame]} frame {self._frames.number[frame]}"
+            for frame in batch[:LISTED_FRAMES]
         )
-        more = f" and {len(index) - NAMED} more" if len(index) > NAMED else ""
-        what = "no number" if math.isnan(loss) else "infinite"
-        raise RunError(
-            f"the loss is {what} in epoch {self._epoch} from step {place + 1} on, whose batch is "
-            f"{named}{more}; look at these frames with echo-prep preview, lower --learning-rate, "
-            "or set --clip-norm. The run folder keeps the last epoch before"
+        more = f" and {len(batch) - LISTED_FRAMES} more" if len(batch) > LISTED_FRAMES else ""
+        return RunError(
+            f"the loss of epoch {self._epoch}, step {step + 1} is "
+            f"{'NaN' if math.isnan(loss) else 'infinite'}; its batch contains {listed}{more}. "
+            "Inspect these frames with echo-prep preview, lower --learning-rate or set "
+            "--clip-norm. The run folder keeps the state after the last complete epoch"
         )

@@ -1,4 +1,4 @@
-"""How the weights are moved: Adam, with decay and clipping where the settings ask for them."""
+"""The optimiser: AdamW without decay of biases and normalisations. The trainer uses it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import nn
 def make_optimiser(
     network: nn.Module, learning_rate: float, weight_decay: float, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Make AdamW for a network; without weight decay, it is Adam.
+    """Make AdamW for a network; with a weight decay of 0 it is Adam.
 
-    Biases and the two weights of a normalisation are not decayed: they are no
-    filters, and a normalisation undoes a decay of the filter before it anyway.
+    Weight decay applies to the filters of convolutions only, not to biases or to
+    the scale and offset of normalisations.
 
     Parameters
     ----------
     network : nn.Module
     learning_rate, weight_decay : float
     device : torch.device
-        On CUDA, one kernel updates all parameters.
+        On CUDA, a fused kernel updates all parameters.
     """
-    filters = [values for values in network.parameters() if values.ndim > 1]
-    others = [values for values in network.parameters() if values.ndim <= 1]
+    filters = [weights for weights in network.parameters() if weights.ndim > 1]
+    others = [weights for weights in network.parameters() if weights.ndim <= 1]
     groups = [
         {"params": filters, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

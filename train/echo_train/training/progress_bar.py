@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a bar on a terminal, a line an epoch in a log."""
+"""The progress of a run: a bar on a terminal, one line per epoch in a log."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from tqdm import tqdm
 from echo_train.runs.run_folder import EpochRow
 
 
-class Live:
-    """Reports images as they are trained on, and each epoch's figures.
+class ProgressBar:
+    """Shows the images trained on and the metrics of each epoch.
 
     Parameters
     ----------
     total : int
-        Images that the whole run will train on.
+        Training images of all epochs together.
     done : int
-        Images that were trained on before, in a run that goes on.
+        Images that a resumed run has trained on before.
     epochs : int
     quiet : bool
-        Say nothing; for callers of the library.
+        Show nothing; for callers of the library.
     """
 
     def __init__(self, total: int, done: int, epochs: int, quiet: bool = False) -> None:
         self._epochs = epochs
         self._quiet = quiet
-        self._figures: dict[str, str] = {}
-        shown = not quiet and sys.stderr.isatty()
+        self._metrics: dict[str, str] = {}
+        visible = not quiet and sys.stderr.isatty()
         self._bar = tqdm(
-            total=total, initial=done, unit="img", disable=not shown, leave=False, file=sys.stderr
+            total=total, initial=done, unit="img", disable=not visible, leave=False, file=sys.stderr
         )
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(
@@ -44,15 +44,15 @@ class Live:
     ) -> None:
         self._bar.close()
 
-    def images(self, count: int, loss: float | None = None) -> None:
-        """Count images as done, and show their loss where it is known."""
+    def advance(self, images: int, loss: float | None = None) -> None:
+        """Count images as trained on, and show a recent loss if there is one."""
         if loss is not None:
-            self._figures["loss"] = f"{loss:.4f}"
-            self._bar.set_postfix(self._figures, refresh=False)
-        self._bar.update(count)
+            self._metrics["loss"] = f"{loss:.4f}"
+            self._bar.set_postfix(self._metrics, refresh=False)
+        self._bar.update(images)
 
-    def epoch(self, row: EpochRow) -> None:
-        """Show the figures of an epoch."""
+    def show_epoch(self, row: EpochRow) -> None:
+        """Show the metrics of a complete epoch."""
         if self._quiet:
             return
         line = (
@@ -61,6 +61,6 @@ class Live:
             f"{row.images_per_second:.0f} images/s"
         )
         self._bar.set_description(f"epoch {row.epoch}/{self._epochs}")
-        self._figures = {"loss": f"{row.train_loss:.4f}", "Dice": f"{row.val_dice:.4f}"}
-        self._bar.set_postfix(self._figures)
+        self._metrics = {"loss": f"{row.train_loss:.4f}", "Dice": f"{row.val_dice:.4f}"}
+        self._bar.set_postfix(self._metrics)
         tqdm.write(line, file=sys.stderr)

@@ -22,7 +22,7 @@ from echo_train.runs import run_folder
 from echo_train.runs.resume import resumable
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
-from echo_train.runtime.distributed import ALONE, Ranks
+from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.settings import TrainSettings
 from echo_train.training.trainer import Trainer, take_up
 
@@ -33,7 +33,7 @@ def train(
     settings: TrainSettings,
     say: Say = lambda line: None,
     quiet: bool = True,
-    ranks: Ranks = ALONE,
+    process: Process = ONLY_PROCESS,
 ) -> Path:
     """Train a network on a store, and measure it on the splits.
 
@@ -44,8 +44,8 @@ def train(
         Takes each line that a person should read.
     quiet : bool
         No progress on stderr.
-    ranks : Ranks
-        Which of the processes that train together this one is.
+    process : Process
+        This process among those that train together.
 
     Returns
     -------
@@ -63,27 +63,30 @@ def train(
     """
     settings.check()
     started = time.perf_counter()
-    device = devices.pick_device(settings.device, ranks.local)
-    with distributed.joined(ranks, device), devices.memory_explained(device, _advice(settings)):
+    device = devices.pick_device(settings.device, process.local_rank)
+    with (
+        distributed.connected(process, device),
+        devices.explain_full_memory(device, _advice(settings)),
+    ):
         store = EchoStore(settings.store)
         choice = choose(store, settings)
-        source = distributed.done_by_first(
-            lambda: pick_loader(store, choice, settings, device), ranks
+        source = distributed.run_on_first(
+            lambda: pick_loader(store, choice, settings, device), process
         )
         settings = dataclasses.replace(settings, loader=source)
         loader = make_loader(store, choice, settings, device)
-        _check_splits(store, loader, settings, ranks)
-        folder = distributed.done_by_first(lambda: _open_folder(settings), ranks)
+        _check_splits(store, loader, settings, process)
+        folder = distributed.run_on_first(lambda: _open_folder(settings), process)
         settings = _resolve(settings, choice, folder)
-        trainer = Trainer(settings, choice, loader, device, ranks)
-        with run_folder.run_lock(folder, ranks.first), resumable(folder):
+        trainer = Trainer(settings, choice, loader, device, process)
+        with run_folder.run_lock(folder, process.is_first), resumable(folder):
             if settings.resume:
                 take_up(trainer, folder, store)
-            elif ranks.first:
+            elif process.is_first:
                 atomic.write_text(
                     folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
                 )
-            if ranks.first:
+            if process.is_first:
                 say(
                     f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
                     f"{settings.network} of width {settings.width}, "
@@ -91,14 +94,16 @@ def train(
                     f"{devices.describe_use(device, settings.compile, settings.bf16)}"
                 )
                 say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
-            trainer.fit(folder, store, quiet or not ranks.first)
-            distributed.leave()
-            if ranks.first:
+            trainer.fit(folder, store, quiet or not process.is_first)
+            distributed.disconnect()
+            if process.is_first:
                 finish(trainer, folder, store)
     return folder
 
 
-def _check_splits(store: EchoStore, loader: Loader, settings: TrainSettings, ranks: Ranks) -> None:
+def _check_splits(
+    store: EchoStore, loader: Loader, settings: TrainSettings, process: Process
+) -> None:
     frames = {split: len(loader.frames.indices(split)) for split in ("TRAIN", "VAL")}
     for split, count in frames.items():
         if not count:
@@ -106,7 +111,7 @@ def _check_splits(store: EchoStore, loader: Loader, settings: TrainSettings, ran
                 f"{store.path} has no readable frame of the split {split}; the column Split of "
                 "FileList.csv says which videos are for training, validation and test"
             )
-    distributed.check(ranks, settings.batch_size, frames)
+    distributed.check_batches(process, settings.batch_size, frames)
 
 
 def _open_folder(settings: TrainSettings) -> Path:

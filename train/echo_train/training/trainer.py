@@ -24,16 +24,16 @@ from echo_train.runs.checkpoint import load_checkpoint, save_checkpoint
 from echo_train.runs.resume import check_same, store_keys
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
-from echo_train.runtime.distributed import ALONE, Ranks
+from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.settings import TrainSettings
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
-from echo_train.training.ema import Average
+from echo_train.training.ema import WeightEMA
 from echo_train.training.loss_log import LossLog
 from echo_train.training.optimiser import make_optimiser, set_rate
-from echo_train.training.progress_bar import Live
+from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.schedule import rate_factor
-from echo_train.training.tensorboard import make_events
+from echo_train.training.tensorboard import TensorBoard
 from echo_train.transforms.batch import EVALUATION_BATCH
 
 
@@ -46,8 +46,8 @@ class Trainer:
     choice : Choice
     loader : Loader
     device : torch.device
-    ranks : Ranks
-        Which of the processes that train together this one is.
+    process : Process
+        This process among those that train together.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Trainer:
         choice: Choice,
         loader: Loader,
         device: torch.device,
-        ranks: Ranks = ALONE,
+        process: Process = ONLY_PROCESS,
     ) -> None:
         self.settings = settings
         self.choice = choice
         self.loader = loader
         self.frames = loader.frames
         self.device = device
-        self.ranks = ranks
+        self.process = process
         prior = make_prior(settings, loader)
         self.target: Target = make_target(settings, choice, loader, prior)
         seen = prior is not None and settings.prior_use == "channel"
@@ -74,16 +74,16 @@ class Trainer:
             prior_shape=loader.frames.shape if seen else None,
         )
         torch.manual_seed(settings.seed)
-        network: nn.Module = self.architecture.make(prior)
-        network = distributed.synchronise_normalisation(network, ranks, device)
+        network = self.architecture.make(prior)
+        distributed.synchronise_batch_norm(network, process, device)
         # Convolutions are faster with the channels last, on the CPU as on a GPU.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = Average(self.network, settings.ema) if settings.ema else None
+        self.average = WeightEMA(self.network, settings.ema) if settings.ema else None
         self.optimiser = make_optimiser(
             self.network, settings.learning_rate, settings.weight_decay, device
         )
-        learner = distributed.in_parallel(self.network, ranks, device)
-        self._learner = devices.compiled(learner, device, settings.compile)
+        learner = distributed.data_parallel(self.network, process, device)
+        self._learner = devices.compile_on_cuda(learner, device, settings.compile)
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
 
@@ -100,22 +100,28 @@ class Trainer:
         """Train the epochs that are left, and keep the last and the best state of each."""
         images = len(self.frames.indices("TRAIN"))
         done, epochs = len(self.history), self.settings.epochs
-        events = make_events(self.settings.tensorboard and self.ranks.first, folder, done)
-        with Live(epochs * images, done * images, epochs, quiet) as live:
+        events = (
+            TensorBoard(folder, done)
+            if self.settings.tensorboard and self.process.is_first
+            else None
+        )
+        with ProgressBar(epochs * images, done * images, epochs, quiet) as progress:
             for epoch in range(done + 1, epochs + 1):
                 if self._stands_still():
                     break
-                row = self._epoch(epoch, live)
-                live.epoch(row)
+                row = self._epoch(epoch, progress)
+                progress.show_epoch(row)
                 self.history.append(row)
                 better = run_folder.is_better(row, self.best)
                 if better:
                     self.best = row
-                if self.ranks.first:
+                if self.process.is_first:
                     save(self, folder, store, better)
-                    events.epoch(row)
-        events.close()
-        if self.ranks.first:
+                    if events:
+                        events.write(row)
+        if events:
+            events.close()
+        if self.process.is_first:
             run_folder.write_metrics(folder, self.history)
 
     def evaluate(self, order: np.ndarray) -> tuple[Results, float]:
@@ -124,39 +130,45 @@ class Trainer:
         losses = []
         with torch.inference_mode():
             # Nothing is exchanged in a step, so the processes need not keep step.
-            own = order[self.ranks.rank :: self.ranks.count]
+            own = order[self.process.rank :: self.process.world_size]
             for batch in self.loader.batches(own, EVALUATION_BATCH):
                 logits = self._forward(network, batch.images)
                 losses.append(self.target.loss(logits, batch) * len(batch.index))
                 collector.update(logits, batch)
-        total = distributed.summed(float(torch.stack(losses).sum()), self.ranks, self.device)
+        total = distributed.sum_over_processes(
+            float(torch.stack(losses).sum()), self.process, self.device
+        )
         return collector.results(), total / len(order)
 
-    def _epoch(self, epoch: int, live: Live) -> run_folder.EpochRow:
+    def _epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
         started = time.perf_counter()
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
         collector = self.target.collector(self.frames, self.device)
         losses = LossLog(self.frames, epoch)
         self.network.train()
         whole = self.settings.batch_size
-        own = self.ranks.share(order, whole)
+        own = self.process.share(order, whole)
         steps = math.ceil(len(order) / whole)
-        batches = self.loader.batches(own, self.ranks.batch_size(whole), epoch)
+        batches = self.loader.batches(own, self.process.batch_size(whole), epoch)
         for step, batch in enumerate(batches):
             size = min(whole, len(order) - step * whole)
             # A compiled network is for whole batches; another size would compile it again.
-            network = self._learner if size == whole or self.ranks.count > 1 else self.network
+            network = (
+                self._learner if size == whole or self.process.world_size > 1 else self.network
+            )
             logits = self._forward(network, batch.images)
             loss = self.target.loss(logits, batch)
-            self._move(loss * self.ranks.weight(size), (epoch - 1) * steps + step, steps)
-            counts = self.ranks.counts(size)
+            self._move(loss * self.process.loss_weight(size), (epoch - 1) * steps + step, steps)
+            counts = self.process.reports(size)
             recent = losses.add(loss, batch.index, counts)
             if counts:
                 collector.update(logits.detach(), batch)
-            live.images(size, recent)
+            progress.advance(size, recent)
         devices.synchronise(self.device)
         trained = time.perf_counter() - started
-        train_loss = distributed.summed(losses.total(), self.ranks, self.device) / len(order)
+        train_loss = distributed.sum_over_processes(
+            losses.total(), self.process, self.device
+        ) / len(order)
         learnt = collector.results()
         results, val_loss = self.evaluate(self.frames.indices("VAL"))
         return run_folder.EpochRow(
@@ -235,7 +247,7 @@ def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     """
     # A store may have been moved: what it holds is compared, and not where it is.
     check_same(run_folder.read_config(folder), trainer.settings, folder, free=["store"])
-    if trainer.ranks.first:
+    if trainer.process.is_first:
         run_folder.remove_unfinished(folder)
     if not (folder / run_folder.LAST).exists():
         return
