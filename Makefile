@@ -1,38 +1,82 @@
-# `make demo` and `make test` first install what is missing, into .venv in this folder.
+# `make demo` and `make test` first install what is missing into .venv in this folder.
 #
-#   PYTHON    the Python, 3.11 or newer, that .venv is made with: make PYTHON=python3.12 install
-#   PIP_ARGS  more arguments for pip install, such as another package index for torch
+#   PYTHON    the Python, 3.11 or newer, that creates .venv: make install PYTHON=python3.12
+#   TORCH     the build of torch: make install TORCH=cpu, or another value that
+#             `uv pip install --torch-backend` takes (cu126, rocm6.4, auto); by default the
+#             build of the package index, which on Linux is the one for CUDA
+#   PIP_ARGS  more arguments for pip install
 
 PYTHON ?= python3
 PIP_ARGS ?=
 
+SHELL := bash
 BIN := .venv/bin
 STAMP := .venv/installed
 DEMO := demo
+
+# The build is remembered: only `make install` has to name it. Another build starts with an empty
+# .venv, which would otherwise keep the libraries of the first.
+INSTALLED_TORCH := $(shell cat .venv/torch 2>/dev/null)
+TORCH := $(or $(TORCH),$(INSTALLED_TORCH))
+ifneq ($(TORCH),$(INSTALLED_TORCH))
+.PHONY: $(STAMP)
+endif
+
+# Measured with the versions of constraints.txt, Python 3.11, x86-64.
+SIZE := up to 0.5 GB to download, 2.1 GB in .venv
+ifeq ($(shell uname -s),Linux)
+ifeq ($(TORCH),)
+SIZE := up to 3.1 GB to download, 6 GB in .venv
+HINT := Most of it is torch for CUDA. Without CUDA it is 0.5 GB and 2.1 GB: make install TORCH=cpu
+else ifneq ($(TORCH),cpu)
+SIZE := several GB, with torch for $(TORCH)
+endif
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help install lint test demo clean
 
 help:
-	@echo "make install   make .venv with everything in it, at the versions of constraints.txt"
+	@echo "make install   create .venv with all packages, at the versions of constraints.txt"
+	@echo "               (on Linux 3.1 GB to download; with TORCH=cpu, without CUDA, 0.5 GB)"
 	@echo "make demo      synthetic data, a store, a mask model, a landmark model, their table"
-	@echo "make test      format, lint, types, import directions, tests"
+	@echo "make test      check format, lint, types and imports, then run the tests"
 	@echo "make lint      the same without the tests"
-	@echo "make clean     remove what the demo and the tools made; .venv stays"
+	@echo "make clean     remove what the demo and the tools created; .venv stays"
 
 install: $(STAMP)
 
-# The stamp is written last: an environment that was left half-made is gone on with, and one
-# whose Python or pip does not start is made anew.
+# The stamp is written last: a partial environment is completed by the next call. An environment
+# whose Python or pip does not start is replaced. On a terminal pip shows its progress bars;
+# elsewhere, as in a log, one line
+# for each download of a megabyte or more, and the end of its output if it fails.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "$(PYTHON) is not Python 3.11 or newer; choose one: make PYTHON=python3.12 install" >&2; \
+	    echo "$(PYTHON) is not Python 3.11 or newer; choose one: make install PYTHON=python3.12" >&2; \
 	    exit 1; }
+	@echo "Installing the packages of constraints.txt into .venv: $(SIZE)."
+	@$(if $(HINT),echo "$(HINT)")
+	@if [ -t 1 ] && [ ! -e .venv ]; then echo "Ctrl-C stops it; starting in 5 seconds."; sleep 5; fi
 	@rm -f $(STAMP)
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off \
-	    --constraint constraints.txt --editable '.[train,dev]' $(PIP_ARGS)
+	@{ [ "$(TORCH)" = "$(INSTALLED_TORCH)" ] && $(BIN)/python -m pip --version >/dev/null 2>&1; } \
+	    || $(PYTHON) -m venv --clear .venv
+	@echo "$(TORCH)" > .venv/torch
+ifneq ($(TORCH),)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	    --constraint constraints.txt uv
+	@$(BIN)/uv pip install --python $(BIN)/python --torch-backend $(TORCH) \
+	    --constraint constraints.txt torch
+endif
+	@pip() { $(BIN)/python -m pip install --disable-pip-version-check "$$@" \
+	    --constraint constraints.txt --editable '.[train,dev]' $(PIP_ARGS); }; \
+	if [ -t 1 ]; then pip; else \
+	    set -o pipefail; \
+	    pip --progress-bar off 2>&1 | tee .venv/install.log | while IFS= read -r line; do \
+	        case $$line in *Downloading*.whl*MB\) | Installing*) echo "$${line%%:*}" ;; esac; \
+	    done || { tail -n 40 .venv/install.log >&2; exit 1; }; \
+	fi
 	@touch $(STAMP)
+	@echo "Installed into .venv: $$(du -sh .venv | cut -f1)."
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
