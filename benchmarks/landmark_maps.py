@@ -1,9 +1,9 @@
-"""What landmark models see: their maps over the same frames, one row a run, as a PNG.
+"""Draw the maps of landmark models over the same frames as a PNG, one row per run.
 
     python benchmarks/landmark_maps.py runs/ladder/paper-0 runs/ladder/curve-0 --out maps.png
 
-Each landmark's map has a colour of its own and is scaled to its peak; dots are the decoded
-landmarks, the line is the contour rebuilt from them, dashes are the tracing.
+Each landmark has its own colour, and its map is scaled to its peak. Dots are the decoded landmarks,
+the solid line is the contour rebuilt from them, and the dashed line is the tracing.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ FRAMES = 4
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--store", type=click.Path(path_type=Path), help="By default the runs' own.")
+@click.option("--store", type=click.Path(path_type=Path), help="By default, the store of each run.")
 def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
     """Draw the maps of landmark RUNS over a few frames of the test split."""
     figure = Figure(figsize=(2.3 * FRAMES + 0.6, 2.35 * len(runs)), layout="constrained")
     grid = figure.subplots(len(runs), FRAMES, squeeze=False)
-    for folder, row in zip(runs, grid, strict=True):
+    for folder, panels in zip(runs, grid, strict=True):
         bench = Bench(folder, EvaluateSettings(store=store), torch.device("cpu"))
         if not isinstance(bench.model.target, LandmarkTarget):
-            raise RunError(f"{folder} predicts masks, and has no landmark maps")
+            raise RunError(f"{folder} predicts masks and has no landmark maps")
         test = bench.orders("test")["test"]
-        picked = test[np.linspace(0, len(test) - 1, FRAMES).round().astype(int)]
-        (batch,) = bench.loader.in_gray().batches(picked, FRAMES)
+        rows = test[np.linspace(0, len(test) - 1, FRAMES).round().astype(int)]
+        (batch,) = bench.loader.in_gray().batches(rows, FRAMES)
         logits = bench.model.logits(batch.images)
         maps = bench.model.target.maps(logits)
         peaks = maps.amax((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
         points = bench.model.target.predict(logits).points
         assert points is not None
-        for place, axes in enumerate(row):
+        for number, axes in enumerate(panels):
             _draw(
                 axes,
-                batch.images[place, 0].numpy(),
-                (maps / peaks)[place].numpy(),
-                batch.masks[place].numpy(),
+                batch.images[number, 0].numpy(),
+                (maps / peaks)[number].numpy(),
+                batch.masks[number].numpy(),
             )
-            contour = bench.model.target.contour(points[place])
+            contour = bench.model.target.contour(points[number])
             axes.plot(*np.concatenate([contour, contour[:1]]).T, color="white", linewidth=0.9)
-            axes.plot(*points[place].T, ".", color="white", markersize=5)
-        row[0].text(
+            axes.plot(*points[number].T, ".", color="white", markersize=5)
+        panels[0].text(
             -0.06,
             0.5,
             folder.name,
             rotation=90,
             va="center",
             ha="right",
-            transform=row[0].transAxes,
+            transform=panels[0].transAxes,
         )
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=60)

@@ -1,24 +1,22 @@
-"""How fast preparation is, against decoding every video as EchoNet-Dynamic's own loader does.
+"""How fast preparation is, compared with EchoNet-Dynamic's loader, which decodes every frame.
 
     python benchmarks/prep.py
     python benchmarks/prep.py --videos 2000 --work /fast/disk
 
-Prints one table, measured in one run: reading the traced frames, a first build, another method,
-a build with nothing to do, the memory of every process, how far pixels are from OpenCV's FFmpeg
-reader, and how fast the store is read back. The loader decodes every frame of a video into an
-array, in one process, for each sample that it gives; it and the project's own reader take turns
-over the same files, so that what else the machine does falls on both.
+Prints one table, measured in one run: reading the traced frames, a first build, another method, a
+build with nothing to do, the memory of all processes, a conversion to HDF5, and reading both stores
+back. The loader decodes every frame of a video into an array, in one process, for each sample. The
+loader and the project's reader take turns over the same files, so that other load on the machine
+affects both.
 
-The videos are synthetic, 176 frames each, which is EchoNet-Dynamic's mean. A few are made, and
-stand in the large data set again and again as hard links of other names. Builds are the command
-`echo-prep build`, timed from outside, with its start and its end.
+The videos are synthetic, 176 frames each, which is EchoNet-Dynamic's mean. A few are generated; the
+large data set consists of hard links to them. Builds are timed as the command `echo-prep build`,
+including its start-up.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import itertools
 import os
 import resource
 import shutil
@@ -31,27 +29,34 @@ from pathlib import Path
 
 import click
 import cv2
+import h5py
 import numpy as np
-from machine import describe_machine
+import zarr
+from helpers import decode_all, describe_machine, repeat_dataset
 
 from echo_common.cli.command import run_command
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import FRAMES, LandmarkSet, mask_path
-from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS, read_dataset
+from echo_prep.dataset.echonet_dynamic import VIDEOS, read_dataset
 from echo_prep.dataset.video import read_frames
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
 
 LANDMARKS = LandmarkSet(method="chords", identity="anatomical", count=7)
 
+REPETITIONS = 20
+"""Repetitions of the project's reader for each turn of the loader."""
+
 
 @click.command()
 @click.option("--work", type=click.Path(path_type=Path), default=Path("cache/benchmark-prep"))
-@click.option("--few", default=48, show_default=True, help="Videos that are made.")
-@click.option("--videos", default=10_030, show_default=True, help="Videos of the large data set.")
-@click.option("--frames", default=176, show_default=True, help="Frames of a video.")
+@click.option("--few", default=48, show_default=True, help="Number of generated videos.")
+@click.option(
+    "--videos", default=10_030, show_default=True, help="Number of videos in the large data set."
+)
+@click.option("--frames", default=176, show_default=True, help="Frames per video.")
 @click.option("--rounds", default=5, show_default=True, help="Turns of each reader.")
-@click.option("--jobs", default=2, show_default=True, help="Workers of a build.")
+@click.option("--jobs", default=2, show_default=True, help="Workers per build.")
 def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int) -> None:
     """Measure preparation on synthetic videos, and print one table."""
     work.mkdir(parents=True, exist_ok=True)
@@ -59,16 +64,15 @@ def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int)
     synthesize(data, SynthSettings(videos=few, frames=frames, jobs=jobs))
     large = repeat_dataset(data, work / "large", videos)
     load = os.getloadavg()[0]
-    rows = [("what", "measured", "against the loader, or the limit")]
-    loader, reader, lines = measure_readers(data, rounds)
-    rows += lines
+    rows = [("what", "measured", "relative to the loader, or target")]
+    loader, reader_rows = measure_readers(data, rounds)
+    rows += reader_rows
     rows += measure_builds(large, work / "large.zarr", videos, jobs, loader)
-    rows += measure_reading(work / "large.zarr")
+    rows += measure_hdf5(work / "large.zarr", work / "large.h5")
     print(
         f"{describe_machine()}, NumPy {np.__version__}, OpenCV {cv2.__version__}; "
         f"load {load:.1f} before and {os.getloadavg()[0]:.1f} after\n"
-        f"{few} videos of {frames} frames; {videos} of them in the large data set; "
-        f"the reader alone took {1000 / reader:.2f} ms a video\n"
+        f"{few} videos of {frames} frames; {videos} of them in the large data set\n"
     )
     for number, row in enumerate(rows):
         print(f"| {' | '.join(row)} |")
@@ -76,92 +80,50 @@ def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int)
             print("| --- | --- | --- |")
 
 
-def repeat_dataset(few: Path, large: Path, count: int) -> Path:
-    """A data set of `count` videos: those of `few`, again and again under other names."""
-    shutil.rmtree(large, ignore_errors=True)
-    (large / VIDEOS).mkdir(parents=True)
-    with (few / FILE_LIST).open(newline="") as file:
-        header, *listed = csv.reader(file)
-    with (few / TRACINGS).open(newline="") as file:
-        columns, *lines = csv.reader(file)
-    traced: dict[str, list[list[str]]] = {}
-    for line in lines:
-        traced.setdefault(line[0], []).append(line[1:])
-    with (
-        (large / FILE_LIST).open("w", newline="") as file_list,
-        (large / TRACINGS).open("w", newline="") as tracings,
-    ):
-        videos, traces = csv.writer(file_list), csv.writer(tracings)
-        videos.writerow(header)
-        traces.writerow(columns)
-        for number, row in enumerate(itertools.islice(itertools.cycle(listed), count)):
-            name = f"{row[0]}-{number}"
-            os.link(few / VIDEOS / f"{row[0]}.avi", large / VIDEOS / f"{name}.avi")
-            videos.writerow([name, *row[1:]])
-            traces.writerows([f"{name}.avi", *line] for line in traced[f"{row[0]}.avi"])
-    return large
-
-
 # --- Readers ------------------------------------------------------------------------------------
 
 
-def decode_all(path: Path) -> np.ndarray:
-    """Every frame of a video, (frame, y, x, channel) uint8: what the loader does for a sample."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-    height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    video = np.zeros((count, height, width, 3), dtype=np.uint8)
-    for number in range(count):
-        done, frame = capture.read()
-        if not done:
-            raise RuntimeError(f"{path} ends before frame {number}")
-        video[number] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    capture.release()
-    return video
-
-
-def measure_readers(data: Path, rounds: int) -> tuple[float, float, list[tuple[str, str, str]]]:
-    """Videos a second of the loader and of the project's reader, and their lines of the table."""
-    dataset = read_dataset(data)
-    traced = {name: [one.frame for one in traces] for name, traces in dataset.traces.items()}
+def measure_readers(data: Path, rounds: int) -> tuple[float, list[tuple[str, str, str]]]:
+    """Videos per second of the loader, and the rows of the loader and the project's reader."""
     folder = data / VIDEOS
-    shape = decode_all(folder / f"{next(iter(traced))}.avi").shape[1:3]
-    seconds = {"loader": 0.0, "reader": 0.0}
-    # The reader is so much faster that it needs more turns to be measured at all.
-    again = 20
+    traced = {
+        name: [trace.frame for trace in traces]
+        for name, traces in read_dataset(data).traces.items()
+    }
+    loader_seconds = reader_seconds = 0.0
     difference = 0
-    for turn in range(rounds):
-        for name, numbers in traced.items():
-            started = time.perf_counter()
+    for _ in range(rounds):
+        started = time.perf_counter()
+        for name in traced:
             video = decode_all(folder / f"{name}.avi")
-            decoded = time.perf_counter()
-            for _ in range(again):
-                reads = read_frames(folder, name, numbers, shape)
-            seconds["loader"] += decoded - started
-            seconds["reader"] += (time.perf_counter() - decoded) / again
-            if turn == 0:
-                for number, read in zip(numbers, reads, strict=True):
-                    gray = cv2.cvtColor(video[number], cv2.COLOR_RGB2GRAY).astype(int)
-                    difference = max(difference, int(np.abs(gray - read.pixels).max()))
-    loader, reader = (rounds * len(traced) / one for one in seconds.values())
-    return (
-        loader,
-        reader,
-        [
-            ("the loader: every frame of a video, one process", f"{loader:.1f} videos/s", "1"),
-            (
-                "the traced frames alone, one process",
-                f"{reader:.0f} videos/s",
-                f"{reader / loader:.0f} times as fast (at least 60)",
-            ),
-            (
-                "pixels of the traced frames against OpenCV's FFmpeg reader",
-                f"{difference} gray levels apart at most",
-                "at most 2",
-            ),
-        ],
-    )
+        loader_seconds += time.perf_counter() - started
+        started = time.perf_counter()
+        # The reader is so much faster that it needs more repetitions for a precise time.
+        for _ in range(REPETITIONS):
+            for name, numbers in traced.items():
+                read_frames(folder, name, numbers, video.shape[1:3])
+        reader_seconds += (time.perf_counter() - started) / REPETITIONS
+    for name, numbers in traced.items():
+        video = decode_all(folder / f"{name}.avi")
+        reads = read_frames(folder, name, numbers, video.shape[1:3])
+        for number, read in zip(numbers, reads, strict=True):
+            gray = cv2.cvtColor(video[number], cv2.COLOR_RGB2GRAY).astype(int)
+            difference = max(difference, int(np.abs(gray - read.pixels).max()))
+    loader = rounds * len(traced) / loader_seconds
+    reader = rounds * len(traced) / reader_seconds
+    return loader, [
+        ("the loader: every frame of a video, one process", f"{loader:.1f} videos/s", "1"),
+        (
+            "only the traced frames, one process",
+            f"{reader:,.0f} videos/s",
+            f"{reader / loader:.0f} times as fast (at least 60)",
+        ),
+        (
+            "largest difference of their pixels from OpenCV's FFmpeg reader",
+            f"{difference} of 255 gray levels",
+            "at most 2",
+        ),
+    ]
 
 
 # --- Builds -------------------------------------------------------------------------------------
@@ -169,7 +131,7 @@ def measure_readers(data: Path, rounds: int) -> tuple[float, float, list[tuple[s
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """A command that ended: its seconds, and the memory of its largest process in MiB."""
+    """A finished command: its seconds, and the peak memory of its largest process in MiB."""
 
     seconds: float
     memory: float
@@ -179,29 +141,29 @@ class Run:
 def measure_builds(
     data: Path, store: Path, videos: int, jobs: int, loader: float
 ) -> list[tuple[str, str, str]]:
-    """Build the large data set from nothing, add to it, and ask for what is there."""
-    for path in store.parent.glob(f"{store.name}*"):
+    """Build the large data set, add a method, and repeat a build that has nothing to do."""
+    for path in store.parent.glob(f"{store.stem}.*"):
         (shutil.rmtree if path.is_dir() else os.unlink)(path)
     command = ["build", "--data", str(data), "--store", str(store), "--jobs", str(jobs)]
-    one_set = ["--identity", LANDMARKS.identity, "--landmarks", str(LANDMARKS.count)]
-    both = [*command, *one_set, "--falloff", "gaussian", "--method"]
-    first = run_echo_prep([*both, "chords"])
-    method = run_echo_prep([*both, "convexhull"])
+    landmarks = ["--identity", LANDMARKS.identity, "--landmarks", str(LANDMARKS.count)]
+    complete = [*command, *landmarks, "--falloff", "gaussian", "--method"]
+    first = run_echo_prep([*complete, "chords"])
+    method = run_echo_prep([*complete, "convexhull"])
     masks = run_echo_prep([*command, "--masks-only", "--method", "centroid"])
-    nothing = run_echo_prep([*both, "chords,convexhull"])
+    nothing = run_echo_prep([*complete, "chords,convexhull"])
     if "nothing to do" not in nothing.last_line:
-        raise RuntimeError(f"there was something to do: {nothing.last_line}")
+        raise RuntimeError(f"the store was not complete: {nothing.last_line}")
     rate = videos / first.seconds
-    memory = max(one.memory for one in (first, method, masks, nothing))
+    memory = max(run.memory for run in (first, method, masks, nothing))
     return [
         (
             f"first build, {jobs} workers: frames, masks, landmarks and 7 Gaussian heatmaps of "
             "`chords`",
             f"{first.seconds:.1f} s, {rate:.0f} videos/s",
-            f"{rate / loader:.1f} times as fast as the loader only decodes (at least 20)",
+            f"{rate / loader:.1f} times as fast as the loader decodes (at least 20)",
         ),
         (
-            "another method's masks: `--masks-only` with `centroid`",
+            "masks of another method: `--masks-only` with `centroid`",
             f"{masks.seconds:.1f} s",
             f"{masks.seconds / first.seconds:.2f} of the first build (at most 0.25)",
         ),
@@ -216,7 +178,7 @@ def measure_builds(
 
 
 def run_echo_prep(arguments: Sequence[str]) -> Run:
-    """Run the command, and watch the memory of its processes."""
+    """Run a command of echo-prep, and record the peak memory of its processes."""
     program = str(Path(sys.executable).with_name("echo-prep"))
     peak = [0.0]
     started = time.perf_counter()
@@ -230,57 +192,64 @@ def run_echo_prep(arguments: Sequence[str]) -> Run:
     watcher.join()
     if process.returncode:
         raise RuntimeError(f"echo-prep {' '.join(arguments)} failed: {output}")
-    # Of what has ended and was waited for; in bytes on macOS, else in KiB.
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    peak[0] = max(peak[0], ended / (1 << (20 if sys.platform == "darwin" else 10)))
+    # Peak of the children that have exited; in bytes on macOS, otherwise in KiB.
+    exited = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    peak[0] = max(peak[0], exited / (1 << (20 if sys.platform == "darwin" else 10)))
     return Run(seconds=seconds, memory=peak[0], last_line=output)
 
 
 def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
-    """Keep the largest peak of a process and of those it started, where there is a /proc."""
+    """Track the peak memory of a process and its descendants, on systems with /proc."""
     while process.poll() is None:
-        waiting = [process.pid]
-        while waiting:
-            folder = Path(f"/proc/{waiting.pop()}")
+        pids = [process.pid]
+        while pids:
+            folder = Path(f"/proc/{pids.pop()}")
             try:
                 for line in (folder / "status").read_text().splitlines():
                     if line.startswith("VmHWM"):
                         peak[0] = max(peak[0], int(line.split()[1]) / 1024)
                 for children in folder.glob("task/*/children"):
-                    waiting += [int(child) for child in children.read_text().split()]
+                    pids += [int(child) for child in children.read_text().split()]
             except OSError:
-                # It ended between two looks.
+                # The process has exited since.
                 continue
         time.sleep(0.1)
 
 
-# --- Reading back -------------------------------------------------------------------------------
+# --- HDF5, and reading back ---------------------------------------------------------------------
 
 
-def measure_reading(path: Path) -> list[tuple[str, str, str]]:
-    """Read frames, masks and heatmaps into memory, through the project's reader and zarr alone."""
-    import zarr
-
-    store, group = EchoStore(path), zarr.open_group(path, mode="r")
+def measure_hdf5(source: Path, target: Path) -> list[tuple[str, str, str]]:
+    """Convert a Zarr store to HDF5, and read frames, masks and heatmaps of both into memory."""
+    run = run_echo_prep(["convert", str(source), str(target)])
+    rows = [("conversion to HDF5", f"{run.seconds:.1f} s", "")]
     arrays = (FRAMES, mask_path(LANDMARKS.method), LANDMARKS.heatmap("gaussian"))
-
-    def fastest(read: Callable[[str], object]) -> float:
-        seconds = []
-        for _ in range(3):
-            started = time.perf_counter()
-            for array in arrays:
-                read(array)
-            seconds.append(time.perf_counter() - started)
-        return store.rows / min(seconds)
-
-    ours, plain = fastest(store.read), fastest(lambda array: group[array][...])
-    return [
-        (
-            "frames, masks and 7 heatmaps read back into memory, every chunk checked",
-            f"{ours:,.0f} frames/s",
-            f"{ours / plain:.1f} times as fast as the zarr package ({plain:,.0f} frames/s)",
+    for path, package, group in (
+        (source, "zarr", zarr.open_group(source, mode="r")),
+        (target, "h5py", h5py.File(target)),
+    ):
+        store = EchoStore(path)
+        ours = store.rows / fastest(lambda store=store: [store.read(array) for array in arrays])
+        plain = store.rows / fastest(lambda group=group: [group[array][...] for array in arrays])
+        rows.append(
+            (
+                f"{path.suffix}: frames, masks and 7 heatmaps read into memory, chunks verified",
+                f"{ours:,.0f} frames/s",
+                f"{ours / plain:.1f} times as fast as the package {package}, "
+                f"which read {plain:,.0f} frames/s",
+            )
         )
-    ]
+    return rows
+
+
+def fastest(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of three calls."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""What several benchmarks share: the machine, a large data set, a decoder, Dice and output."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import platform
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+
+from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
+
+
+def describe_machine() -> str:
+    """Processor, available cores, and version of Python."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":")[1].strip()
+    return f"{model}, {joblib.cpu_count()} cores; Python {platform.python_version()}"
+
+
+def print_row(label: str, value: str) -> None:
+    """Print one row of a table, immediately."""
+    print(f"{label:<64} {value}", flush=True)
+
+
+def repeat_dataset(source: Path, target: Path, count: int) -> Path:
+    """Write a data set of `count` videos: hard links to the traced videos of a smaller one."""
+    shutil.rmtree(target, ignore_errors=True)
+    (target / VIDEOS).mkdir(parents=True)
+    header, *listed = _read_csv(source / FILE_LIST)
+    columns, *rows = _read_csv(source / TRACINGS)
+    traces: dict[str, list[list[str]]] = {}
+    for file_name, *row in rows:
+        traces.setdefault(file_name.removesuffix(".avi"), []).append(row)
+    traced = itertools.cycle(line for line in listed if line[0] in traces)
+    file_list, tracings = [header], [columns]
+    for number, (name, *line) in enumerate(itertools.islice(traced, count)):
+        copy = f"{name}-{number}"
+        os.link(source / VIDEOS / f"{name}.avi", target / VIDEOS / f"{copy}.avi")
+        file_list.append([copy, *line])
+        tracings += [[f"{copy}.avi", *row] for row in traces[name]]
+    _write_csv(target / FILE_LIST, file_list)
+    _write_csv(target / TRACINGS, tracings)
+    return target
+
+
+def _read_csv(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def _write_csv(path: Path, rows: Iterable[list[str]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def decode_all(path: Path) -> np.ndarray:
+    """Decode every frame of a video, as EchoNet-Dynamic's loader does for each sample.
+
+    Returns
+    -------
+    video : ndarray, (frame, y, x, channel) uint8
+        RGB.
+    """
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+    height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    video = np.zeros((count, height, width, 3), dtype=np.uint8)
+    for number in range(count):
+        success, frame = capture.read()
+        if not success:
+            raise RuntimeError(f"{path} ends before frame {number}")
+        video[number] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    capture.release()
+    return video
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    """Foreground Dice of two masks; 1 if both are empty."""
+    total = int(first.sum()) + int(second.sum())
+    return 2 * int((first & second).sum()) / total if total else 1.0
