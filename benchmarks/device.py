@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import click
 import torch
-from machine import describe_machine, report
+from helpers import describe_machine, print_row
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -53,18 +53,18 @@ def main(device_name: str, width: int, steps: int) -> None:
     device = devices.pick_device(device_name)
     print(f"machine: {describe_machine()}; {devices.describe(device)}; torch {torch.__version__}\n")
     flop = training_flop(width)
-    report(f"arithmetic of a training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
+    print_row(f"arithmetic of a training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
     if device.type != "cuda":
-        report("variants", "need CUDA; left out")
+        print_row("variants", "need CUDA; left out")
         return
     peak = matrix_rate(device)
     limit = peak / flop
-    report("bfloat16 matrix products, 8192 x 8192", f"{peak / 1e12:.0f} TFLOP/s")
-    report("so the most", f"{limit:,.0f} images/s")
+    print_row("bfloat16 matrix products, 8192 x 8192", f"{peak / 1e12:.0f} TFLOP/s")
+    print_row("so the most", f"{limit:,.0f} images/s")
     for batch_size in (8, 16, 64, 128):
         for variant in VARIANTS:
             rate = variant_rate(variant, width, batch_size, device, steps)
-            report(
+            print_row(
                 f"{variant.name}, batches of {batch_size}",
                 f"{rate:,.0f} images/s, {rate / limit:.0%} of the most",
             )

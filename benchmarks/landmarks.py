@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 import numpy as np
-from geometry import dice
+from helpers import dice
 
 from echo_common.cli.command import run_command
 from echo_common.cli.settings import CommaList

@@ -29,7 +29,7 @@ import joblib
 import numpy as np
 import skimage.draw
 import torch
-from machine import describe_machine, report
+from helpers import describe_machine, print_row
 from torch.utils.data import DataLoader, Dataset
 
 from echo_common.store.reader import EchoStore
@@ -177,7 +177,7 @@ def measure_load(settings: TrainSettings, device: torch.device) -> None:
             seconds.append(time.perf_counter() - started)
             count = len(loader.frames)
             del loader
-        report(
+        print_row(
             f"load: {count} frames, masks, 7 landmarks, heatmaps {heatmaps}",
             f"{min(seconds):.2f} s (best of 3; first {seconds[0]:.2f} s)",
         )
@@ -203,7 +203,7 @@ def measure_stream(settings: TrainSettings, device: torch.device) -> None:
         rate, alone = (statistics.median(column) for column in zip(*rates, strict=True))
         # The second figure is the first on a core that nothing else runs on.
         what = "frames and masks" if target == "mask" else "frames, masks, 7 landmarks"
-        report(
+        print_row(
             f"stream: {what}, buffer of 200 MB, batches of {settings.batch_size}",
             f"{rate:,.0f} frames/s, {alone:,.0f} a second of one core (median of 3 epochs)",
         )
@@ -264,7 +264,7 @@ def measure_batch(settings: TrainSettings, device: torch.device, steps: int) -> 
             for _ in range(3)
         ]
         still, fed = (min(column) for column in zip(*times, strict=True))
-        report(
+        print_row(
             f"batch: {target}, step on a fixed batch, width {settings.width}, "
             f"{settings.batch_size} images",
             f"{1e3 * still:.1f} ms; with the loader {fed / still - 1:+.2%}",
@@ -276,7 +276,7 @@ def measure_batch(settings: TrainSettings, device: torch.device, steps: int) -> 
                 next(batches)
                 alone = min(seconds_each(lambda batch: None, batches, 20, device) for _ in range(5))
                 name = target if target == "mask" else f"{target}, heatmaps {heatmaps}"
-                report(
+                print_row(
                     f"batch: {name}, augment {augment}, alone",
                     f"{1e3 * alone:.2f} ms, {alone / still:.2%} of the step",
                 )
@@ -357,8 +357,8 @@ def measure_epoch(
 
     theirs = settings.batch_size / seconds_each(step, decoded(), count, device)
     name = f"width {settings.width}, batches of {settings.batch_size}, {samples} samples"
-    report(f"epoch: from the store, {name}", f"{ours:.1f} images/s")
-    report(
+    print_row(f"epoch: from the store, {name}", f"{ours:.1f} images/s")
+    print_row(
         f"epoch: decoding the video per sample, {workers} workers",
         f"{theirs:.1f} images/s; the store is {ours / theirs:.1f} times as fast",
     )
