@@ -25,7 +25,7 @@ from echo_train.data.selection import choose
 from echo_train.evaluation.measure import area_range, measure
 from echo_train.evaluation.robustness import measure_noise
 from echo_train.evaluation.trained_model import CHECKPOINTS, Model, load_model
-from echo_train.metrics.summary import Figures
+from echo_train.metrics.results import SplitResults
 from echo_train.reporting.plots import draw_attention, draw_overlay
 from echo_train.reporting.robustness_table import NoiseRow
 from echo_train.runs import run_folder
@@ -41,8 +41,8 @@ SHOWN = 12
 ATTENDED = 6
 """Frames of them on the sheet of attention maps."""
 
-Measured = Mapping[str, tuple[Figures, float]]
-"""Figures and mean loss by split, as summary.json names it."""
+Measured = Mapping[str, tuple[SplitResults, float]]
+"""SplitResults and mean loss by split, as summary.json names it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -258,7 +258,7 @@ def write_measured(
 
 
 def _draw_sheets(
-    folder: Path, model: Model, loader: Loader, split: str, measured: tuple[Figures, float]
+    folder: Path, model: Model, loader: Loader, split: str, measured: tuple[SplitResults, float]
 ) -> None:
     figures, _ = measured
     scores = figures.dice()

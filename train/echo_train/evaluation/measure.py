@@ -19,7 +19,7 @@ from echo_train.data.loader import Loader
 from echo_train.evaluation.trained_model import Model
 from echo_train.metrics.overlap import MaskCounts, dice
 from echo_train.metrics.plausibility import count_holes, count_pieces, crosses_itself
-from echo_train.metrics.summary import Figures
+from echo_train.metrics.results import SplitResults
 from echo_train.metrics.surface_distance import surface_distances
 from echo_train.targets.base import Prediction, Target
 from echo_train.targets.landmarks import LandmarkTarget
@@ -32,7 +32,7 @@ def measure(
     order: np.ndarray,
     area_range: tuple[float, float] | None,
     progress: Progress[Batch] = silent,
-) -> tuple[Figures, float]:
+) -> tuple[SplitResults, float]:
     """Predict frames and compare them with the truth.
 
     Parameters
@@ -49,7 +49,7 @@ def measure(
 
     Returns
     -------
-    figures : Figures
+    results : SplitResults
     loss : float
         Mean over the frames.
 
@@ -59,16 +59,16 @@ def measure(
         If the run's loss weighs each pixel, of frames of another size.
     """
     _check_size(model, loader.frames)
-    collector, losses = FigureCollector(model.target, loader.frames, area_range), []
+    collector, losses = SplitCollector(model.target, loader.frames, area_range), []
     batches = loader.in_gray().batches(order, EVALUATION_BATCH)
     for batch in progress(batches, -(-len(order) // EVALUATION_BATCH), f"measuring {model.folder}"):
         logits = model.logits(batch.images)
         losses.append(model.target.loss(logits, batch) * len(batch.index))
         collector.update(logits, batch)
-    return collector.figures(), float(torch.stack(losses).sum()) / len(order)
+    return collector.results(), float(torch.stack(losses).sum()) / len(order)
 
 
-class FigureCollector:
+class SplitCollector:
     """Takes predictions batch by batch, and gives their figures.
 
     Parameters
@@ -98,12 +98,12 @@ class FigureCollector:
             part |= _look_at_landmarks(self._target, prediction, batch, true)
         self._parts.append(part)
 
-    def figures(self) -> Figures:
+    def results(self) -> SplitResults:
         """Give the figures of everything taken so far; at least one batch."""
         index, table = self._counts.compute()
         parts = self._parts
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return Figures(
+        return SplitResults(
             frames=self._frames,
             index=index.numpy(),
             counts=table.numpy(),
@@ -134,7 +134,7 @@ def area_range(store: EchoStore, choice: Choice, frames: FrameSet) -> tuple[floa
 
 
 def _look(prediction: Prediction, true: np.ndarray) -> dict[str, np.ndarray]:
-    """What `Figures` holds of some frames beside their counts."""
+    """What `SplitResults` holds of some frames beside their counts."""
     return {
         "distances": surface_distances(prediction.masks, true),
         "pieces": np.array([count_pieces(mask) for mask in prediction.masks]),

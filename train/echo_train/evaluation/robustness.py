@@ -8,11 +8,11 @@ import torch
 from echo_common.cli.progress import Progress, silent
 from echo_common.store import schema
 from echo_train.data.loader import Loader
-from echo_train.evaluation.measure import FigureCollector
+from echo_train.evaluation.measure import SplitCollector
 from echo_train.evaluation.trained_model import Model
 from echo_train.metrics.bootstrap import bootstrap_intervals
 from echo_train.metrics.overlap import missed, pooled_dice
-from echo_train.metrics.summary import Figures
+from echo_train.metrics.results import SplitResults
 from echo_train.reporting.robustness_table import CLEAN, NoiseRow
 from echo_train.runtime.counter_rng import frame_keys
 from echo_train.transforms.batch import EVALUATION_BATCH, Batch
@@ -51,7 +51,7 @@ def measure_noise(
     frames = loader.frames
     rows = torch.from_numpy(frames.rows).to(model.device)
     collectors = {
-        grade: FigureCollector(model.target, frames, area_range) for grade in [CLEAN, *grades()]
+        grade: SplitCollector(model.target, frames, area_range) for grade in [CLEAN, *grades()]
     }
     batches = loader.in_gray().batches(order, EVALUATION_BATCH)
     for batch in progress(
@@ -64,7 +64,7 @@ def measure_noise(
                 keys = frame_keys(rows[batch.index], seed, list(CORRUPTIONS).index(name))
                 images = CORRUPTIONS[name].apply(images, severity, keys)
             collector.update(model.logits(images), batch)
-    figures = [collector.figures() for collector in collectors.values()]
+    figures = [collector.results() for collector in collectors.values()]
     scores = np.stack([one.dice() for one in figures])
     intervals = bootstrap_intervals(scores, np.ones_like(scores), frames.video[figures[0].index])
     return [
@@ -73,7 +73,7 @@ def measure_noise(
     ]
 
 
-def _row(grade: tuple[str, float], figures: Figures, interval: np.ndarray) -> NoiseRow:
+def _row(grade: tuple[str, float], figures: SplitResults, interval: np.ndarray) -> NoiseRow:
     scores, phase = figures.dice(), figures.frames.phase[figures.index]
     errors = figures.radial_errors()
     return NoiseRow(

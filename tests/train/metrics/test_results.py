@@ -1,4 +1,4 @@
-"""The figures of a measured split, each from its definition over frames made by hand."""
+"""The metrics of a measured split, each from its definition over frames made by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from echo_common.store import schema
 from echo_train.data.frame_set import FrameSet
-from echo_train.metrics.summary import Figures
+from echo_train.metrics.results import SplitResults
 
 SHAPE = (10, 20)
 
@@ -43,7 +43,7 @@ COUNTS = np.array(
 DICE = np.array([0.8, 60 / 90, 0.0, 160 / 180, 40 / 60, 1.0])
 
 
-def figures(**changes: Any) -> Figures:
+def results(**changes: Any) -> SplitResults:
     given = {
         "frames": frame_set(),
         "index": np.arange(6),
@@ -53,11 +53,11 @@ def figures(**changes: Any) -> Figures:
         "holes": np.array([0, 1, 0, 0, 2, 0]),
         "area_range": (0.2, 0.4),
     }
-    return Figures(**{**given, **changes})
+    return SplitResults(**{**given, **changes})
 
 
 def test_means_and_phases_are_those_of_the_frames() -> None:
-    told = figures().summary()
+    told = results().summary()
     assert told["frames"] == 6 and told["missed_frames"] == 1
     assert told["dice"]["mean"] == pytest.approx(DICE.mean())
     assert told["dice"]["ed"] == pytest.approx(DICE[[0, 3, 4]].mean())
@@ -75,7 +75,7 @@ def test_means_and_phases_are_those_of_the_frames() -> None:
 
 
 def test_intervals_hold_their_means_and_lie_within_the_videos() -> None:
-    told = figures().summary()
+    told = results().summary()
     by_video = DICE.reshape(3, 2).mean(axis=1)
     low, high = told["dice"]["ci95"]
     assert low == pytest.approx(by_video.min()) and high == pytest.approx(by_video.max())
@@ -86,7 +86,7 @@ def test_intervals_hold_their_means_and_lie_within_the_videos() -> None:
 
 
 def test_shapes_are_shares_of_the_frames() -> None:
-    shape = figures().summary()["shape"]
+    shape = results().summary()["shape"]
     assert shape["second_piece"]["mean"] == pytest.approx(1 / 6)
     assert shape["hole"]["mean"] == pytest.approx(2 / 6)
     # Of areas .25 .15 0 .45 .2 .3; the range's ends are within.
@@ -97,14 +97,14 @@ def test_shapes_are_shares_of_the_frames() -> None:
 
 def test_a_crossing_is_told_for_landmarks_and_the_area_only_where_its_range_is_known() -> None:
     crossing = np.array([True, False, False, False, False, True])
-    shape = figures(crossing=crossing, area_range=None).summary()["shape"]
+    shape = results(crossing=crossing, area_range=None).summary()["shape"]
     assert shape["self_crossing"]["mean"] == pytest.approx(2 / 6)
     assert shape["implausible"]["mean"] == pytest.approx(4 / 6)
     assert "area_outside" not in shape
 
 
 def test_a_phase_without_frames_has_no_value() -> None:
-    told = figures(
+    told = results(
         index=np.array([0, 3]),
         counts=COUNTS[[0, 3]],
         distances=np.zeros((2, 2)),
@@ -116,15 +116,15 @@ def test_a_phase_without_frames_has_no_value() -> None:
 
 
 @pytest.fixture
-def with_landmarks() -> Figures:
+def with_landmarks() -> SplitResults:
     """Two landmarks a frame, 0.5 and 2 px off; in frame 1 one is missed, in frame 2 both."""
     true = np.random.default_rng(0).uniform(2, 8, (6, 2, 2)).astype(np.float32)
     found = true + np.array([[0.3, 0.4], [2, 0]], dtype=np.float32)
     found[1, 1] = found[2] = np.nan
-    return figures(frames=frame_set(true), points=found, crossing=np.zeros(6, dtype=bool))
+    return results(frames=frame_set(true), points=found, crossing=np.zeros(6, dtype=bool))
 
 
-def test_missed_landmarks_have_no_error_and_no_success(with_landmarks: Figures) -> None:
+def test_missed_landmarks_have_no_error_and_no_success(with_landmarks: SplitResults) -> None:
     told = with_landmarks.summary()
     assert told["missed_landmarks"] == 3
     assert told["mean_radial_error"]["mean"] == pytest.approx((5 * 0.5 + 4 * 2) / 9, abs=1e-5)
@@ -134,11 +134,11 @@ def test_missed_landmarks_have_no_error_and_no_success(with_landmarks: Figures) 
     assert told["success_4px"]["es"] == pytest.approx(1 / 4)
 
 
-def test_a_model_that_finds_no_landmark_has_no_error(with_landmarks: Figures) -> None:
+def test_a_model_that_finds_no_landmark_has_no_error(with_landmarks: SplitResults) -> None:
     assert with_landmarks.points is not None
-    lost = Figures(
+    lost = SplitResults(
         **{
-            **{name: getattr(with_landmarks, name) for name in Figures.__dataclass_fields__},
+            **{name: getattr(with_landmarks, name) for name in SplitResults.__dataclass_fields__},
             "points": np.full_like(with_landmarks.points, np.nan),
         }
     )
@@ -147,9 +147,9 @@ def test_a_model_that_finds_no_landmark_has_no_error(with_landmarks: Figures) ->
     assert told["success_4px"]["mean"] == 0
 
 
-def test_the_table_has_a_row_a_frame_in_the_store_s_order(with_landmarks: Figures) -> None:
+def test_the_table_has_a_row_a_frame_in_the_store_s_order(with_landmarks: SplitResults) -> None:
     order = np.array([5, 2, 0, 1, 4, 3])
-    shuffled = figures(
+    shuffled = results(
         frames=with_landmarks.frames,
         index=order,
         counts=COUNTS[order],
@@ -170,5 +170,5 @@ def test_the_table_has_a_row_a_frame_in_the_store_s_order(with_landmarks: Figure
     np.testing.assert_allclose([float(row["dice"]) for row in rows], DICE, atol=1e-6)
     assert [int(row["true_pixels"]) for row in rows] == COUNTS[:, 2].tolist()
     assert [row["implausible"] for row in rows] == ["0", "1", "1", "1", "1", "0"]
-    assert [row["radial_error_2"] for row in rows[:3]] == ["2.000000", "", ""]
+    assert [row["radial_error_1"] for row in rows[:3]] == ["2.000000", "", ""]
     assert rows[1]["mean_radial_error"] == "0.500000" and rows[2]["mean_radial_error"] == ""
