@@ -1,9 +1,8 @@
 # `make demo` and `make test` first install what is missing into .venv in this folder.
 #
 #   PYTHON    the Python, 3.11 or newer, that creates .venv: make install PYTHON=python3.12
-#   TORCH     the build of torch: make install TORCH=cpu, or another value that
-#             `uv pip install --torch-backend` takes (cu126, rocm6.4, auto); by default the
-#             build of the package index, which on Linux is the one for CUDA
+#   TORCH     the build of torch, as `uv pip install --torch-backend` names it: make install
+#             TORCH=cpu, or auto; the default is the package index's, on Linux that for CUDA
 #   PIP_ARGS  more arguments for pip install
 
 PYTHON ?= python3
