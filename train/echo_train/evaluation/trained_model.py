@@ -7,6 +7,7 @@ the folder, so what is measured is what the folder holds.
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +107,17 @@ class Model:
         return sum(values.numel() for values in self.network.parameters())
 
 
-def load_model(folder: Path, checkpoint: str, device: torch.device) -> Model:
+def load_model(
+    folder: str | os.PathLike[str], checkpoint: str = "best", device: torch.device | str = "cpu"
+) -> Model:
     """Read a model from a run folder.
 
     Parameters
     ----------
-    folder : Path
+    folder : path-like
     checkpoint : str
         A name of `CHECKPOINTS`.
-    device : torch.device
+    device : torch.device or str
 
     Raises
     ------
@@ -123,6 +126,7 @@ def load_model(folder: Path, checkpoint: str, device: torch.device) -> Model:
     SettingsError
         If its config.toml is not that of a run.
     """
+    folder, device = Path(folder), torch.device(device)
     if not (folder / run_folder.CONFIG).exists():
         raise RunError(f"{folder} holds no run: there is no {run_folder.CONFIG}")
     path = folder / CHECKPOINTS[checkpoint]
