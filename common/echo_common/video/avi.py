@@ -13,20 +13,15 @@ import struct
 
 import numpy as np
 
+from echo_common.video.content import VideoError
+
 MOTION_JPEG = frozenset({b"MJPG", b"mjpg", b"AVRn", b"dmb1"})
 """Codes of codecs whose chunks are complete JPEG files."""
 
 MAX_HEADERS = 4096
 """Limit on the number of header chunks read; a real file has about ten."""
 
-_NO_FRAME_HEADER = frozenset({0xC4, 0xC8, 0xCC})
-"""Markers in the range of JPEG frame headers that mean tables or extensions."""
-
 _INDEX_ENTRY = np.dtype([("tag", "S4"), ("flags", "<u4"), ("offset", "<u4"), ("size", "<u4")])
-
-
-class AviError(ValueError):
-    """The file is not an AVI file, or is damaged before its first frame."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +34,8 @@ class AviIndex:
         Four-character code of the codec.
     shape : tuple of int
         (height, width) in pixels, from the header.
+    rate : float or None
+        Frames per second, from the header; None if it has none.
     frames : tuple of (int, int)
         Offset and size in bytes of each complete frame. A size of 0 is a
         dropped frame: a player repeats the previous one.
@@ -48,6 +45,7 @@ class AviIndex:
 
     codec: bytes
     shape: tuple[int, int]
+    rate: float | None
     frames: tuple[tuple[int, int], ...]
     cut: bool
 
@@ -64,6 +62,14 @@ class _Chunk:
         return self.start + self.size + self.size % 2
 
 
+@dataclasses.dataclass(frozen=True)
+class _Stream:
+    number: int
+    codec: bytes
+    shape: tuple[int, int]
+    rate: float | None
+
+
 def read_index(handle: int) -> AviIndex:
     """Find the frames of an open AVI file.
 
@@ -78,14 +84,14 @@ def read_index(handle: int) -> AviIndex:
 
     Raises
     ------
-    AviError
+    VideoError
         If the file is not an AVI file or has no video stream.
     """
     end = os.fstat(handle).st_size
     head = os.pread(handle, 12, 0)
     if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"AVI ":
-        raise AviError("the file is empty" if end == 0 else "the file is not an AVI file")
-    stream: tuple[int, bytes, tuple[int, int]] | None = None
+        raise VideoError("the file is empty" if end == 0 else "the file is not an AVI file")
+    stream: _Stream | None = None
     movie: _Chunk | None = None
     table = b""
     for chunk in _chunks(handle, 12, end):
@@ -101,17 +107,20 @@ def read_index(handle: int) -> AviIndex:
             # The movie continues in a second part, which this index does not cover.
             table = b""
     if stream is None:
-        raise AviError("the file has no video stream: its header is damaged or cut short")
-    number, codec, shape = stream
+        raise VideoError("the file has no video stream: its header is damaged or cut short")
+    tags = frozenset({b"%02ddc" % stream.number, b"%02ddb" % stream.number})
     if movie is None:
-        return AviIndex(codec=codec, shape=shape, frames=(), cut=True)
-    tags = frozenset({b"%02ddc" % number, b"%02ddb" % number})
+        return AviIndex(
+            codec=stream.codec, shape=stream.shape, rate=stream.rate, frames=(), cut=True
+        )
     cut = movie.start + movie.size > end
     frames = _frames_from_table(handle, table, movie, tags, end)
     if frames is None:
         frames, lost = _frames_by_walking(handle, movie, tags, end)
         cut = cut or lost
-    return AviIndex(codec=codec, shape=shape, frames=frames, cut=cut)
+    return AviIndex(
+        codec=stream.codec, shape=stream.shape, rate=stream.rate, frames=frames, cut=cut
+    )
 
 
 def read_frame_bytes(handle: int, index: AviIndex, number: int) -> bytes:
@@ -119,35 +128,15 @@ def read_frame_bytes(handle: int, index: AviIndex, number: int) -> bytes:
 
     Raises
     ------
-    AviError
+    VideoError
         If the chunk lacks the start or the end marker of a JPEG file.
     """
     offset, size = index.frames[number]
     content = os.pread(handle, size, offset)
     # Some writers pad a chunk with zeros.
     if content[:2] != b"\xff\xd8" or content.rstrip(b"\0")[-2:] != b"\xff\xd9":
-        raise AviError(f"frame {number} is damaged: it is not a complete JPEG image")
+        raise VideoError("it is not a complete JPEG image")
     return content
-
-
-def jpeg_shape(content: bytes) -> tuple[int, int] | None:
-    """Read (height, width) from a JPEG file's header; None if it has no readable header.
-
-    A file of a kilobyte can claim a size of a gigabyte, so the size is checked
-    before a decoder allocates memory.
-    """
-    offset = 2
-    while offset + 9 <= len(content) and content[offset] == 0xFF:
-        marker, size = content[offset + 1], int.from_bytes(content[offset + 2 : offset + 4], "big")
-        if marker == 0xFF:
-            # A marker may be preceded by any number of fill bytes.
-            offset += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADER:
-            height, width = struct.unpack_from(">HH", content, offset + 5)
-            return height, width
-        offset += 2 + size
-    return None
 
 
 def _chunks(handle: int, start: int, end: int) -> list[_Chunk]:
@@ -160,9 +149,7 @@ def _chunks(handle: int, start: int, end: int) -> list[_Chunk]:
     return found
 
 
-def _video_stream(
-    handle: int, header: _Chunk, end: int
-) -> tuple[int, bytes, tuple[int, int]] | None:
+def _video_stream(handle: int, header: _Chunk, end: int) -> _Stream | None:
     number = 0
     for chunk in _chunks(handle, header.start + 4, min(end, header.end)):
         if chunk.tag != b"LIST" or os.pread(handle, 4, chunk.start) != b"strl":
@@ -175,9 +162,16 @@ def _video_stream(
         if parts.get(b"strh", b"")[:4] == b"vids" and len(form) >= 20:
             width, height = struct.unpack_from("<ii", form, 4)
             # A negative height means that rows are stored from top to bottom.
-            return number, form[16:20], (abs(height), width)
+            return _Stream(number, form[16:20], (abs(height), width), _rate(parts[b"strh"]))
         number += 1
     return None
+
+
+def _rate(header: bytes) -> float | None:
+    if len(header) < 28:
+        return None
+    scale, rate = struct.unpack_from("<II", header, 20)
+    return rate / scale if scale and rate else None
 
 
 def _frames_from_table(

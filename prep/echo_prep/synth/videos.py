@@ -13,7 +13,8 @@ import numpy as np
 
 from echo_common.errors import DataError
 from echo_common.geometry.volume import disc_volume
-from echo_common.video.avi import AviError, read_index
+from echo_common.video.avi import read_index
+from echo_common.video.content import VideoError
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.synth.annotator import draw_contour, sample_annotator, trace_rows
 from echo_prep.synth.phantom.movie import Movie, make_movie
@@ -175,5 +176,5 @@ def _count_frames(path: Path) -> int:
             return len(read_index(handle).frames)
         finally:
             os.close(handle)
-    except (OSError, AviError):
+    except (OSError, VideoError):
         return 0

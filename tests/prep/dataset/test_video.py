@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from echo_common.store.schema import STATUSES
-from echo_common.video.avi import AviError, jpeg_shape, read_frame_bytes, read_index
-from echo_prep.dataset import video as frames_module
+from echo_common.video import reader
+from echo_common.video.avi import read_frame_bytes, read_index
+from echo_common.video.content import VideoError
+from echo_common.video.jpeg import jpeg_shape
 from echo_prep.dataset.video import file_size, prepare_process, read_frames
 from support.avi import Layout, avi_bytes, chunk, ffmpeg_frames, jpeg
 from support.datasets import SHAPE, frame_pattern, write_video
@@ -71,7 +73,7 @@ def test_motion_jpeg_is_not_decoded_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_video(tmp_path / "a.avi", PATTERNS)
-    monkeypatch.setattr(cv2, "VideoCapture", None)
+    monkeypatch.setattr(reader, "Decoder", None)
     assert statuses(tmp_path, "a", [8, 0]) == "ok ok"
 
 
@@ -114,7 +116,7 @@ def test_another_size_is_told_before_it_is_decoded(
         (read,) = read_frames(tmp_path, name, [1], SHAPE)
         assert STATUSES[read.status] == "wrong-size"
         assert read.message == "the frames are 120x90, and the data set's 112x112"
-    monkeypatch.setattr(cv2, "imdecode", None)
+    monkeypatch.setattr(reader, "decode_jpeg", None)
     assert statuses(tmp_path, "a", [1]) == "wrong-size"
 
 
@@ -127,7 +129,7 @@ def test_a_jpeg_that_claims_a_gigabyte_is_not_decoded(
     assert jpeg_shape(content) == SHAPE
     assert jpeg_shape(bomb) == (30000, 30000)
     (tmp_path / "a.avi").write_bytes(avi_bytes([content, bomb]))
-    monkeypatch.setattr(frames_module, "_decode", None)
+    monkeypatch.setattr(reader, "Decoder", None)
     assert statuses(tmp_path, "a", [0, 1]) == "ok wrong-size"
 
 
@@ -156,14 +158,14 @@ def test_a_missing_file_and_names_that_are_refused(tmp_path: Path) -> None:
     "content, message",
     [
         (b"", "the file is empty"),
-        (b"RIFF", "not an AVI file"),
-        (b"RIFF\0\0\0\0WAVE" + b"\0" * 50, "not an AVI file"),
-        (b"\x89PNG" * 9, "not an AVI file"),
+        (b"RIFF", "text, not a video"),
+        (b"RIFF\0\0\0\0WAVE" + b"\0" * 50, "not a video in a known format"),
+        (b"\x89PNG" * 9, "a picture (PNG), not a video"),
         (b"RIFF\xff\xff\xff\xffAVI ", "no video stream"),
-        (b"#EXTM3U\nfile:///etc/passwd\n", "not an AVI file"),
+        (b"#EXTM3U\nfile:///etc/passwd\n", "a playlist"),
     ],
 )
-def test_what_is_no_avi_file(tmp_path: Path, content: bytes, message: str) -> None:
+def test_what_is_no_video(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.avi").write_bytes(content)
     (read,) = read_frames(tmp_path, "a", [0], SHAPE)
     assert STATUSES[read.status] == "unreadable"
@@ -280,7 +282,7 @@ def test_a_huge_size_in_every_place_is_no_hang_and_no_traceback(tmp_path: Path) 
             handle = os.open(tmp_path / "a.avi", os.O_RDONLY)
             try:
                 index = read_index(handle)
-            except AviError:
+            except VideoError:
                 continue
             finally:
                 os.close(handle)

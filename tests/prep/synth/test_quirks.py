@@ -31,7 +31,7 @@ REASONS = {
     "split": "not one of TRAIN, VAL, TEST",
     "refused": "a path|leads outside",
     "missing": "there is no",
-    "unreadable": "empty|not an AVI|damaged|cut short",
+    "unreadable": "empty|not a video|damaged|cut short",
     "wrong-size": "128x96",
 }
 

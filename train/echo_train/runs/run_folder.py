@@ -45,9 +45,8 @@ class EpochRow:
     epoch : int
         From 1.
     train_loss, train_dice, val_loss, val_dice : float
-        Means over frames; the Dice is the foreground's. Training values are
-        computed during the epoch, while the weights change; the Dice of a
-        landmark run is that of a fixed sample of frames.
+        Means over frames; the Dice is the foreground's. The training figures
+        are taken along the epoch, while the weights change.
     train_pixel_accuracy, val_pixel_accuracy : float
         Means over frames of what the paper calls Dice.
     seconds : float

@@ -1,7 +1,4 @@
-"""Names for the results of several runs or videos, and their common folder.
-
-Evaluation, prediction and reports use them.
-"""
+"""Names for the results of several runs or videos, and where they go."""
 
 from __future__ import annotations
 
@@ -11,25 +8,25 @@ from pathlib import Path
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Make names unique: a second ``a`` becomes ``a-2``.
+    """Tell equal names apart: of two that are ``a``, the second becomes ``a-2``.
 
     Examples
     --------
     >>> distinct_names(["mask", "mask", "landmarks-7"])
     ['mask', 'mask-2', 'landmarks-7']
     """
-    distinct: list[str] = []
+    found: list[str] = []
     for name in names:
-        number, candidate = 1, name
-        while candidate in distinct:
+        number, told = 1, name
+        while told in found:
             number += 1
-            candidate = f"{name}-{number}"
-        distinct.append(candidate)
-    return distinct
+            told = f"{name}-{number}"
+        found.append(told)
+    return found
 
 
 def common_folder(paths: Sequence[Path]) -> Path:
-    """Folder that contains all paths; for a single path, the path itself.
+    """The folder that holds all of some paths; one path is its own.
 
     Examples
     --------
@@ -42,7 +39,7 @@ def common_folder(paths: Sequence[Path]) -> Path:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Names of paths relative to their common folder; a single path has its own name.
+    """Name paths as they stand in the folder that holds all of them; one alone by its own name.
 
     Examples
     --------

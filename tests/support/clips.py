@@ -1,0 +1,63 @@
+"""Clips in the containers and codecs that people have, encoded by FFmpeg through PyAV."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+
+CODECS = {
+    "h264.mp4": ("libx264", "mp4", "yuv420p", {"g": "8"}),
+    "h264.avi": ("libx264", "avi", "yuv420p", {"g": "8", "bf": "0"}),
+    "mpeg4.avi": ("mpeg4", "avi", "yuv420p", {"g": "8", "qscale": "3"}),
+    "mpeg4.mp4": ("mpeg4", "mp4", "yuv420p", {"g": "8", "bf": "2"}),
+    "mjpeg.mov": ("mjpeg", "mov", "yuvj420p", {}),
+    "ffv1.mkv": ("ffv1", "matroska", "gray", {"g": "1", "slicecrc": "1"}),
+    "mpeg1.mpg": ("mpeg1video", "mpeg", "yuv420p", {"g": "8"}),
+    "vp9.webm": ("libvpx-vp9", "webm", "yuv420p", {"g": "8"}),
+    "wmv.wmv": ("wmv2", "asf", "yuv420p", {"g": "8"}),
+}
+"""Encoder, muxer, pixel format and options of each kind of clip."""
+
+INTRA_ONLY = ("mjpeg.mov", "ffv1.mkv")
+"""Kinds whose frames do not depend on each other."""
+
+
+def clip(
+    kind: str, frames: Sequence[np.ndarray], times: Sequence[int] | None = None, rate: int = 50
+) -> bytes:
+    """Encode gray frames.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `CODECS`.
+    frames : sequence of ndarray, (height, width) uint8
+    times : sequence of int, optional
+        Time stamp of each frame in milliseconds; at a constant rate by default.
+    rate : int
+        Frames per second.
+    """
+    codec, muxer, pixel_format, options = CODECS[kind]
+    content = io.BytesIO()
+    with av.open(content, "w", format=muxer) as container:
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.height, stream.width = frames[0].shape
+        stream.pix_fmt = pixel_format
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="gray").reformat(format=pixel_format)
+            frame.pts = number if times is None else times[number]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return content.getvalue()
+
+
+def packet_places(content: bytes) -> list[tuple[int, int]]:
+    """Offset and size of each frame's packet, in order of storage."""
+    with av.open(io.BytesIO(content)) as container:
+        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
