@@ -207,7 +207,7 @@ def test_a_folder_without_a_run_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert echo_eval(tmp_path, "--device", "cpu") == 1
-    assert_one_message(capsys, f"{tmp_path} holds no run", "config.toml")
+    assert_one_message(capsys, f"{tmp_path} contains no run", "config.toml")
 
 
 def test_a_split_without_frames_says_which_there_are(

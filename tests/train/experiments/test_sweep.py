@@ -106,7 +106,7 @@ def test_another_sweep_is_not_mixed_in(
     small_store: Path, tmp_path: Path, change: dict[str, Any], told: str
 ) -> None:
     folder = sweep(small_sweep(small_store, tmp_path / "sweep", seeds=2, epochs=1))
-    with pytest.raises(RunError, match="holds something already"):
+    with pytest.raises(RunError, match="is not empty"):
         sweep(small_sweep(small_store, folder, seeds=2, epochs=1))
     with pytest.raises(RunError, match=told):
         changed = {"seeds": 2, "epochs": 1, "resume": True, **change}

@@ -249,5 +249,5 @@ def test_a_folder_without_a_run_is_refused(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert echo_predict(tmp_path, video, "--device", "cpu") == 1
-    assert f"error: {tmp_path} holds no run" in capsys.readouterr().err
+    assert f"error: {tmp_path} contains no run" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

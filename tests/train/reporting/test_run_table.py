@@ -256,7 +256,7 @@ def test_a_run_that_is_not_finished_is_one_message(
     (tmp_path / "empty").mkdir()
     assert echo_report(two_runs[0], tmp_path / "empty") == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and "holds no finished run" in error
+    assert error.startswith("error: ") and "contains no finished run" in error
 
 
 def test_a_summary_of_another_version_is_one_message(

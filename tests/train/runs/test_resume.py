@@ -143,7 +143,7 @@ def test_a_store_that_was_moved_is_taken(small_store: Path, tmp_path: Path) -> N
 
 
 def test_there_must_be_a_run_to_go_on_with(small_store: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"holds no run: there is no config\.toml"):
+    with pytest.raises(RunError, match=r"contains no run: config\.toml is missing"):
         go_on(small_store, tmp_path)
     with pytest.raises(SettingsError, match="--resume needs --run"):
         train(tiny(small_store, resume=True))

@@ -1,4 +1,4 @@
-"""The run folder: what is promised is there, and says what the weights in it do."""
+"""The run folder: its files, and metrics that match its weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from echo_train.runs import run_folder
 from echo_train.training.train import train
 from support.training import checkpoint, tiny
 
-PROMISED = {
+FILES = {
     "config.toml",
     "metrics.csv",
     "last.pt",
@@ -51,18 +51,18 @@ def summary(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text())
 
 
-def evaluate_apart(folder: Path, store: Path, split: str) -> tuple[np.ndarray, float]:
-    """Foreground Dice of each frame and the mean loss, sharing only the network's class."""
+def evaluate_independently(folder: Path, store: Path, split: str) -> tuple[np.ndarray, float]:
+    """Foreground Dice of each frame and the mean loss, independent of the code under test."""
     group = zarr.open_group(store, mode="r")
-    chosen = np.asarray(group["index/split"]) == schema.SPLITS.index(split)
-    images = np.asarray(group["frames"])[chosen]
-    masks = torch.from_numpy(np.asarray(group["masks/chords"])[chosen]).long()
+    in_split = np.asarray(group["index/split"]) == schema.SPLITS.index(split)
+    images = np.asarray(group["frames"])[in_split]
+    masks = torch.from_numpy(np.asarray(group["masks/chords"])[in_split]).long()
     network = UNet(out_channels=1, width=summary(folder)["settings"]["width"]).eval()
     network.load_state_dict(checkpoint(folder / "best.pt")["network"])
     with torch.no_grad():
         logits = network(torch.from_numpy(images[:, None]).float() / 255)[:, 0].double()
-    chance = torch.sigmoid(logits)
-    loss = -torch.where(masks > 0, chance, 1 - chance).log().mean()
+    probability = torch.sigmoid(logits)
+    loss = -torch.where(masks > 0, probability, 1 - probability).log().mean()
     scores = [
         dice_score(
             (logit > 0).long()[None],
@@ -76,31 +76,31 @@ def evaluate_apart(folder: Path, store: Path, split: str) -> tuple[np.ndarray, f
     return np.array(scores), float(loss)
 
 
-def test_a_run_leaves_exactly_the_files_promised(finished: Path) -> None:
-    assert {path.name for path in finished.iterdir()} == PROMISED
+def test_a_run_has_exactly_the_documented_files(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == FILES
 
 
-def test_landmarks_leave_the_same_files(small_store: Path, tmp_path: Path) -> None:
+def test_a_landmark_run_has_the_same_files(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run", target="landmarks", epochs=1))
-    assert {path.name for path in folder.iterdir()} == PROMISED
+    assert {path.name for path in folder.iterdir()} == FILES
     assert summary(folder)["choice"] == "7 anatomical landmarks, gaussian, masks chords"
 
 
 @pytest.mark.parametrize("split", ["VAL", "TEST"])
-def test_figures_are_those_of_the_best_weights(
+def test_metrics_are_those_of_the_best_weights(
     finished: Path, small_store: Path, split: str
 ) -> None:
-    scores, loss = evaluate_apart(finished, small_store, split)
-    said = summary(finished)[split.lower()]
+    scores, loss = evaluate_independently(finished, small_store, split)
+    measured = summary(finished)[split.lower()]
     assert 0 < scores.min() < scores.max() < 1
-    assert said["frames"] == len(scores) == 6
-    assert said["dice"]["mean"] == pytest.approx(scores.mean(), abs=1e-6)
-    assert said["loss"] == pytest.approx(loss, rel=1e-5)
+    assert measured["frames"] == len(scores) == 6
+    assert measured["dice"]["mean"] == pytest.approx(scores.mean(), abs=1e-6)
+    assert measured["loss"] == pytest.approx(loss, rel=1e-5)
     listed = [float(row["dice"]) for row in rows(finished, "frames.csv") if row["split"] == split]
     np.testing.assert_allclose(listed, scores, atol=1e-6)
 
 
-def test_metrics_have_a_line_an_epoch_and_the_best_is_the_highest(
+def test_metrics_have_one_line_per_epoch_and_the_best_epoch_has_the_highest_dice(
     finished: Path, small_store: Path
 ) -> None:
     lines = rows(finished, "metrics.csv")
@@ -108,37 +108,37 @@ def test_metrics_have_a_line_an_epoch_and_the_best_is_the_highest(
     dice = [float(line["val_dice"]) for line in lines]
     best = summary(finished)["best_epoch"]
     assert best == 1 + int(np.argmax(dice))
-    scores, loss = evaluate_apart(finished, small_store, "VAL")
+    scores, loss = evaluate_independently(finished, small_store, "VAL")
     assert dice[best - 1] == pytest.approx(scores.mean(), abs=1e-6)
     assert float(lines[best - 1]["val_loss"]) == pytest.approx(loss, rel=1e-5)
 
 
-def test_summary_counts_what_the_run_did(finished: Path) -> None:
-    said = summary(finished)
-    assert said["epochs"] == 12
+def test_the_summary_describes_the_run(finished: Path) -> None:
+    found = summary(finished)
+    assert found["epochs"] == 12
     weights = checkpoint(finished / "best.pt")["network"]
-    learnt = [value for name, value in weights.items() if "running" not in name]
-    counted = sum(value.numel() for value in learnt if value.is_floating_point())
-    assert said["parameters"] == counted
-    assert said["seconds"] == pytest.approx(
+    trained = [value for name, value in weights.items() if "running" not in name]
+    expected = sum(value.numel() for value in trained if value.is_floating_point())
+    assert found["parameters"] == expected
+    assert found["seconds"] == pytest.approx(
         sum(float(line["seconds"]) for line in rows(finished, "metrics.csv"))
     )
-    assert said["settings"] == tomllib.loads((finished / "config.toml").read_text())
+    assert found["settings"] == tomllib.loads((finished / "config.toml").read_text())
 
 
-def test_config_says_what_was_left_open(finished: Path) -> None:
+def test_config_contains_the_resolved_settings(finished: Path) -> None:
     config = tomllib.loads((finished / "config.toml").read_text())
     assert (config["method"], config["loss"]) == ("chords", "bce")
 
 
 def test_a_run_is_never_overwritten(finished: Path, small_store: Path) -> None:
     before = {path: path.read_bytes() for path in finished.iterdir()}
-    with pytest.raises(RunError, match="holds something already; give another --run"):
+    with pytest.raises(RunError, match="is not empty; give another --run"):
         train(tiny(small_store, finished))
     assert {path: path.read_bytes() for path in finished.iterdir()} == before
 
 
-def test_runs_without_a_name_are_numbered(
+def test_runs_without_a_given_folder_are_numbered(
     small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -156,12 +156,12 @@ def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: P
     train(tiny(small_store, folder, epochs=1, resume=True))
 
 
-def test_a_summary_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_summary_gives_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"echo-train --resume --run {tmp_path}"):
         run_folder.read_summary(tmp_path)
 
 
-def test_a_run_ties_to_the_earlier_epoch_and_never_to_no_number() -> None:
+def test_of_equal_epochs_the_earlier_is_best_and_nan_never_is() -> None:
     def row(epoch: int, dice: float) -> run_folder.EpochRow:
         return run_folder.EpochRow(
             epoch=epoch,

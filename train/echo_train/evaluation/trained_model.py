@@ -128,7 +128,7 @@ def load_model(
     """
     folder, device = Path(folder), torch.device(device)
     if not (folder / run_folder.CONFIG).exists():
-        raise RunError(f"{folder} holds no run: there is no {run_folder.CONFIG}")
+        raise RunError(f"{folder} contains no run: {run_folder.CONFIG} is missing")
     path = folder / CHECKPOINTS[checkpoint]
     settings = from_toml(TrainSettings, folder / run_folder.CONFIG)
     state = load_checkpoint(path, device)

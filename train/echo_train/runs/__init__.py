@@ -1,1 +1,1 @@
-"""Run folders: their files, their names, and how a run is resumed."""
+"""Run folders: their files, names and locks, and the conditions for resuming a run."""

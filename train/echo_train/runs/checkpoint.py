@@ -1,4 +1,7 @@
-"""Checkpoints of a run: written in one step, read without executing anything."""
+"""Checkpoint files: replaced atomically, and loaded without executing code.
+
+Training saves them; evaluation and prediction load them.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +20,27 @@ FORMAT = "echo-run/1"
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint in one step; the one before stays until the new one is complete."""
+    """Write a checkpoint atomically: the previous one stays until the new one is complete."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     atomic.write_bytes(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a checkpoint; nothing in it is executed.
+    """Load a checkpoint without executing any code in it.
 
     Raises
     ------
     RunError
-        If there is none, or it is not one that this version wrote.
+        If it is missing, damaged, or not a checkpoint of this format.
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
-        raise RunError(f"no checkpoint {path}") from error
+        raise RunError(f"there is no checkpoint {path}") from error
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise RunError(f"{path} is damaged, or is not a checkpoint: {reason}") from error
+        raise RunError(f"{path} is damaged or not a checkpoint: {reason}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise RunError(f"{path} is not a checkpoint of this version ({FORMAT})")
+        raise RunError(f"{path} is not a checkpoint of the format {FORMAT}")
     return state

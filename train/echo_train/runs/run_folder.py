@@ -1,8 +1,8 @@
-"""A run folder: what a training leaves behind, and what it can go on from.
+"""The run folder: creation, lock, and its text files.
 
-`config.toml`, `metrics.csv`, `last.pt`, `best.pt`, `summary.json`,
-`frames.csv` and the pictures. Each file is replaced in one step, so a run that
-is killed anywhere keeps the newest state that was complete.
+A run consists of `config.toml`, `metrics.csv`, `last.pt`, `best.pt`,
+`summary.json`, `frames.csv` and pictures. Each file is replaced atomically, so a
+killed run keeps the last complete version.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class EpochRow:
     epoch : int
         From 1.
     train_loss, train_dice, val_loss, val_dice : float
-        Means over frames; the Dice is the foreground's. The training figures
-        are taken along the epoch, while the weights change.
+        Means over frames; Dice is that of the foreground. The training values
+        are measured during the epoch, while the weights change.
     train_pixel_accuracy, val_pixel_accuracy : float
-        Means over frames of what the paper calls Dice.
+        Means over frames of the metric that the paper calls Dice.
     seconds : float
     images_per_second : float
-        Training images, validation left out.
+        Training images per second, without validation.
     """
 
     epoch: int
@@ -66,7 +66,7 @@ class EpochRow:
 
 
 def new_run_folder(base: Path, name: str) -> Path:
-    """Make the first of ``name``, ``name-2``, ``name-3``, … that is not there yet."""
+    """Make the first of the folders ``name``, ``name-2``, ``name-3``, … that does not exist."""
     base.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
@@ -80,21 +80,21 @@ def new_run_folder(base: Path, name: str) -> Path:
 
 
 def open_folder(folder: Path | None, resume: bool, name: str) -> Path:
-    """Make a new run folder, or give that of a run that is resumed.
+    """Make a new run folder, or return that of a resumed run.
 
     Parameters
     ----------
     folder : Path or None
         None for a new folder under ``runs/``.
     resume : bool
-        The folder holds a run already.
+        Whether the folder contains the run to resume.
     name : str
-        Of a new folder under ``runs/``; a number is appended if it is taken.
+        Name of a new folder under ``runs/``; a number is appended if it exists.
 
     Raises
     ------
     RunError
-        If there is something in what should be a new folder.
+        If a new folder is not empty.
     """
     if folder is None:
         return new_run_folder(RUNS, name)
@@ -109,22 +109,22 @@ def claim_run_folder(folder: Path) -> None:
     Raises
     ------
     RunError
-        If something is in it already: a run is never overwritten.
+        If the folder is not empty: runs are never overwritten.
     """
     if folder.is_dir():
-        # Of a run that was killed while its first file was written, there is nothing to keep.
+        # A run that was killed while writing its first file leaves only a temporary file.
         remove_unfinished(folder)
     if folder.exists() and not (
         folder.is_dir() and all(entry.name == LOCK for entry in folder.iterdir())
     ):
         raise RunError(
-            f"{folder} holds something already; give another --run, or --resume to go on with it"
+            f"{folder} is not empty; give another --run, or --resume to continue the run in it"
         )
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def run_lock(folder: Path, first: bool = True) -> contextlib.AbstractContextManager[None]:
-    """Lock a run folder for training; of processes that train together, only the first locks it.
+    """Lock a run folder for training; in distributed training, the first process locks it.
 
     Raises
     ------
@@ -142,13 +142,13 @@ def run_lock(folder: Path, first: bool = True) -> contextlib.AbstractContextMana
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files that a killed run left half written."""
+    """Remove the temporary files of a killed run."""
     for path in folder.glob(".*.tmp"):
         path.unlink()
 
 
 def write_metrics(folder: Path, rows: Sequence[EpochRow]) -> None:
-    """Write metrics.csv: a line for each epoch so far."""
+    """Write metrics.csv, with one line per epoch so far."""
     columns = [field.name for field in dataclasses.fields(EpochRow)]
     atomic.write_text(folder / METRICS, csv_table([columns, *map(dataclasses.astuple, rows)]))
 
@@ -159,7 +159,7 @@ def read_metrics(folder: Path) -> list[EpochRow]:
     Raises
     ------
     RunError
-        If it is not there, or is not what `write_metrics` writes.
+        If it is missing or was not written by `write_metrics`.
     """
     path = folder / METRICS
     try:
@@ -183,42 +183,42 @@ def read_summary(folder: Path) -> dict[str, Any]:
     Raises
     ------
     RunError
-        If the folder holds no finished run.
+        If the folder contains no finished run.
     """
     path = folder / SUMMARY
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(
-            f"{folder} holds no finished run: there is no {SUMMARY}; finish it with "
+            f"{folder} contains no finished run: {SUMMARY} is missing; finish it with "
             f"echo-train --resume --run {folder}"
         ) from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
     if not isinstance(summary, dict):
-        raise RunError(f"{path} is not the summary of a run")
+        raise RunError(f"{path} is not a summary of a run")
     return summary
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a run's config.toml as a table.
+    """Read the settings of a run, config.toml, as a table.
 
     Raises
     ------
     RunError
-        If there is none, or it is no TOML.
+        If it is missing or not valid TOML.
     """
     path = folder / CONFIG
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunError(f"{folder} holds no run: there is no {CONFIG}") from error
+        raise RunError(f"{folder} contains no run: {CONFIG} is missing") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
 
 
 def is_better(candidate: EpochRow, best: EpochRow | None) -> bool:
-    """Whether an epoch's validation Dice beats the best so far; the earlier wins a tie."""
+    """Whether an epoch has the best validation Dice so far; of equals, the earlier is best."""
     if math.isnan(candidate.val_dice):
         return False
     return best is None or candidate.val_dice > best.val_dice
