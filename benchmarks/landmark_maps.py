@@ -55,7 +55,8 @@ def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
                 (maps / peaks)[number].numpy(),
                 batch.masks[number].numpy(),
             )
-            contour = bench.model.target.contour(points[number])
+            contour = bench.model.target.contours(points[number][None])[0]
+            contour = contour[~np.isnan(contour).any(axis=1)]
             axes.plot(*np.concatenate([contour, contour[:1]]).T, color="white", linewidth=0.9)
             axes.plot(*points[number].T, ".", color="white", markersize=5)
         panels[0].text(

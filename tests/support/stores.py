@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,22 @@ def _flip(path: Path, at: int | None) -> None:
     content[len(content) // 2 if at is None else at] ^= 16
     path.write_bytes(content)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def fill(folder: Path, whole: Path) -> None:
+    """Make a folder a copy of the one that a store is in."""
+    shutil.rmtree(folder)
+    shutil.copytree(whole.parent, folder)
+
+
+def assert_same_folder(found: Path, wanted: dict[str, bytes]) -> None:
+    """Check that a folder with a store holds what it should, and nothing else."""
+    got = file_bytes(found)
+    assert sorted(got) == sorted(wanted)
+    for name, content in wanted.items():
+        assert got[name] == content, name

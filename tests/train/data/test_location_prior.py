@@ -1,4 +1,4 @@
-"""The prior: what it is, how it weighs, and that a run keeps it."""
+"""The location prior: its values, the weights of pixels, and its place in a checkpoint."""
 
 from __future__ import annotations
 
@@ -30,28 +30,27 @@ def loader_of(store: Path, **changes: object) -> Loader:
 
 
 def true_mean(store: Path) -> np.ndarray:
-    """Mean mask of the training split, from the arrays themselves."""
+    """Mean mask of the training split, computed from the arrays of the store."""
     group = zarr.open_group(store, mode="r")
     return np.asarray(group["masks/chords"])[np.asarray(group["index/split"]) == 0].mean(axis=0)
 
 
-def test_mean_mask_is_of_the_training_split_alone(small_store: Path) -> None:
+def test_mean_mask_covers_the_training_split_only(small_store: Path) -> None:
     found = mean_mask(loader_of(small_store))
     np.testing.assert_allclose(found.numpy(), true_mean(small_store), rtol=1e-6)
     assert 0 < found.max() <= 1
 
 
 @pytest.mark.parametrize("changes", [{"augment": "strong"}, {"loader": "stream"}])
-def test_mean_mask_is_the_same_however_frames_are_loaded(
+def test_mean_mask_does_not_depend_on_how_frames_are_loaded(
     small_store: Path, changes: dict[str, object]
 ) -> None:
     expected = mean_mask(loader_of(small_store))
     assert torch.equal(mean_mask(loader_of(small_store, **changes)), expected)
 
 
-def test_box_holds_its_corners() -> None:
-    drawn = box((2, 1, 4, 1), (3, 6))
-    assert drawn.tolist() == [[0] * 6, [0, 0, 1, 1, 1, 0], [0] * 6]
+def test_box_contains_its_corners() -> None:
+    assert box((2, 1, 4, 1), (3, 6)).tolist() == [[0] * 6, [0, 0, 1, 1, 1, 0], [0] * 6]
 
 
 def test_box_outside_the_images_is_refused(small_store: Path) -> None:
@@ -69,45 +68,50 @@ def test_box_outside_the_images_is_refused(small_store: Path) -> None:
         ({"prior": "mean-mask", "target": "landmarks"}, "--prior-use channel"),
     ],
 )
-def test_settings_that_contradict_each_other(changes: dict[str, object], message: str) -> None:
+def test_contradictory_settings_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         dataclasses.replace(TrainSettings(), **changes).check()  # type: ignore[arg-type]
 
 
-def test_weights_grow_with_the_prior_and_have_a_mean_of_one() -> None:
+def test_pixel_weights_grow_with_the_prior_and_have_mean_one() -> None:
     prior = torch.tensor([[0.0, 0.5], [1.0, 1.0]])
     weights = pixel_weights(prior, 4.0)
     assert weights.mean() == 1
     torch.testing.assert_close(weights / weights[0, 0], torch.tensor([[1.0, 3.0], [5.0, 5.0]]))
 
 
-def test_a_run_with_a_prior_channel_keeps_it_with_the_weights(
+def test_the_checkpoint_of_a_run_contains_the_prior_channel(
     small_store: Path, tmp_path: Path
 ) -> None:
     settings = tiny(small_store, tmp_path / "run", prior="mean-mask", prior_use="channel")
     folder = train(dataclasses.replace(settings, network="attention-unet"))
     network = rebuild(checkpoint(folder / "best.pt"))
-    kept = network.state_dict()["prior"][0, 0].numpy()
-    np.testing.assert_allclose(kept, true_mean(small_store), rtol=1e-6)
+    prior = network.state_dict()["prior"][0, 0].numpy()
+    np.testing.assert_allclose(prior, true_mean(small_store), rtol=1e-6)
     assert (folder / "attention.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("use", ["weight", "channel"])
-def test_a_stopped_run_with_a_prior_goes_on_bit_for_bit(
+def test_a_resumed_run_with_a_prior_has_identical_weights(
     small_store: Path, tmp_path: Path, use: str
 ) -> None:
     settings = tiny(
-        small_store, tmp_path / "whole", prior="box", prior_box=(20, 20, 90, 90), prior_use=use
+        small_store,
+        tmp_path / "uninterrupted",
+        prior="box",
+        prior_box=(20, 20, 90, 90),
+        prior_use=use,
     )
-    whole = train(settings)
-    parts = train_in_parts(dataclasses.replace(settings, run=tmp_path / "parts"), 2)
+    uninterrupted = train(settings)
+    resumed = train_in_parts(dataclasses.replace(settings, run=tmp_path / "resumed"), 2)
     assert_same_states(
-        checkpoint(whole / "last.pt")["network"], checkpoint(parts / "last.pt")["network"]
+        checkpoint(uninterrupted / "last.pt")["network"],
+        checkpoint(resumed / "last.pt")["network"],
     )
-    assert tomllib.loads((parts / "config.toml").read_text())["prior_box"] == [20, 20, 90, 90]
+    assert tomllib.loads((resumed / "config.toml").read_text())["prior_box"] == [20, 20, 90, 90]
 
 
-def test_landmarks_may_see_a_prior(small_store: Path, tmp_path: Path) -> None:
+def test_a_landmark_network_can_have_a_prior_channel(small_store: Path, tmp_path: Path) -> None:
     settings = tiny(small_store, tmp_path / "run", target="landmarks", prior="mean-mask")
     folder = train(dataclasses.replace(settings, prior_use="channel", epochs=1))
     assert checkpoint(folder / "last.pt")["architecture"]["prior_shape"] == (112, 112)

@@ -1,4 +1,4 @@
-"""A stream gives what the resident source gives, reads each chunk once, and holds few of them."""
+"""The stream: the same frames as the resident source, each chunk read once, little memory."""
 
 from __future__ import annotations
 
@@ -33,42 +33,42 @@ ROW = 2 * 112 * 112
 
 
 class WatchedStore(EchoStore):
-    """A store of six chunks of four rows, that counts what is read of it and still held."""
+    """A store of six chunks of four rows that counts reads and arrays still in memory."""
 
     chunk_rows = 4
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.reads: collections.Counter[tuple[str, int]] = collections.Counter()
-        self.held = 0
-        self.most = 0
+        self.in_memory = 0
+        self.peak = 0
 
     def read_rows(self, array: str, start: int, stop: int) -> np.ndarray:
         values = super().read_rows(array, start, stop).copy()
         self.reads[array, start] += 1
-        self.held += 1
-        self.most = max(self.most, self.held)
+        self.in_memory += 1
+        self.peak = max(self.peak, self.in_memory)
         weakref.finalize(values, self._drop)
         return values
 
     def _drop(self) -> None:
-        self.held -= 1
+        self.in_memory -= 1
 
 
 def source(path: Path, chunks: int) -> tuple[WatchedStore, FrameSet, StreamSource]:
-    """A stream whose buffer holds so many chunks."""
+    """A stream whose buffer has room for this number of chunks."""
     store = WatchedStore(path)
     frames = read_frame_set(store, CHOICE)
     return store, frames, StreamSource(store, frames, ARRAYS, CPU, ROW, chunks * 4 * ROW)
 
 
-def given(batches: list[stream.Pixels]) -> np.ndarray:
+def indices_of(batches: list[stream.Pixels]) -> np.ndarray:
     return torch.cat([batch.index for batch in batches]).numpy()
 
 
 @pytest.mark.parametrize("chunks", [2, 3, 4, 5, 6, 100])
 @pytest.mark.parametrize("size", [1, 5, 7, 24])
-def test_every_order_and_batch_size_gives_the_frames_asked_for(
+def test_every_order_and_batch_size_gives_the_requested_frames(
     small_store: Path, chunks: int, size: int
 ) -> None:
     store, frames, streamed = source(small_store, chunks)
@@ -83,10 +83,10 @@ def test_every_order_and_batch_size_gives_the_frames_asked_for(
         expected = list(resident.pixels(order, size))
         found = list(streamed.pixels(order, size))
         assert len(found) == len(expected) == -(-len(order) // size)
-        for one, other in zip(found, expected, strict=True):
-            assert torch.equal(one.index, other.index)
-            assert torch.equal(one.images, other.images)
-            assert torch.equal(one.masks, other.masks)
+        for left, right in zip(found, expected, strict=True):
+            assert torch.equal(left.index, right.index)
+            assert torch.equal(left.images, right.images)
+            assert torch.equal(left.masks, right.masks)
 
 
 def batches_of(settings: TrainSettings) -> list[Batch]:
@@ -101,7 +101,7 @@ def batches_of(settings: TrainSettings) -> list[Batch]:
 
 @pytest.mark.parametrize("augment", ["none", "strong"])
 @pytest.mark.parametrize("heatmaps", ["cached", "rendered"])
-def test_where_the_buffer_holds_everything_both_loaders_give_the_same_batches(
+def test_if_the_store_fits_in_the_buffer_both_loaders_give_the_same_batches(
     small_store: Path, augment: str, heatmaps: str
 ) -> None:
     settings = TrainSettings(
@@ -110,30 +110,29 @@ def test_where_the_buffer_holds_everything_both_loaders_give_the_same_batches(
     resident = batches_of(dataclasses.replace(settings, loader="resident"))
     streamed = batches_of(dataclasses.replace(settings, loader="stream"))
     assert len(resident) == len(streamed) == 3 + 3 + 2
-    for one, other in zip(resident, streamed, strict=True):
+    for left, right in zip(resident, streamed, strict=True):
         for field in dataclasses.fields(Batch):
-            left, right = getattr(one, field.name), getattr(other, field.name)
-            assert torch.equal(left, right), field.name
+            assert torch.equal(getattr(left, field.name), getattr(right, field.name)), field.name
 
 
 @pytest.mark.parametrize("chunks", [2, 4, 5])
-def test_an_epoch_reads_each_chunk_once_and_holds_no_more_than_the_buffer(
+def test_an_epoch_reads_each_chunk_once_and_stays_within_the_buffer(
     small_store: Path, chunks: int
 ) -> None:
     store, _, streamed = source(small_store, chunks)
     for epoch in (1, 2):
         order = streamed.order(np.arange(24), 0, epoch)
         store.reads.clear()
-        assert given(list(streamed.pixels(order, 5))).tolist() == order.tolist()
+        assert indices_of(list(streamed.pixels(order, 5))).tolist() == order.tolist()
         assert store.reads == {
             (path, 4 * chunk): 1 for path in ARRAYS.values() for chunk in range(6)
         }
-    # Each chunk is an array of frames and one of masks.
-    assert store.most <= 2 * chunks
-    assert store.held == 0
+    # A chunk is read as two arrays, frames and masks.
+    assert store.peak <= 2 * chunks
+    assert store.in_memory == 0
 
 
-def test_what_fits_whole_is_read_once_for_all_epochs_and_splits(small_store: Path) -> None:
+def test_a_store_that_fits_in_the_buffer_is_read_once(small_store: Path) -> None:
     store, frames, streamed = source(small_store, 6)
     for epoch in (1, 2):
         list(streamed.pixels(streamed.order(frames.indices("TRAIN"), 0, epoch), 5))
@@ -141,20 +140,20 @@ def test_what_fits_whole_is_read_once_for_all_epochs_and_splits(small_store: Pat
     assert set(store.reads.values()) == {1}
 
 
-def test_the_order_mixes_within_windows_and_between_them(small_store: Path) -> None:
+def test_the_order_is_shuffled_within_and_between_windows(small_store: Path) -> None:
     _, frames, streamed = source(small_store, 4)
-    everything = np.arange(24)
-    orders = [streamed.order(everything, 0, epoch) for epoch in range(1, 9)]
+    samples = np.arange(24)
+    orders = [streamed.order(samples, 0, epoch) for epoch in range(1, 9)]
     for order in orders:
-        assert sorted(order) == everything.tolist()
+        assert sorted(order) == samples.tolist()
         # Two chunks of four at a time.
         for start in range(0, 24, 8):
             assert len(set(frames.rows[order[start : start + 8]] // 4)) == 2
     assert len({tuple(order) for order in orders}) == 8
     firsts = {frozenset(frames.rows[order[:8]] // 4) for order in orders}
     assert len(firsts) > 3
-    assert np.array_equal(orders[0], streamed.order(everything, 0, 1))
-    assert not np.array_equal(orders[0], streamed.order(everything, 1, 1))
+    assert np.array_equal(orders[0], streamed.order(samples, 0, 1))
+    assert not np.array_equal(orders[0], streamed.order(samples, 1, 1))
 
 
 def test_a_damaged_chunk_stops_the_epoch(small_store: Path, tmp_path: Path) -> None:
@@ -165,12 +164,12 @@ def test_a_damaged_chunk_stops_the_epoch(small_store: Path, tmp_path: Path) -> N
         list(streamed.pixels(frames.indices("TRAIN"), 5))
 
 
-def test_an_epoch_that_is_left_in_the_middle_leaves_nothing_behind(small_store: Path) -> None:
+def test_an_interrupted_epoch_frees_its_memory(small_store: Path) -> None:
     store, frames, streamed = source(small_store, 2)
     batches = streamed.pixels(np.arange(24), 4)
     next(batches)
     batches.close()
-    assert store.held == 0
+    assert store.in_memory == 0
     assert len(list(streamed.pixels(frames.indices("VAL"), 4))) == 2
 
 
@@ -182,7 +181,7 @@ def test_a_buffer_too_small_for_two_chunks_is_refused(small_store: Path) -> None
 @pytest.mark.parametrize(
     ("free", "name"), [(2 * 24 * ROW, "resident"), (2 * 24 * ROW - 1, "stream")]
 )
-def test_auto_is_resident_where_half_of_the_free_memory_holds_the_store(
+def test_auto_is_resident_if_the_store_fits_in_half_of_the_free_memory(
     small_store: Path, free: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("echo_train.runtime.device.free_memory", lambda device: free)
@@ -190,7 +189,7 @@ def test_auto_is_resident_where_half_of_the_free_memory_holds_the_store(
     assert loader.name == name
 
 
-def test_bytes_of_a_row_are_those_of_its_arrays(small_store: Path) -> None:
+def test_the_bytes_of_a_row_are_those_of_its_arrays(small_store: Path) -> None:
     store = EchoStore(small_store)
     for target, heatmaps in (
         ("mask", "cached"),
@@ -203,9 +202,7 @@ def test_bytes_of_a_row_are_those_of_its_arrays(small_store: Path) -> None:
         assert row_bytes(store, arrays) == expected
 
 
-def test_a_run_learns_the_same_weights_from_either_loader(
-    small_store: Path, tmp_path: Path
-) -> None:
+def test_both_loaders_give_the_same_weights(small_store: Path, tmp_path: Path) -> None:
     states = []
     for name in ("resident", "stream"):
         folder = train(

@@ -22,7 +22,7 @@ from echo_prep.cli import cli as prep_cli
 from echo_prep.settings import BuildSettings
 from echo_train.commands.train import cli
 from echo_train.data.frame_set import FrameSet
-from echo_train.data.splits import draw
+from echo_train.data.splits import draw_splits
 from echo_train.experiments import paper, sweep
 from echo_train.experiments.paper import repeat
 from echo_train.experiments.presets import choose_for_preset
@@ -108,7 +108,7 @@ def test_experiments_are_those_of_sections_4_1_to_4_4(
         split=np.zeros(20_048, np.uint8),
         shape=(112, 112),
     )
-    drawn = draw(frames, settings.split_by, settings.train_images)
+    drawn = draw_splits(frames, settings.split_by, settings.train_images)
     assert tuple(len(drawn.indices(split)) for split in ("TRAIN", "VAL")) == images
 
 

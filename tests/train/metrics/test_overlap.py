@@ -13,7 +13,15 @@ from torchmetrics.functional.classification import (
 from torchmetrics.segmentation import DiceScore
 
 from echo_train.metrics.landmark_errors import Landmarks, radial_errors, success_rates
-from echo_train.metrics.overlap import MaskCounts, dice, iou, missed, pixel_accuracy, pooled_dice
+from echo_train.metrics.overlap import (
+    MaskCounts,
+    dice,
+    iou,
+    missed,
+    packed_counts,
+    pixel_accuracy,
+    pooled_dice,
+)
 from support.masks import mask_pairs
 
 
@@ -33,6 +41,15 @@ def test_counts_are_those_of_each_frame_in_the_order_given() -> None:
     assert index.tolist() == [9, 3, 5, 0, 7, 2]
     for row, one, other in zip(counts.tolist(), predicted, true, strict=True):
         assert row == [(one & other).sum(), one.sum(), other.sum(), (one == other).sum()]
+
+
+@pytest.mark.parametrize("width", [40, 37])
+def test_packed_masks_have_the_same_counts(width: int) -> None:
+    predicted, true = (masks[:, :, :width] for masks in mask_pairs(6))
+    expected = counted(torch.from_numpy(predicted), torch.from_numpy(true))
+    packed = np.packbits(true.reshape(6, -1), axis=1)
+    np.testing.assert_array_equal(packed_counts(predicted.astype(np.uint8), packed), expected)
+    assert packed_counts(np.zeros((0, 5, 5), np.uint8), packed[:0, :4]).shape == (0, 4)
 
 
 def test_dice_is_that_of_torchmetrics() -> None:

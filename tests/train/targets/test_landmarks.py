@@ -9,11 +9,13 @@ import torch
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import LandmarkSet
-from echo_train.data.frame_set import Choice
+from echo_train.data.frame_set import Choice, FrameSet
 from echo_train.losses.distance_map import distance_loss
 from echo_train.losses.landmark_losses import spatial_cross_entropy
+from echo_train.metrics.overlap import MaskCounts
 from echo_train.settings import TrainSettings
-from echo_train.targets.landmarks import LandmarkTarget
+from echo_train.targets import landmarks
+from echo_train.targets.landmarks import LandmarkTarget, training_sample
 from echo_train.transforms.batch import Batch
 
 CHOICE = Choice(
@@ -127,3 +129,84 @@ def test_background_channel_is_no_landmark() -> None:
     found = target.predict(logits).points
     assert found is not None
     np.testing.assert_allclose(found[0], positions, atol=0.1)
+
+
+def many_frames(count: int) -> tuple[FrameSet, Batch, torch.Tensor]:
+    """Frames of which the first tenth is for validation, their batch, and logits with peaks."""
+    rng = np.random.default_rng(3)
+    points = SHAPE * rng.normal(1, 0.1, (count, 1, 1)) + rng.normal([58, 48], 4, (count, 1, 2))
+    masks = np.stack(
+        [rasterise(contour_from_landmarks(p, "anatomical"), (112, 112), "chords") for p in points]
+    )
+    frames = FrameSet(
+        rows=np.arange(count),
+        video=np.array([f"v{number}" for number in range(count)]),
+        number=np.zeros(count, dtype=np.int64),
+        phase=np.zeros(count, dtype=np.int64),
+        split=(np.arange(count) < count // 10).astype(np.int64),
+        shape=(112, 112),
+        points=points.astype(np.float32),
+    )
+    batch = Batch(
+        index=torch.arange(count),
+        images=torch.zeros(count, 1, 112, 112),
+        masks=torch.from_numpy(masks).float(),
+        heatmaps=None,
+        points=torch.from_numpy(points).float(),
+    )
+    logits = peaks((points + rng.normal(0, 1.5, points.shape)).astype(np.float32))
+    logits[rng.random((count, 7)) < 0.05] = 0
+    return frames, batch, logits
+
+
+def part(batch: Batch, rows: slice) -> Batch:
+    return Batch(
+        index=batch.index[rows],
+        images=batch.images[rows],
+        masks=batch.masks[rows],
+        heatmaps=None,
+        points=None,
+    )
+
+
+def test_results_are_those_of_frames_measured_alone() -> None:
+    frames, batch, logits = many_frames(30)
+    target = make_target(shape_prior=True)
+    collector = target.collector(frames, torch.device("cpu"))
+    for start in (0, 16):
+        rows = slice(start, start + 16)
+        collector.update(logits[rows], part(batch, rows))
+    results = collector.results()
+    counts = MaskCounts()
+    for number in range(30):
+        found = target.predict(logits[number : number + 1])
+        assert found.points is not None and results.points is not None
+        np.testing.assert_array_equal(results.points[number], found.points[0])
+        contour = contour_from_landmarks(found.points[0], "anatomical")
+        mask = torch.from_numpy(rasterise(contour, (112, 112), "chords"))
+        counts.update(batch.index[number : number + 1], mask[None] > 0, batch.masks[[number]] > 0)
+    np.testing.assert_array_equal(results.counts, counts.compute()[1].numpy())
+    assert results.index.tolist() == list(range(30))
+    assert 0.8 < results.dice().mean() < 0.99
+
+
+def test_the_training_dice_is_that_of_the_same_sample_in_every_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(landmarks, "TRAINING_SAMPLE", 5)
+    frames, batch, logits = many_frames(30)
+    target = make_target(shape_prior=False)
+    everything = target.collector(frames, torch.device("cpu"))
+    everything.update(logits, batch)
+    expected = everything.results()
+    sample = set(training_sample(frames).tolist())
+    assert len(sample) == 5 and min(sample) >= 3
+    for seed in (0, 1):
+        order = np.random.default_rng(seed).permutation(frames.indices("TRAIN"))
+        collector = target.collector(frames, torch.device("cpu"), order)
+        for start in range(0, len(order), 4):
+            rows = order[start : start + 4]
+            collector.update(logits[rows], part(batch, rows))  # type: ignore[arg-type]
+        results = collector.results()
+        assert set(results.index.tolist()) == sample
+        np.testing.assert_array_equal(results.counts, expected.counts[results.index])

@@ -17,7 +17,7 @@ from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.sources import Source, make_source, pick_source, wanted_arrays
-from echo_train.data.splits import draw, in_folds
+from echo_train.data.splits import assign_folds, draw_splits
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.settings import TrainSettings
 from echo_train.transforms.augment import Augmenter, mirror_order
@@ -134,9 +134,9 @@ def make_loader(
     if choice.landmarks is not None and settings.heatmaps == "rendered":
         parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
         rendered = HeatmapShape.of(parameters)
-    frames = draw(read_frame_set(store, choice), settings.split_by, settings.train_images)
+    frames = draw_splits(read_frame_set(store, choice), settings.split_by, settings.train_images)
     if settings.fold is not None:
-        frames = in_folds(frames, settings.folds, settings.fold)
+        frames = assign_folds(frames, settings.folds, settings.fold)
     arrays = wanted_arrays(choice, settings.heatmaps)
     source = make_source(settings, store, frames, arrays, device)
     return Loader(settings, frames, source, augmenter, rendered)

@@ -1,8 +1,7 @@
-"""Where the ventricle usually is: a prior that weighs the loss, or that the network sees.
+"""Location prior: where the ventricle usually is, as proposed in section 5 of the paper.
 
-The paper's section 5 proposes to mark the part of the image where the ventricle
-usually lies. The part is either what the training split says, its mean mask,
-or a box that the user gives.
+The prior is the mean mask of the training split or a box given by the user. The
+trainer makes it for the weights of the loss or as an input channel of the network.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from echo_train.data.loader import Loader
 
 
-_FRAMES_AT_ONCE = 256
+_BATCH_SIZE = 256
 
 
 def make_prior(settings: PriorSettings, loader: Loader) -> Tensor | None:
@@ -44,7 +43,7 @@ def make_prior(settings: PriorSettings, loader: Loader) -> Tensor | None:
 
 
 def mean_mask(loader: Loader) -> Tensor:
-    """Share of the training split's masks that hold each pixel.
+    """Fraction of the training masks that contain each pixel.
 
     Returns
     -------
@@ -53,7 +52,7 @@ def mean_mask(loader: Loader) -> Tensor:
     """
     order = loader.frames.indices("TRAIN")
     total = torch.zeros(loader.frames.shape, dtype=torch.float64, device=loader.device)
-    for batch in loader.batches(order, _FRAMES_AT_ONCE):
+    for batch in loader.batches(order, _BATCH_SIZE):
         total += batch.masks.sum(0)
     return (total / len(order)).float()
 
@@ -64,7 +63,7 @@ def box(corners: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:
     Parameters
     ----------
     corners : tuple of int
-        x0, y0, x1, y1 in pixels, the last ones included.
+        x0, y0, x1, y1 in pixels, inclusive.
     shape : tuple of int
         (height, width).
 
@@ -82,9 +81,9 @@ def box(corners: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:
     height, width = shape
     if x1 >= width or y1 >= height:
         raise SettingsError(
-            f"--prior-box {x0},{y0},{x1},{y1} is not within the images, which have "
-            f"{width}x{height} pixels, counted from 0"
+            f"--prior-box {x0},{y0},{x1},{y1} is not within the images of {width}x{height} "
+            "pixels, which are counted from 0"
         )
-    drawn = torch.zeros(shape)
-    drawn[y0 : y1 + 1, x0 : x1 + 1] = 1
-    return drawn
+    inside = torch.zeros(shape)
+    inside[y0 : y1 + 1, x0 : x1 + 1] = 1
+    return inside

@@ -1,8 +1,9 @@
-"""Pixels from a store of any size: read chunk by chunk, shuffled in a bounded buffer.
+"""Pixels streamed from a store of any size, shuffled in a buffer of limited size.
 
-A chunk is read as a whole and in one go, which is what a disk is good at. The
-buffer holds two windows of chunks: the samples of one are given in a random
-order while a thread reads the next.
+`echo_train.data.loader` uses it if the store does not fit in memory. Chunks are
+read completely and sequentially, which suits a disk. The buffer has room for two
+windows of chunks: the samples of one are returned in random order while a thread
+reads the next.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from echo_train.data.frame_set import FrameSet
 from echo_train.transforms.batch import Pixels, epoch_order
 
 Chunk = dict[str, np.ndarray]
-"""A chunk's rows of each array, by the name of the `Pixels` field."""
+"""The rows of a chunk, by name of the `Pixels` field."""
 
 Window = dict[int, Chunk]
-"""Chunks by their number."""
+"""Chunks by number."""
 
 
 class StreamSource:
-    """Reads frames as they are asked for, and holds no more than the buffer.
+    """Reads frames on demand and holds no more of the store than the buffer.
 
     Parameters
     ----------
@@ -38,9 +39,9 @@ class StreamSource:
         Path in the store of each field of `Pixels`.
     device : torch.device
     row_bytes : int
-        Bytes of a row in all of these arrays.
+        Bytes per row of these arrays together.
     buffer_bytes : int
-        The most that is held of the store at a time.
+        Size of the buffer.
 
     Raises
     ------
@@ -62,22 +63,22 @@ class StreamSource:
         self.device = device
         self._store = store
         self._arrays = arrays
-        each = store.chunk_rows
-        self._chunk, self._place = np.divmod(frames.rows, each)
-        fit = buffer_bytes // (each * row_bytes)
+        chunk_rows = store.chunk_rows
+        self._chunk, self._row_in_chunk = np.divmod(frames.rows, chunk_rows)
+        capacity = buffer_bytes // (chunk_rows * row_bytes)
         chunks = len(np.unique(self._chunk))
-        if fit < min(2, chunks):
-            least = -(-2 * each * row_bytes // 1_000_000)
+        if capacity < min(2, chunks):
+            smallest = -(-2 * chunk_rows * row_bytes // 1_000_000)
             raise SettingsError(
                 f"--buffer-mb {buffer_bytes // 1_000_000} does not hold two chunks of "
-                f"{each} rows; give at least {least}"
+                f"{chunk_rows} rows; give at least {smallest}"
             )
-        # What is held whole is read once; else one half of the buffer is read into while the
-        # other is given out.
-        self._whole = chunks <= fit
-        self._window = chunks if self._whole else fit // 2
-        self._kept: Window = {}
-        self._copies = (
+        # A store that fits in the buffer is read once. Otherwise half of the buffer is filled
+        # while the samples of the other half are returned.
+        self._all_fit = chunks <= capacity
+        self._window_chunks = chunks if self._all_fit else capacity // 2
+        self._cache: Window = {}
+        self._copy_stream = (
             torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             if device.type == "cuda"
             else None
@@ -86,8 +87,8 @@ class StreamSource:
     def order(self, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """Shuffle the chunks, then the samples of each window of chunks.
 
-        Where one window holds all of them this is `epoch_order`, as the
-        resident source has it.
+        If one window holds all chunks, this is `epoch_order`, as for the
+        resident source.
 
         Parameters
         ----------
@@ -99,10 +100,10 @@ class StreamSource:
         order : ndarray, (sample,) int64
         """
         chunks, chunk_of = np.unique(self._chunk[indices], return_inverse=True)
-        if len(chunks) <= self._window:
+        if len(chunks) <= self._window_chunks:
             return epoch_order(indices, seed, epoch)
         generator = np.random.default_rng([seed, epoch])
-        window_of = generator.permutation(len(chunks))[chunk_of] // self._window
+        window_of = generator.permutation(len(chunks))[chunk_of] // self._window_chunks
         return np.concatenate(
             [
                 generator.permutation(indices[window_of == window])
@@ -111,28 +112,28 @@ class StreamSource:
         )
 
     def pixels(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
-        """Give frames in an order, in batches; the last one may be smaller.
+        """Yield batches of frames in an order; the last batch may be smaller.
 
-        Any order is possible; one that goes from chunk to chunk, as `order` and
-        the store's own do, reads each chunk once.
+        Any order is possible. An order that visits chunk after chunk, such as
+        that of `order` or of the store, reads each chunk once.
 
         Raises
         ------
         StoreDamagedError
             If a chunk is missing or altered.
         """
-        sent: _Sent | None = None
-        for batch in self._gathered(order, batch_size):
-            # The next batch is on its way to the device before this one is trained on.
-            ahead = self._send(batch)
-            if sent is not None:
-                yield sent.received()
-            sent = ahead
-        if sent is not None:
-            yield sent.received()
+        transfer: _Transfer | None = None
+        for batch in self._gather(order, batch_size):
+            # The copy of the next batch starts before the caller trains on this one.
+            next_transfer = self._send(batch)
+            if transfer is not None:
+                yield transfer.wait()
+            transfer = next_transfer
+        if transfer is not None:
+            yield transfer.wait()
 
-    def _gathered(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
-        chunks, places = self._chunk[order].tolist(), self._place[order].tolist()
+    def _gather(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
+        chunks, rows = self._chunk[order].tolist(), self._row_in_chunk[order].tolist()
         with ThreadPoolExecutor(max_workers=1) as pool:
             windows = self._windows(chunks, pool)
             window: Window = {}
@@ -141,41 +142,42 @@ class StreamSource:
                 index = order[start : start + batch_size]
                 batch: dict[str, np.ndarray] = {}
                 tensors: dict[str, Tensor] = {}
-                for row in range(start, start + len(index)):
-                    if row == stop:
+                for sample in range(start, start + len(index)):
+                    if sample == stop:
                         window, stop = next(windows)
-                    chunk, place = window[chunks[row]], places[row]
+                    chunk = window[chunks[sample]]
                     if not batch:
                         tensors = self._empty(chunk, len(index))
                         batch = {name: values.numpy() for name, values in tensors.items()}
                     for name, values in batch.items():
-                        values[row - start] = chunk[name][place]
+                        values[sample - start] = chunk[name][rows[sample]]
                 yield Pixels(index=torch.from_numpy(index), **tensors)
 
     def _windows(self, chunks: list[int], pool: ThreadPoolExecutor) -> Iterator[tuple[Window, int]]:
-        """Read windows one ahead; gives each with the sample that it does not serve any more."""
+        """Yield each window with the end of its samples, while the next one is being read."""
         reading: Future[Window] | None = None
         stop = 0
-        for following, wanted in _cut(chunks, self._window):
+        for next_stop, numbers in _divide(chunks, self._window_chunks):
             if reading is None:
-                reading, stop = pool.submit(self._read, wanted, self._kept), following
+                reading, stop = pool.submit(self._read, numbers, self._cache), next_stop
                 continue
             window = reading.result()
-            reading = pool.submit(self._read, wanted, window)
+            reading = pool.submit(self._read, numbers, window)
             yield window, stop
-            # Nothing of it may be held while the one after the next is read.
+            # Free its chunks before the window after the next is read.
             del window
-            stop = following
+            stop = next_stop
         if reading is not None:
             window = reading.result()
-            if self._whole:
-                self._kept |= window
+            if self._all_fit:
+                self._cache |= window
             yield window, stop
 
-    def _read(self, wanted: list[int], held: Window) -> Window:
+    def _read(self, numbers: list[int], previous: Window) -> Window:
+        """Read chunks, except those in the previous window."""
         return {
-            number: held[number] if number in held else self._read_chunk(number)
-            for number in wanted
+            number: previous[number] if number in previous else self._read_chunk(number)
+            for number in numbers
         }
 
     def _read_chunk(self, number: int) -> Chunk:
@@ -186,62 +188,66 @@ class StreamSource:
         }
 
     def _empty(self, chunk: Chunk, count: int) -> dict[str, Tensor]:
-        # Only from pinned memory does a copy to a GPU run beside other work.
+        # A copy to a GPU is asynchronous only from pinned memory.
         return {
             name: torch.empty(
-                (count, *values.shape[1:]), dtype=torch.uint8, pin_memory=self._copies is not None
+                (count, *values.shape[1:]),
+                dtype=torch.uint8,
+                pin_memory=self._copy_stream is not None,
             )
             for name, values in chunk.items()
         }
 
-    def _send(self, batch: Pixels) -> _Sent:
-        if self._copies is None:
-            return _Sent(pixels=_moved(batch, self.device))
-        with torch.cuda.stream(self._copies):
-            return _Sent(pixels=_moved(batch, self.device), arrival=self._copies.record_event())
+    def _send(self, batch: Pixels) -> _Transfer:
+        if self._copy_stream is None:
+            return _Transfer(pixels=_copy(batch, self.device))
+        with torch.cuda.stream(self._copy_stream):
+            return _Transfer(
+                pixels=_copy(batch, self.device), arrival=self._copy_stream.record_event()
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Sent:
-    """A batch on its way to the device."""
+class _Transfer:
+    """A batch that is being copied to the device."""
 
     pixels: Pixels
     arrival: torch.cuda.Event | None = None
 
-    def received(self) -> Pixels:
-        """Let what follows on the device wait for the batch."""
+    def wait(self) -> Pixels:
+        """Make later work on the device wait for the batch."""
         if self.arrival is not None:
             stream = torch.cuda.current_stream(self.pixels.images.device)
             stream.wait_event(self.arrival)
             for values in vars(self.pixels).values():
                 if values is not None:
-                    # Its memory is not to be used again before this stream is done with it.
+                    # Its memory may not be reused before this stream has finished with it.
                     values.record_stream(stream)
         return self.pixels
 
 
-def _moved(pixels: Pixels, device: torch.device) -> Pixels:
-    def put(values: Tensor) -> Tensor:
+def _copy(pixels: Pixels, device: torch.device) -> Pixels:
+    def to_device(values: Tensor) -> Tensor:
         return values.to(device, non_blocking=True)
 
     return Pixels(
-        index=put(pixels.index),
-        images=put(pixels.images),
-        masks=put(pixels.masks),
-        heatmaps=None if pixels.heatmaps is None else put(pixels.heatmaps),
+        index=to_device(pixels.index),
+        images=to_device(pixels.images),
+        masks=to_device(pixels.masks),
+        heatmaps=None if pixels.heatmaps is None else to_device(pixels.heatmaps),
     )
 
 
-def _cut(chunks: list[int], most: int) -> Iterator[tuple[int, list[int]]]:
-    """Cut an order of samples where it would need more than `most` chunks at a time.
+def _divide(chunks: list[int], limit: int) -> Iterator[tuple[int, list[int]]]:
+    """Divide samples into consecutive parts that need at most `limit` chunks each.
 
-    Gives, for each part, where it ends and its chunks, ascending.
+    Yields the end of each part and its chunks in ascending order.
     """
-    wanted: set[int] = set()
-    for place, chunk in enumerate(chunks):
-        if chunk not in wanted and len(wanted) == most:
-            yield place, sorted(wanted)
-            wanted = set()
-        wanted.add(chunk)
-    if wanted:
-        yield len(chunks), sorted(wanted)
+    numbers: set[int] = set()
+    for sample, chunk in enumerate(chunks):
+        if chunk not in numbers and len(numbers) == limit:
+            yield sample, sorted(numbers)
+            numbers = set()
+        numbers.add(chunk)
+    if numbers:
+        yield len(chunks), sorted(numbers)

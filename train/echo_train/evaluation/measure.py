@@ -152,7 +152,9 @@ def _look_at_landmarks(
     counts.update(batch.index.cpu(), torch.from_numpy(best) > 0, true)
     return {
         "points": prediction.points,
-        "crossing": np.array([crosses_itself(target.contour(one)) for one in prediction.points]),
+        "crossing": np.array(
+            [crosses_itself(contour) for contour in target.contours(prediction.points)]
+        ),
         "ceiling": dice(counts.compute()[1].numpy()),
     }
 

@@ -20,7 +20,7 @@ from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
-from echo_train.data.splits import draw
+from echo_train.data.splits import draw_splits
 from echo_train.experiments.presets import ALL, choose_for_preset, with_preset
 from echo_train.experiments.sweep import open_base, train_each
 from echo_train.reporting.plots import draw_experiment
@@ -228,7 +228,7 @@ def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
         settings.check()
         choice = choose_for_preset(settings, given)
         store = EchoStore(settings.store)
-        draw(read_frame_set(store, choice), settings.split_by, settings.train_images)
+        draw_splits(read_frame_set(store, choice), settings.split_by, settings.train_images)
         masks = schema.mask_path(choice.method)
         if not store.manifests[masks].parameters.get("truncate"):
             notes[masks] = (

@@ -58,6 +58,29 @@ class MaskCounts(Metric):
         return dim_zero_cat(self.index), dim_zero_cat(self.counts)
 
 
+def packed_counts(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Count pixels as `MaskCounts` does, on the host, from packed true masks.
+
+    Parameters
+    ----------
+    predicted : ndarray, (frame, y, x) uint8
+        0 or 1.
+    true : ndarray, (frame, byte) uint8
+        Eight pixels in a byte, as by `numpy.packbits`.
+
+    Returns
+    -------
+    counts : ndarray, (frame, 4) int64
+    """
+    pixels = math.prod(predicted.shape[1:])
+    packed = np.packbits(predicted.reshape(-1, pixels), axis=1)
+    both, first, second, different = (
+        np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+        for bits in (packed & true, packed, true, packed ^ true)
+    )
+    return np.stack([both, first, second, pixels - different], axis=1)
+
+
 def dice(counts: np.ndarray) -> np.ndarray:
     """Foreground Dice of each frame, ``2 both / (predicted + true)``.
 

@@ -45,8 +45,10 @@ def crosses_itself(contour: np.ndarray) -> bool:
     Parameters
     ----------
     contour : ndarray, (point, 2) float
-        (x, y) in pixels; the last point is joined to the first.
+        (x, y) in pixels; the last point is joined to the first. Rows of NaN are
+        padding.
     """
+    contour = contour[~np.isnan(contour).any(axis=1)]
     starts, ends = contour, np.roll(contour, -1, axis=0)
     # On which side of each line lie the ends of each other side: products of different signs
     # both ways mean a crossing.

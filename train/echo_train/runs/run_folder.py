@@ -46,7 +46,8 @@ class EpochRow:
         From 1.
     train_loss, train_dice, val_loss, val_dice : float
         Means over frames; Dice is that of the foreground. The training values
-        are measured during the epoch, while the weights change.
+        are measured during the epoch, while the weights change; the Dice of a
+        landmark run is that of a fixed sample of frames.
     train_pixel_accuracy, val_pixel_accuracy : float
         Means over frames of the metric that the paper calls Dice.
     seconds : float

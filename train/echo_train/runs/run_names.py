@@ -1,4 +1,7 @@
-"""Names for the results of several runs or videos, and where they go."""
+"""Names for the results of several runs or videos, and their common folder.
+
+Evaluation, prediction and reports use them.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,25 @@ from pathlib import Path
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Tell equal names apart: of two that are ``a``, the second becomes ``a-2``.
+    """Make names unique: a second ``a`` becomes ``a-2``.
 
     Examples
     --------
     >>> distinct_names(["mask", "mask", "landmarks-7"])
     ['mask', 'mask-2', 'landmarks-7']
     """
-    found: list[str] = []
+    distinct: list[str] = []
     for name in names:
-        number, told = 1, name
-        while told in found:
+        number, candidate = 1, name
+        while candidate in distinct:
             number += 1
-            told = f"{name}-{number}"
-        found.append(told)
-    return found
+            candidate = f"{name}-{number}"
+        distinct.append(candidate)
+    return distinct
 
 
 def common_folder(paths: Sequence[Path]) -> Path:
-    """The folder that holds all of some paths; one path is its own.
+    """Folder that contains all paths; for a single path, the path itself.
 
     Examples
     --------
@@ -39,7 +42,7 @@ def common_folder(paths: Sequence[Path]) -> Path:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Name paths as they stand in the folder that holds all of them; one alone by its own name.
+    """Names of paths relative to their common folder; a single path has its own name.
 
     Examples
     --------

@@ -44,8 +44,20 @@ class Target(Protocol):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
 
-    def collector(self, frames: FrameSet, device: torch.device) -> Collector:
-        """Make an empty collector for predictions of some frames."""
+    def collector(
+        self, frames: FrameSet, device: torch.device, order: np.ndarray | None = None
+    ) -> Collector:
+        """Make an empty collector for predictions of some frames.
+
+        Parameters
+        ----------
+        frames : FrameSet
+        device : torch.device
+        order : ndarray, (sample,) int64, optional
+            Frames of a training epoch in the order of their batches. A target
+            that is slow to measure measures a fixed sample of them; by default
+            every frame is measured.
+        """
 
     def predict(self, logits: Tensor) -> Prediction:
         """Turn logits into masks, and into landmarks if these are the target."""

@@ -38,8 +38,10 @@ class MaskTarget:
         """Mean loss of a batch, a scalar."""
         return self._loss(logits[:, 0], batch.masks, self._weights, self._loss_settings)
 
-    def collector(self, frames: FrameSet, device: torch.device) -> Collector:
-        """Make an empty collector of predicted masks."""
+    def collector(
+        self, frames: FrameSet, device: torch.device, order: np.ndarray | None = None
+    ) -> Collector:
+        """Make an empty collector for predicted masks; it measures every frame."""
         return MaskCollector(frames, device)
 
     def predict(self, logits: Tensor) -> Prediction:

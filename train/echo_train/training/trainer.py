@@ -143,11 +143,11 @@ class Trainer:
     def _epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
         started = time.perf_counter()
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
-        collector = self.target.collector(self.frames, self.device)
         losses = LossLog(self.frames, epoch)
         self.network.train()
         whole = self.settings.batch_size
         own = self.process.share(order, whole)
+        collector = self.target.collector(self.frames, self.device, own)
         steps = math.ceil(len(order) / whole)
         batches = self.loader.batches(own, self.process.batch_size(whole), epoch)
         for step, batch in enumerate(batches):

@@ -24,32 +24,26 @@ from unittest import mock
 import pytest
 
 from echo_common.cli.command import run_command
-from echo_common.errors import EchoError, SettingsError
+from echo_common.errors import SettingsError
 from echo_prep.build import worker
 from echo_prep.cli import cli
 from echo_prep.store.verify import verify
-from support.datasets import frame_pattern, small_videos, write_small_dataset, write_video
+from support.datasets import frame_pattern, small_videos, write_video
 from support.diskfaults import REMOVALS, STEPS, be_full, failing_disk, killed_at
 from support.stores import (
-    assert_same,
+    assert_same_folder,
     build_in_small_chunks,
     chunks_of,
     convert_in_small_chunks,
+    empty,
     file_bytes,
+    fill,
     flip_chunk,
-    read_all,
 )
 
 FORMATS = ("zarr", "h5")
 
-VIDEOS = small_videos(3)
-VIDEOS[0].traces[11] = VIDEOS[0].traces[min(VIDEOS[0].traces)][:5]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three videos: six rows, in two chunks of four; one more trace is not sound."""
-    return write_small_dataset(tmp_path_factory.mktemp("faults") / "data", VIDEOS)
+NAMES = [video.name for video in small_videos(3)]
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -62,13 +56,6 @@ def whole(
     return store
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    return folder
-
-
 def sampled(steps: int, samples: int) -> list[int]:
     """Some of the steps from 1, in order; all of them if that is asked for."""
     if "ECHO_EVERY_FAULT" in os.environ or steps <= samples:
@@ -76,25 +63,6 @@ def sampled(steps: int, samples: int) -> list[int]:
     chosen = random.Random(4)
     edges = [1 + steps * number // samples for number in range(samples + 1)]
     return [chosen.randrange(*pair) for pair in itertools.pairwise(edges)]
-
-
-def empty(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
-
-
-def fill(folder: Path, whole: Path) -> None:
-    """Make a folder a copy of the one that a store is in."""
-    shutil.rmtree(folder)
-    shutil.copytree(whole.parent, folder)
-
-
-def assert_same_folder(found: Path, wanted: dict[str, bytes]) -> None:
-    """Check that a folder with a store holds what it should, and nothing else."""
-    got = file_bytes(found)
-    assert sorted(got) == sorted(wanted)
-    for name, content in wanted.items():
-        assert got[name] == content, name
 
 
 def echo_prep(*words: object) -> tuple[int, str]:
@@ -138,7 +106,7 @@ def test_a_change_killed_at_any_step_comes_to_the_same_end(
     else:
         data = Path(shutil.copytree(data, tmp_path / "data"))
         frames = [frame_pattern(9, number) for number in range(13)]
-        write_video(data / "Videos" / f"{VIDEOS[2].name}.avi", frames)
+        write_video(data / "Videos" / f"{NAMES[2]}.avi", frames)
     store = cache / whole.name
     fill(cache, whole)
     with failing_disk(0, be_full) as disk:
@@ -156,7 +124,7 @@ def test_a_video_that_changes_between_a_kill_and_the_next_build_is_read_anew(
     data: Path, whole: Path, cache: Path, tmp_path: Path
 ) -> None:
     changed = Path(shutil.copytree(data, tmp_path / "data"))
-    video = changed / "Videos" / f"{VIDEOS[0].name}.avi"
+    video = changed / "Videos" / f"{NAMES[0]}.avi"
     before = video.read_bytes()
     write_video(video, [frame_pattern(9, number) for number in range(13)])
     after = video.read_bytes()
@@ -321,134 +289,3 @@ def test_two_builds_at_once(data: Path, whole: Path, cache: Path) -> None:
         first.send_signal(signal.SIGKILL)
     assert build(data, store)[0] == 0
     assert_same_folder(cache, file_bytes(whole.parent))
-
-
-def damage(path: Path, kind: str) -> None:
-    """Flip one bit of a file, cut it in half, or delete it."""
-    if kind == "deleted":
-        path.unlink()
-    elif kind == "cut":
-        os.truncate(path, path.stat().st_size // 2)
-    else:
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-
-
-def named(name: str) -> tuple[str, str | None]:
-    """Say by what array or group, and chunk, a file of a Zarr store should be named."""
-    where, _, file = name.rpartition("/")
-    return where, file if file.startswith("c.") else None
-
-
-def stage_of(name: str) -> str:
-    """Say what counts as a whole together with this file."""
-    array = named(name)[0]
-    if array in ("frames", "index/status"):
-        return "frames"
-    return "index" if array.startswith(("index", "tracing")) else array
-
-
-def refusal(store: Path) -> EchoError | None:
-    """Give the error with which a store is not read; None where all of it is."""
-    try:
-        read_all(store)
-    except EchoError as error:
-        return error
-    return None
-
-
-KINDS = ("flipped", "cut", "deleted")
-
-
-@pytest.mark.parametrize("first", range(3))
-def test_each_file_of_a_zarr_store_damaged(
-    data: Path, tmp_path: Path, cache: Path, first: int
-) -> None:
-    sound = tmp_path / "sound" / "store.zarr"
-    build_in_small_chunks(data, sound)
-    store, content, wanted = cache / sound.name, read_all(sound), file_bytes(sound.parent)
-    fill(cache, sound)
-    # Each of the three runs takes another third of the files by each kind of damage.
-    names = sorted(file_bytes(sound))
-    for number, name in list(enumerate(names))[
-        first :: 1 if "ECHO_EVERY_FAULT" in os.environ else 3
-    ]:
-        kind = KINDS[(number // 3 + first) % 3]
-        kept = {one: (store / one).stat().st_ino for one in names if one != name and "/c." in one}
-        damage(store / name, kind)
-        faults = {(one.where, one.chunk) for one in verify(store)}
-        assert named(name) in faults, (kind, name, faults)
-        if named(name)[1] is not None:
-            assert len(faults) == 1
-        error = refusal(store)
-        if name != f"{named(name)[0]}/zarr.json" or named(name)[0] in content:
-            assert error is not None, (kind, name)
-            assert "echo-prep build" in str(error)
-        build_in_small_chunks(data, store)
-        assert_same_folder(cache, wanted)
-        written = {one for one, inode in kept.items() if (store / one).stat().st_ino != inode}
-        assert all(stage_of(one) == stage_of(name) for one in written), (name, written)
-        if named(name)[1] is not None:
-            assert {one.split("/c.")[1][0] for one in written} <= {name.split("/c.")[1][0]}
-        assert_same(read_all(store), content)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_hdf5_store_damaged(data: Path, tmp_path: Path, cache: Path, kind: str) -> None:
-    sound = tmp_path / "sound" / "store.h5"
-    build_in_small_chunks(data, sound)
-    store, content, wanted = cache / sound.name, read_all(sound), file_bytes(sound.parent)
-    size = len(wanted[store.name])
-    for place in range(1, 10) if kind != "deleted" else [0]:
-        fill(cache, sound)
-        if kind == "cut":
-            os.truncate(store, size * place // 10)
-        elif kind == "deleted":
-            store.unlink()
-        else:
-            raw = bytearray(wanted[store.name])
-            raw[size * place // 10] ^= 1
-            store.write_bytes(raw)
-        error = refusal(store)
-        if error is None:
-            # HDF5 does not use each of its bytes.
-            assert kind == "flipped"
-            assert_same(read_all(store), content)
-            continue
-        assert "echo-prep build" in str(error)
-        if kind != "deleted":
-            assert verify(store)
-        build_in_small_chunks(data, store)
-        assert_same_folder(cache, wanted)
-
-
-@pytest.mark.parametrize("name", ["frames/c.0.0.0", "masks/chords/manifest.json", "zarr.json"])
-def test_training_refuses_a_damaged_store(data: Path, tmp_path: Path, name: str) -> None:
-    store = tmp_path / "store.zarr"
-    build_in_small_chunks(data, store)
-    damage(store / name, "flipped")
-    train = pytest.importorskip("echo_train.commands.train").cli
-    said = io.StringIO()
-    words = ["--store", str(store), "--run", str(tmp_path / "run"), "--width", "2", "--epochs", "1"]
-    with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as stop:
-        run_command(train, args=words)
-    assert stop.value.code == 1
-    assert said.getvalue().splitlines()[-1].startswith("error: ")
-    assert "echo-prep build" in said.getvalue().splitlines()[-1]
-    assert "Traceback" not in said.getvalue()
-
-
-def test_what_is_one_too_many_is_named_and_removed(data: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store.zarr"
-    build_in_small_chunks(data, store)
-    wanted = file_bytes(store)
-    shutil.copy(store / "frames" / "c.0.0.0", store / "frames" / "c.2.0.0")
-    shutil.copytree(store / "masks" / "chords", store / "masks" / "centroid")
-    (store / "index" / ".manifest.json.x.tmp").write_bytes(b"half")
-    assert {(one.where, one.chunk, one.state) for one in verify(store)} == {
-        ("frames", "c.2.0.0", "surplus"),
-        ("masks/centroid", None, "surplus"),
-    }
-    build_in_small_chunks(data, store, prune=True)
-    assert file_bytes(store) == wanted

@@ -1,0 +1,24 @@
+"""Data sets and folders of the tests of faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.datasets import small_videos, write_small_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three videos: six rows, in two chunks of four; one more trace is not sound."""
+    videos = small_videos(3)
+    videos[0].traces[11] = videos[0].traces[min(videos[0].traces)][:5]
+    return write_small_dataset(tmp_path_factory.mktemp("faults") / "data", videos)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    return folder
