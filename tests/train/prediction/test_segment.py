@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from echo_train.prediction.letterbox import Fit
 from echo_train.prediction.segment import area_table, segment
 from echo_train.prediction.video import Film, read_film, save_overlay
 from echo_train.targets.base import Prediction
+from support.avi import avi_bytes, jpeg
+from support.clips import clip
 from support.datasets import frame_pattern, write_video
 
 CPU = torch.device("cpu")
@@ -63,14 +66,15 @@ def test_bad_videos_say_what_is_wrong(video: Path, tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"no video .*nothing\.avi"):
         read_film(tmp_path / "nothing.avi")
     (tmp_path / "text.avi").write_text("no video")
-    with pytest.raises(DataError, match=r"text\.avi is no video"):
+    with pytest.raises(DataError, match=r"text\.avi: the file is text, not a video"):
         read_film(tmp_path / "text.avi")
     with pytest.raises(DataError, match="has 10 frames, counted from 0, and frame 10 was asked"):
         read_film(video, [3, 10])
     content = video.read_bytes()
     (tmp_path / "cut.avi").write_bytes(content[: len(content) * 6 // 10])
-    with pytest.raises(DataError, match=r"cut\.avi ends after \d of the 10 frames"):
-        read_film(tmp_path / "cut.avi")
+    film = read_film(tmp_path / "cut.avi")
+    assert film.faults == (f"the file is cut short after {len(film.numbers)} frames",)
+    np.testing.assert_array_equal(film.images, read_film(video).images[: len(film.numbers)])
 
 
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
@@ -167,6 +171,7 @@ def predicted() -> tuple[Film, Prediction]:
     film = Film(
         path=Path("study.avi"),
         numbers=np.array([0, 10]),
+        seconds=np.array([0, 0.5]),
         images=np.full((2, 40, 50), 60, np.uint8),
         rate=20.0,
     )
@@ -239,10 +244,71 @@ def test_a_bad_video_does_not_keep_the_others_from_being_done(
     videos = (video, tmp_path / "bad.avi", second)
     assert echo_predict(runs / "mask", *videos, "--out", out, "--device", "cpu") == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("error: 1 of 3 videos could not be segmented: ")
-    assert "bad.avi is no video" in error
+    assert error.startswith("error: 1 of 3 videos could not be segmented completely: ")
+    assert "bad.avi: the file is text, not a video" in error
     assert {path.stem for path in out.iterdir()} == {"study", "study-2"}
     assert (out / "study.csv").read_bytes() == (out / "study-2.csv").read_bytes()
+
+
+def test_all_videos_of_a_folder(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("b.AVI", "a.data"):
+        shutil.copy(video, folder / name)
+    (folder / "list.m3u8").write_text("#EXTM3U\na.data\n")
+    (folder / "notes.avi").write_text("not a video")
+    (folder / "empty").mkdir()
+    options = ("--out", tmp_path / "out", "--no-overlay", "--frames", "0,3", "--device", "cpu")
+    assert echo_predict(runs / "mask", folder, *options) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.npz", "a.csv", "b.npz", "b.csv",
+    }  # fmt: skip
+    assert echo_predict(runs / "mask", folder / "empty", video, *options) == 1
+    assert "empty is a folder without videos" in capsys.readouterr().err
+    assert (tmp_path / "out" / "study.npz").exists()
+
+
+def test_damaged_frames_and_a_cut_are_named_and_the_rest_is_segmented(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = video.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 6 // 10])
+    images = [jpeg(frame_pattern(1, frame)) for frame in range(8)]
+    images[5] = images[5][:900] + bytes(len(images[5]) - 900)
+    (tmp_path / "damaged.avi").write_bytes(avi_bytes(images))
+    options = ("--out", tmp_path / "out", "--no-overlay", "--device", "cpu")
+    videos = (tmp_path / "cut.avi", tmp_path / "damaged.avi")
+    assert echo_predict(runs / "mask", *videos, *options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(r"cut\.avi: the file is cut short after [3-6] frames;", error)
+    assert "damaged.avi: frame 5 is damaged: it is not a complete JPEG image" in error
+    frames = [int(row["frame"]) for row in rows(tmp_path / "out" / "damaged.csv")]
+    assert frames == [0, 1, 2, 3, 4, 6, 7]
+
+
+def test_seconds_are_the_time_stamps_of_a_variable_rate(runs: Path, tmp_path: Path) -> None:
+    times = [0, 20, 40, 90, 100, 300]
+    frames = [frame_pattern(1, number) for number in range(6)]
+    (tmp_path / "a.mp4").write_bytes(clip("h264.mp4", frames, times))
+    options = ("--out", tmp_path / "out", "--no-overlay", "--device", "cpu")
+    assert echo_predict(runs / "mask", tmp_path / "a.mp4", *options) == 0
+    seconds = [float(row["seconds"]) for row in rows(tmp_path / "out" / "a.csv")]
+    assert seconds == [0, 0.02, 0.04, 0.09, 0.1, 0.3]
+
+
+def test_names_and_folders_that_cannot_be_written_cost_no_other(
+    runs: Path, video: Path, tmp_path: Path
+) -> None:
+    for number, bad in enumerate((tmp_path / ("n" * 251 + ".avi"), tmp_path / "first.avi")):
+        shutil.copy(video, bad)
+        out = tmp_path / f"out{number}"
+        (out / "first.npz").mkdir(parents=True)
+        videos = (bad, Path("x" * 300), video)
+        options = ("--out", out, "--frames", "0", "--no-overlay", "--device", "cpu")
+        assert echo_predict(runs / "mask", *videos, *options) == 1
+        assert (out / "study.npz").is_file()
 
 
 def test_a_folder_without_a_run_is_refused(

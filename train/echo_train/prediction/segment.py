@@ -115,7 +115,7 @@ def area_table(film: Film, prediction: Prediction) -> str:
         writer.writerow(
             [
                 int(number),
-                f"{number / film.rate:.4f}",
+                "" if np.isnan(film.seconds[place]) else f"{film.seconds[place]:.4f}",
                 int(areas[place]),
                 *("" if np.isnan(value) else f"{value:.3f}" for value in places),
             ]

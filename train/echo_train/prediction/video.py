@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ import cv2
 import numpy as np
 
 from echo_common.errors import DataError, DataNotFoundError
-from echo_common.video.gray import to_gray
+from echo_common.video.content import HEAD_BYTES, VideoError, container_format
+from echo_common.video.reader import Video
 from echo_train.targets.base import Prediction
 
 SHOWN = 448
@@ -19,6 +21,10 @@ SHOWN = 448
 
 _RED = (54, 90, 255)
 """Colour of the contour, as (blue, green, red)."""
+
+
+_RATE = 30.0
+"""Frames per second of an overlay of a video that has no rate."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,15 +36,21 @@ class Film:
     path : Path
     numbers : ndarray, (frame,) int64
         Which frames, from 0, ascending.
+    seconds : ndarray, (frame,) float64
+        Time stamps, from the first frame of the video; NaN if the file has none.
     images : ndarray, (frame, y, x) uint8
-    rate : float
-        Frames a second.
+    rate : float or None
+        Frames per second; None if the file does not tell.
+    faults : tuple of str
+        Frames that could not be read, and why; they are left out.
     """
 
     path: Path
     numbers: np.ndarray
+    seconds: np.ndarray
     images: np.ndarray
-    rate: float
+    rate: float | None
+    faults: tuple[str, ...] = ()
 
 
 def read_film(path: Path, numbers: Sequence[int] | None = None) -> Film:
@@ -55,42 +67,61 @@ def read_film(path: Path, numbers: Sequence[int] | None = None) -> Film:
     DataNotFoundError
         If there is no such file.
     DataError
-        If it is no video, holds no frame, ends before a frame that was asked
-        for, or stops before the end that its header promises.
+        If it is not a video, holds no sound frame, or ends before a frame that
+        was asked for.
     """
-    if not path.is_file():
-        raise DataNotFoundError(f"no video {path}")
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
-        if not capture.isOpened():
-            raise DataError(f"{path} is no video, or its codec is not known here")
-        promised, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
-        wanted = None if numbers is None else set(numbers)
-        images, kept, count = [], [], 0
-        while (wanted is None or count <= max(wanted)) and capture.grab():
-            if wanted is None or count in wanted:
-                done, pixels = capture.retrieve()
-                if not done:
-                    raise DataError(f"{path}: frame {count} is damaged and cannot be decoded")
-                images.append(to_gray(np.asarray(pixels)))
-                kept.append(count)
-            count += 1
-    except cv2.error as error:
-        raise DataError(f"{path} cannot be decoded: {error.err}") from error
-    finally:
-        capture.release()
-    if count == 0:
-        raise DataError(f"{path} holds no frame that can be decoded")
-    if wanted is not None and (beyond := sorted(wanted - set(kept))):
+        with Video(path) as video:
+            frames = list(video.frames(None if numbers is None else set(numbers)))
+            rate, count, ending = video.rate, video.count, video.ending()
+    except VideoError as error:
+        raise DataError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise DataNotFoundError(f"no video {path}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    absent = sorted(set(numbers or ()) - {frame.number for frame in frames})
+    if absent and not ending:
         raise DataError(
-            f"{path} has {count} frames, counted from 0, and frame {beyond[0]} was asked for"
+            f"{path} has {count} frames, counted from 0, and frame {absent[0]} was asked for"
         )
-    if wanted is None and count < promised:
-        raise DataError(
-            f"{path} ends after {count} of the {promised} frames that its header promises; copy "
-            f"it again, or give --frames below {count}"
-        )
-    return Film(path=path, numbers=np.array(kept), images=np.array(images), rate=rate or 30.0)
+    faults = [frame.fault for frame in frames if frame.fault]
+    if ending and (absent or numbers is None):
+        faults.append(ending)
+    sound = [frame for frame in frames if frame.pixels is not None]
+    if not sound:
+        raise DataError(f"{path}: {faults[0] if faults else 'the video has no frame'}")
+    return Film(
+        path=path,
+        numbers=np.array([frame.number for frame in sound]),
+        seconds=np.array([frame.seconds for frame in sound], dtype=np.float64),
+        images=np.array([frame.pixels for frame in sound]),
+        rate=rate,
+        faults=tuple(faults),
+    )
+
+
+def list_videos(folder: Path) -> list[Path]:
+    """Find the videos in a folder, by their content, sorted by name.
+
+    Raises
+    ------
+    DataError
+        If there is none, or the folder cannot be read.
+    """
+    videos = []
+    try:
+        for path in sorted(folder.iterdir()):
+            with contextlib.suppress(VideoError):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        container_format(file.read(HEAD_BYTES))
+                    videos.append(path)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be searched for videos: {error.strerror}") from error
+    if not videos:
+        raise DataError(f"{folder} is a folder without videos; give a folder that holds some")
+    return videos
 
 
 def save_overlay(path: Path, film: Film, prediction: Prediction) -> None:
@@ -108,7 +139,9 @@ def save_overlay(path: Path, film: Film, prediction: Prediction) -> None:
     # OpenCV tells the format by the name, so the temporary one ends in it as well.
     temporary = path.with_name(f".{path.stem}.tmp.avi")
     code = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(temporary), code, film.rate, (factor * width, factor * height))
+    writer = cv2.VideoWriter(
+        str(temporary), code, film.rate or _RATE, (factor * width, factor * height)
+    )
     try:
         if not writer.isOpened():
             raise OSError(errno.EIO, "cannot be written", str(path))
