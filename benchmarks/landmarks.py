@@ -27,7 +27,7 @@ import numpy as np
 from helpers import dice
 
 from echo_common.cli.command import run_command
-from echo_common.cli.settings import CommaList
+from echo_common.cli.settings import CommaList, replace
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
 from echo_prep.build.build import build
@@ -36,7 +36,7 @@ from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.settings import BuildSettings
 from echo_prep.synth.videos import split_of, traced_borders
 from echo_train.runs.run_folder import SUMMARY, read_summary
-from echo_train.settings import TrainSettings
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 
 BUDGET: dict[str, Any] = {
@@ -168,7 +168,8 @@ def run_command_(
             folder = out / f"{folder_name(name)}-{seed}"
             if (folder / SUMMARY).exists():
                 continue
-            settings = TrainSettings(
+            settings = replace(
+                TrainSettings(),
                 store=store,
                 run=folder,
                 width=width,

@@ -15,7 +15,6 @@ epoch   training against the same network fed as EchoNet-Dynamic's own loader fe
 from __future__ import annotations
 
 import csv
-import dataclasses
 import itertools
 import os
 import statistics
@@ -32,6 +31,7 @@ import torch
 from helpers import describe_machine, print_row
 from torch.utils.data import DataLoader, Dataset
 
+from echo_common.cli.settings import replace
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import SPLITS
 from echo_prep.build.build import build
@@ -39,13 +39,14 @@ from echo_prep.dataset.echonet_dynamic import read_dataset
 from echo_prep.settings import BuildSettings
 from echo_train.data.loader import Loader, make_loader
 from echo_train.data.selection import choose
+from echo_train.data.settings import HEATMAPS
 from echo_train.networks.unet import UNet
 from echo_train.runtime import device as devices
-from echo_train.settings import HEATMAPS, TrainSettings
 from echo_train.targets.factory import make_target
 from echo_train.training.optimiser import make_optimiser
-from echo_train.transforms.augment import AUGMENTS
+from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import Batch
+from echo_train.transforms.settings import AUGMENTS
 
 FRAMES = 20_048
 """Frames of EchoNet-Dynamic with a sound trace."""
@@ -80,7 +81,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     device = devices.pick_device(device_name)
-    settings = TrainSettings(width=width, batch_size=batch_size, loader="resident")
+    settings = replace(TrainSettings(), width=width, batch_size=batch_size, loader="resident")
     print(f"machine: {describe_machine()}; {devices.describe(device)}; torch {torch.__version__}\n")
     parts = only.split(",")
     if unknown := set(parts) - set(PARTS):
@@ -90,7 +91,7 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     if {"load", "batch", "stream"} & set(parts):
         large = large_store(data, work)
-        settings = dataclasses.replace(settings, store=large)
+        settings = replace(settings, store=large)
     if "load" in parts:
         measure_load(settings, device)
     if "batch" in parts:
@@ -100,7 +101,7 @@ def main(
     if "epoch" in parts:
         small = made_store(data, work / "small.zarr")
         measure_epoch(
-            dataclasses.replace(settings, store=small),
+            replace(settings, store=small),
             data,
             device,
             samples,
@@ -162,13 +163,14 @@ def write_rows(path: Path, rows: Iterable[list[str]]) -> None:
 
 
 def open_loader(settings: TrainSettings, device: torch.device) -> Loader:
-    store = EchoStore(settings.store)
-    return make_loader(store, choose(store, settings), settings, device)
+    store = EchoStore(settings.selection.store)
+    choice = choose(store, settings.selection)
+    return make_loader(store, choice, settings.data, device, settings.training.seed)
 
 
 def measure_load(settings: TrainSettings, device: torch.device) -> None:
     for heatmaps in ("cached", "rendered"):
-        asked = dataclasses.replace(settings, target="landmarks", heatmaps=heatmaps)
+        asked = replace(settings, target="landmarks", heatmaps=heatmaps)
         seconds = []
         for _ in range(3):
             started = time.perf_counter()
@@ -185,13 +187,13 @@ def measure_load(settings: TrainSettings, device: torch.device) -> None:
 
 def measure_stream(settings: TrainSettings, device: torch.device) -> None:
     for target in ("mask", "landmarks"):
-        asked = dataclasses.replace(settings, target=target, loader="stream", buffer_mb=200)
+        asked = replace(settings, target=target, loader="stream", buffer_mb=200)
         loader = open_loader(asked, device)
         everything = loader.frames.indices("TRAIN")
         rates = []
         for epoch in (1, 2, 3):
             started, worked = time.perf_counter(), time.process_time()
-            for _ in loader.batches(loader.order(everything, epoch), settings.batch_size):
+            for _ in loader.batches(loader.order(everything, epoch), settings.training.batch_size):
                 pass
             devices.synchronise(device)
             rates.append(
@@ -204,7 +206,7 @@ def measure_stream(settings: TrainSettings, device: torch.device) -> None:
         # The second figure is the first on a core that nothing else runs on.
         what = "frames and masks" if target == "mask" else "frames, masks, 7 landmarks"
         print_row(
-            f"stream: {what}, buffer of 200 MB, batches of {settings.batch_size}",
+            f"stream: {what}, buffer of 200 MB, batches of {settings.training.batch_size}",
             f"{rate:,.0f} frames/s, {alone:,.0f} a second of one core (median of 3 epochs)",
         )
 
@@ -216,18 +218,18 @@ class Stepper:
     """The step that `echo-train` takes, on batches from anywhere."""
 
     def __init__(self, settings: TrainSettings, loader: Loader, device: torch.device) -> None:
-        choice = choose(EchoStore(settings.store), settings)
+        choice = choose(EchoStore(settings.selection.store), settings.selection)
         self.settings, self.device = settings, device
-        self.target = make_target(settings, choice, loader, prior=None)
-        network = UNet(out_channels=self.target.channels, width=settings.width)
+        self.target = make_target(settings.losses, settings.decoding, choice, loader, weights=None)
+        network = UNet(out_channels=self.target.channels, width=settings.architecture.width)
         self.network = network.to(device, memory_format=torch.channels_last)
-        self.learner = devices.compile_on_cuda(self.network, device, settings.compile)
-        self.optimiser = make_optimiser(self.network, settings.learning_rate, 0.0, device)
+        self.learner = devices.compile_on_cuda(self.network, device, settings.hardware.compile)
+        self.optimiser = make_optimiser(self.network, settings.optimiser.learning_rate, 0.0, device)
 
     def __call__(self, batch: Batch) -> None:
         """Move the weights by one batch."""
         images = batch.images.contiguous(memory_format=torch.channels_last)
-        with devices.autocast(self.device, self.settings.bf16):
+        with devices.autocast(self.device, self.settings.hardware.bf16):
             logits = self.learner(images)
         loss = self.target.loss(logits.float(), batch)
         self.optimiser.zero_grad(set_to_none=True)
@@ -249,10 +251,10 @@ def seconds_each(
 
 def measure_batch(settings: TrainSettings, device: torch.device, steps: int) -> None:
     for target in ("mask", "landmarks"):
-        asked = dataclasses.replace(settings, target=target)
+        asked = replace(settings, target=target)
         loader = open_loader(asked, device)
         step = Stepper(asked, loader, device)
-        batches = endless(loader, settings.batch_size)
+        batches = endless(loader, settings.training.batch_size)
         fixed = next(batches)
         step(fixed)
         # Turn about, so that what else the machine does falls on both.
@@ -265,14 +267,14 @@ def measure_batch(settings: TrainSettings, device: torch.device, steps: int) -> 
         ]
         still, fed = (min(column) for column in zip(*times, strict=True))
         print_row(
-            f"batch: {target}, step on a fixed batch, width {settings.width}, "
-            f"{settings.batch_size} images",
+            f"batch: {target}, step on a fixed batch, width {settings.architecture.width}, "
+            f"{settings.training.batch_size} images",
             f"{1e3 * still:.1f} ms; with the loader {fed / still - 1:+.2%}",
         )
         for augment in AUGMENTS:
             for heatmaps in HEATMAPS[: 1 if target == "mask" else None]:
-                asked = dataclasses.replace(asked, augment=augment, heatmaps=heatmaps)
-                batches = endless(open_loader(asked, device), settings.batch_size)
+                asked = replace(asked, augment=augment, heatmaps=heatmaps)
+                batches = endless(open_loader(asked, device), settings.training.batch_size)
                 next(batches)
                 alone = min(seconds_each(lambda batch: None, batches, 20, device) for _ in range(5))
                 name = target if target == "mask" else f"{target}, heatmaps {heatmaps}"
@@ -334,13 +336,13 @@ def measure_epoch(
 ) -> None:
     loader = open_loader(settings, device)
     step = Stepper(settings, loader, device)
-    batches = endless(loader, settings.batch_size)
+    batches = endless(loader, settings.training.batch_size)
     step(next(batches))
-    count = samples // settings.batch_size
-    ours = settings.batch_size / seconds_each(step, batches, count, device)
+    count = samples // settings.training.batch_size
+    ours = settings.training.batch_size / seconds_each(step, batches, count, device)
     reference = DataLoader(
-        DecodedSamples(data, count * settings.batch_size),
-        settings.batch_size,
+        DecodedSamples(data, count * settings.training.batch_size),
+        settings.training.batch_size,
         num_workers=workers,
         pin_memory=device.type == "cuda",
     )
@@ -355,8 +357,11 @@ def measure_epoch(
                 points=None,
             )
 
-    theirs = settings.batch_size / seconds_each(step, decoded(), count, device)
-    name = f"width {settings.width}, batches of {settings.batch_size}, {samples} samples"
+    theirs = settings.training.batch_size / seconds_each(step, decoded(), count, device)
+    name = (
+        f"width {settings.architecture.width}, batches of {settings.training.batch_size}, "
+        f"{samples} samples"
+    )
     print_row(f"epoch: from the store, {name}", f"{ours:.1f} images/s")
     print_row(
         f"epoch: decoding the video per sample, {workers} workers",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import os
 import pickle
@@ -17,9 +16,10 @@ from typing import Any
 import pytest
 import torch
 
+from echo_common.cli.settings import replace
 from echo_common.errors import RunError
 from echo_train.runs import run_folder
-from echo_train.settings import TrainSettings
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from support.diskfaults import be_full, failing_disk, killed_at
 from support.training import assert_same_states, checkpoint, stopped_before, tiny
@@ -52,7 +52,7 @@ def small(store: Path, folder: Path) -> TrainSettings:
 def go_on(store: Path, folder: Path) -> Path:
     """What a person does after a run has died."""
     begun = (folder / run_folder.CONFIG).exists()
-    return train(dataclasses.replace(small(store, folder), resume=begun))
+    return train(replace(small(store, folder), resume=begun))
 
 
 def figures(folder: Path) -> list[dict[str, str]]:
@@ -97,7 +97,7 @@ def test_a_run_killed_again_and_again_comes_to_the_same_end(
     # In the first epoch's last checkpoint, in the second's, and in the summary.
     for at in (10, 6, 14):
         assert killed_at(at, train, settings)
-        settings = dataclasses.replace(settings, resume=True)
+        settings = replace(settings, resume=True)
     train(settings)
     assert_same_run(folder, whole[0])
 
@@ -111,7 +111,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(settings)
     before = (folder / run_folder.LAST).read_bytes()
-    settings = dataclasses.replace(settings, resume=True)
+    settings = replace(settings, resume=True)
     with (
         failing_disk(at, be_full) as disk,
         pytest.raises(RunError, match=f"disk is full.*echo-train --resume --run {folder}"),
@@ -150,7 +150,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(small_store: Path, tmp_path: P
     done = len(checkpoint(folder / run_folder.LAST)["history"])
     assert 2 <= done < 500
     settings = tiny(small_store, folder, schedule="constant", resume=True)
-    train(dataclasses.replace(settings, epochs=done + 1))
+    train(replace(settings, epochs=done + 1))
     assert [int(row["epoch"]) for row in figures(folder)] == list(range(1, done + 2))
 
 

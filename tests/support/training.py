@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,30 @@ from unittest import mock
 import pytest
 import torch
 
-from echo_train.settings import TrainSettings
+from echo_common.cli.settings import replace
+from echo_common.store.reader import EchoStore
+from echo_train.data.frame_set import Choice
+from echo_train.data.loader import Loader, make_loader
+from echo_train.data.selection import choose
 from echo_train.training.progress_bar import ProgressBar
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
 
-TINY = TrainSettings(width=2, epochs=2, batch_size=4, learning_rate=0.01, device="cpu")
+TINY = replace(TrainSettings(), width=2, epochs=2, batch_size=4, learning_rate=0.01, device="cpu")
 
 
 def tiny(store: Path, run: Path | None = None, **changes: Any) -> TrainSettings:
     """Settings of a run that takes about a second on the small store."""
-    return dataclasses.replace(TINY, store=store, run=run, **changes)
+    return replace(TINY, store=store, run=run, **changes)
+
+
+def open_loader(settings: TrainSettings) -> tuple[Choice, Loader]:
+    """What a run of these settings trains on, on the CPU."""
+    store = EchoStore(settings.selection.store)
+    choice = choose(store, settings.selection)
+    device, seed = torch.device("cpu"), settings.training.seed
+    return choice, make_loader(store, choice, settings.data, device, seed)
 
 
 @contextlib.contextmanager
@@ -44,7 +56,7 @@ def train_in_parts(settings: TrainSettings, *stops: int) -> Path:
     for stop in stops:
         with stopped_before(stop), pytest.raises(KeyboardInterrupt):
             train(settings)
-        settings = dataclasses.replace(settings, resume=True)
+        settings = replace(settings, resume=True)
     return train(settings)
 
 

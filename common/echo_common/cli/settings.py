@@ -1,8 +1,11 @@
 """Settings as frozen dataclasses, and the click options that are made from them.
 
-A setting is declared once, as a field made by `setting`; from it come the
-command-line option, the environment variable and the key of a TOML file. The
-precedence is click's own: option, environment, `--config FILE.toml`, default.
+A setting is declared once, as a field made by `setting`. Its command-line option,
+environment variable, TOML key and documentation all come from there. A component
+declares its settings beside its code, and a command composes the settings of its
+components with `component`. Options, variables and keys stay flat: they do not
+depend on which component a setting belongs to. The precedence is click's own:
+option, environment, `--config FILE.toml`, default.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +61,17 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def component(cls: type) -> Any:
+    """Declare a field that holds the settings of a component.
+
+    Parameters
+    ----------
+    cls : type
+        The component's settings dataclass, in which every field has a default.
+    """
+    return dataclasses.field(default_factory=cls)
+
+
 class CommaList(click.ParamType[Any]):
     """Several values in one option, such as ``--landmarks 3,7,11``; order kept, no doubles.
 
@@ -96,8 +110,8 @@ class CommaList(click.ParamType[Any]):
         return tuple(values)
 
 
-def click_options(cls: type, only: Sequence[str] | None = None) -> Callable[[Command], Command]:
-    """Make a decorator that adds one option for each setting of `cls`, and ``--config``.
+def click_options(cls: type) -> Callable[[Command], Command]:
+    """Make a decorator that adds an option for each setting of `cls`, and ``--config``.
 
     The environment variable of a setting is ``ECHO_`` and its option's name in
     capitals: ``ECHO_STORE`` for ``--store``.
@@ -105,16 +119,12 @@ def click_options(cls: type, only: Sequence[str] | None = None) -> Callable[[Com
     Parameters
     ----------
     cls : type
-        A dataclass whose fields were made by `setting`.
-    only : sequence of str, optional
-        The fields to offer; all by default.
+        A dataclass whose fields were made by `setting` or `component`.
     """
 
     def decorate(command: Command) -> Command:
-        hints = typing.get_type_hints(cls)
-        for field in reversed(dataclasses.fields(cls)):
-            if only is None or field.name in only:
-                command = _option(field, hints[field.name])(command)
+        for field, hint in reversed(_settings_of(cls)):
+            command = _option(field, hint)(command)
         return click.option(
             "--config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -127,50 +137,100 @@ def click_options(cls: type, only: Sequence[str] | None = None) -> Callable[[Com
     return decorate
 
 
-def to_toml(settings: Any, leave_out: Sequence[str] = ()) -> str:
-    """Write settings as TOML that ``--config`` reads back to the same settings.
+def replace(settings: Settings, **changes: Any) -> Settings:
+    """Copy settings with other values, in whichever component each setting is declared.
 
-    A setting that is None has no key: TOML has no null, and leaving it out
-    says the same.
+    Parameters
+    ----------
+    settings : dataclass
+    **changes
+        New values by the setting's name.
+
+    Raises
+    ------
+    TypeError
+        If there is no setting of that name.
+    """
+    known = {field.name for field, _ in _settings_of(type(settings))}
+    unknown = sorted(changes.keys() - known)
+    if unknown:
+        raise TypeError(f"{type(settings).__name__} has no settings {', '.join(unknown)}")
+    return _replace(settings, changes)
+
+
+def to_table(settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Convert settings to a flat table of plain values, as TOML and JSON hold them.
+
+    A setting that is None has no key: TOML has no null, and a missing key has
+    the same meaning.
 
     Parameters
     ----------
     settings : dataclass
     leave_out : sequence of str
-        Fields that belong to one call of a command, and not to a repetition.
+        Settings that belong to one call of a command, and not to a repetition.
     """
-    table = {}
+    table: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if value is not None and field.name not in leave_out:
+        if dataclasses.is_dataclass(value):
+            table |= to_table(value, leave_out)
+        elif value is not None and field.name not in leave_out:
             table[_key(field)] = _plain(value)
-    return tomli_w.dumps(table)
+    return table
+
+
+def to_toml(settings: Any, leave_out: Sequence[str] = ()) -> str:
+    """Write settings as TOML that ``--config`` reads back to the same settings; see `to_table`."""
+    return tomli_w.dumps(to_table(settings, leave_out))
+
+
+def from_table(cls: type[Settings], table: Mapping[str, Any], source: object) -> Settings:
+    """Read settings from a table that `to_table` made.
+
+    Settings that the table lacks get their defaults. Keys of other components
+    are ignored, so that each reader takes what it needs.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose fields were made by `setting` or `component`.
+    table : mapping
+    source : object
+        Where the table was read, for messages.
+
+    Raises
+    ------
+    SettingsError
+        If a value is not allowed.
+    """
+    try:
+        values = {
+            field.name: _from_plain(field, hint, table[_key(field)])
+            for field, hint in _settings_of(cls)
+            if _key(field) in table
+        }
+    except click.UsageError as error:
+        raise SettingsError(f"{source}: {error.format_message()}") from error
+    return _replace(cls(), values)
 
 
 def from_toml(cls: type[Settings], path: Path) -> Settings:
-    """Read settings that `to_toml` wrote; what the file leaves out has its default.
+    """Read settings that `to_toml` wrote; see `from_table`.
 
     Raises
     ------
     SettingsError
         If the file cannot be read, or has a setting or a value that is not allowed.
     """
-    hints = typing.get_type_hints(cls)
-    fields = {_key(field): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        unknown = sorted(set(table) - set(fields))
-        if unknown:
-            raise SettingsError(f"{path} has settings that are not known: {', '.join(unknown)}")
-        values = {
-            fields[key].name: _from_plain(fields[key], hints[fields[key].name], value)
-            for key, value in table.items()
-        }
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
-    except click.UsageError as error:
-        raise SettingsError(f"{path}: {error.format_message()}") from error
-    return cls(**values)
+    unknown = sorted(table.keys() - {_key(field) for field, _ in _settings_of(cls)})
+    if unknown:
+        raise SettingsError(f"{path} has settings that are not known: {', '.join(unknown)}")
+    return from_table(cls, table, path)
 
 
 def given_options(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
@@ -181,6 +241,34 @@ def given_options(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if ctx.get_parameter_source(name) is not default
     }
+
+
+def _settings_of(cls: type) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
+    """Fields and types of all settings of a dataclass, those of its components included."""
+    hints = typing.get_type_hints(cls)
+    found: list[tuple[dataclasses.Field[Any], Any]] = []
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        found += _settings_of(hint) if nested else [(field, hint)]
+    names = [field.name for field, _ in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TypeError(f"{cls.__name__} has several settings named {', '.join(twice)}")
+    return tuple(found)
+
+
+def _replace(settings: Any, changes: Mapping[str, Any]) -> Any:
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return dataclasses.replace(
+        settings,
+        **{
+            name: _replace(value, changes)
+            if dataclasses.is_dataclass(value)
+            else changes.get(name, value)
+            for name, value in values.items()
+        },
+    )
 
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Command]:

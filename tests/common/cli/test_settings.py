@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from echo_common.cli.settings import click_options, from_toml, given_options, setting, to_toml
+from echo_common.cli.settings import (
+    click_options,
+    from_toml,
+    given_options,
+    setting,
+    to_toml,
+)
 from echo_common.errors import SettingsError
 
 

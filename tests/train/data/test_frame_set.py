@@ -20,7 +20,7 @@ from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
 from echo_train.data.frame_set import Choice, read_frame_set
 from echo_train.data.selection import choose
-from echo_train.settings import TrainSettings
+from echo_train.data.settings import SelectionSettings
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def landmark_choice(method: str, identity: str, count: int, falloff: str) -> Cho
 
 
 def test_where_a_store_holds_several_the_default_is_taken(rich_store: EchoStore) -> None:
-    assert choose(rich_store, TrainSettings()) == Choice(method="chords")
-    chosen = choose(rich_store, TrainSettings(target="landmarks"))
+    assert choose(rich_store, SelectionSettings()) == Choice(method="chords")
+    chosen = choose(rich_store, SelectionSettings(target="landmarks"))
     assert chosen == landmark_choice("chords", "anatomical", 7, "gaussian")
 
 
@@ -62,14 +62,14 @@ def test_where_a_store_holds_one_it_is_taken(
     )  # fmt: skip
     build(settings)
     store = EchoStore(path)
-    assert choose(store, TrainSettings()) == Choice(method="centroid")
-    chosen = choose(store, TrainSettings(target="landmarks"))
+    assert choose(store, SelectionSettings()) == Choice(method="centroid")
+    chosen = choose(store, SelectionSettings(target="landmarks"))
     assert chosen == landmark_choice("centroid", "angle", 7, "euclidean")
 
 
 def test_what_is_asked_for_is_taken(rich_store: EchoStore) -> None:
-    assert choose(rich_store, TrainSettings(method="convexhull")) == Choice(method="convexhull")
-    asked = TrainSettings(
+    assert choose(rich_store, SelectionSettings(method="convexhull")) == Choice(method="convexhull")
+    asked = SelectionSettings(
         target="landmarks",
         landmarks=5,
         method="convexhull",
@@ -82,13 +82,13 @@ def test_what_is_asked_for_is_taken(rich_store: EchoStore) -> None:
 @pytest.mark.parametrize(
     ("settings", "options"),
     [
-        (TrainSettings(method="centroid"), "--method centroid"),
+        (SelectionSettings(method="centroid"), "--method centroid"),
         (
-            TrainSettings(target="landmarks", landmarks=9),
+            SelectionSettings(target="landmarks", landmarks=9),
             "--method chords --identity anatomical --landmarks 9 --falloff gaussian",
         ),
         (
-            TrainSettings(
+            SelectionSettings(
                 target="landmarks", method="convexhull", identity="angle", falloff="euclidean"
             ),
             "--method convexhull --identity angle --landmarks 7 --falloff euclidean",
@@ -96,7 +96,7 @@ def test_what_is_asked_for_is_taken(rich_store: EchoStore) -> None:
     ],
 )
 def test_what_a_store_lacks_is_added_by_the_command_in_the_message(
-    settings: TrainSettings,
+    settings: SelectionSettings,
     options: str,
     small_store: Path,
     small_dataset: Path,
@@ -124,7 +124,7 @@ def test_rows_that_could_not_be_read_are_passed_over(small_dataset: Path, tmp_pa
     gone.unlink()
     build(BuildSettings(data=data, store=tmp_path / "some.zarr", jobs=1))
     store = EchoStore(tmp_path / "some.zarr")
-    frames = read_frame_set(store, choose(store, TrainSettings(target="landmarks")))
+    frames = read_frame_set(store, choose(store, SelectionSettings(target="landmarks")))
     status = store.read(schema.STATUS)
     assert (status != 0).sum() == 2
     assert len(frames) == 22

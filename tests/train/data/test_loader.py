@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +12,16 @@ from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
-from echo_train.data.loader import Loader, make_augmenter, make_loader
-from echo_train.data.selection import choose
+from echo_train.data.loader import Loader, make_augmenter
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
-from echo_train.settings import TrainSettings
-from echo_train.transforms.augment import AUGMENTS, Augmenter
+from echo_train.transforms.augment import Augmenter
 from echo_train.transforms.batch import Batch
-
-CPU = torch.device("cpu")
+from echo_train.transforms.settings import AUGMENTS, AugmentSettings
+from support.training import open_loader, tiny
 
 
 def loader_of(store: Path, **changes: object) -> Loader:
-    settings = dataclasses.replace(
-        TrainSettings(store=store, target="landmarks", device="cpu"), **changes
-    )
-    opened = EchoStore(store)
-    return make_loader(opened, choose(opened, settings), settings, CPU)
+    return open_loader(tiny(store, **{"target": "landmarks", **changes}))[1]
 
 
 def one_batch(loader: Loader, augment: int | None = None) -> Batch:
@@ -97,7 +90,7 @@ def test_landmarks_without_a_mirror_image_are_refused_where_they_were_to_be_mirr
     flip: float,
 ) -> None:
     landmarks = LandmarkSet(method="chords", identity="anatomical", count=8)
-    settings = TrainSettings(augment="strong", augment_flip=flip)
+    settings = AugmentSettings(augment="strong", augment_flip=flip)
     if flip:
         with pytest.raises(SettingsError, match="8 anatomical landmarks cannot be mirrored"):
             make_augmenter(settings, landmarks)

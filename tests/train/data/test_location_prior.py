@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -11,22 +10,20 @@ import pytest
 import torch
 import zarr
 
+from echo_common.cli.settings import replace
 from echo_common.errors import SettingsError
-from echo_common.store.reader import EchoStore
-from echo_train.data.loader import Loader, make_loader
+from echo_train.data.loader import Loader
 from echo_train.data.location_prior import box, make_prior, mean_mask
-from echo_train.data.selection import choose
 from echo_train.losses.mask_losses import pixel_weights
 from echo_train.networks.architecture import rebuild
-from echo_train.settings import TrainSettings
+from echo_train.networks.settings import PriorSettings
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
-from support.training import assert_same_states, checkpoint, tiny, train_in_parts
+from support.training import assert_same_states, checkpoint, open_loader, tiny, train_in_parts
 
 
 def loader_of(store: Path, **changes: object) -> Loader:
-    settings = tiny(store, **changes)
-    opened = EchoStore(store)
-    return make_loader(opened, choose(opened, settings), settings, torch.device("cpu"))
+    return open_loader(tiny(store, **changes))[1]
 
 
 def true_mean(store: Path) -> np.ndarray:
@@ -54,7 +51,7 @@ def test_box_contains_its_corners() -> None:
 
 
 def test_box_outside_the_images_is_refused(small_store: Path) -> None:
-    settings = tiny(small_store, prior="box", prior_box=(0, 0, 112, 50))
+    settings = PriorSettings(prior="box", prior_box=(0, 0, 112, 50))
     with pytest.raises(SettingsError, match="112x112"):
         make_prior(settings, loader_of(small_store))
 
@@ -70,7 +67,7 @@ def test_box_outside_the_images_is_refused(small_store: Path) -> None:
 )
 def test_contradictory_settings_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        dataclasses.replace(TrainSettings(), **changes).check()  # type: ignore[arg-type]
+        replace(TrainSettings(), **changes).check()
 
 
 def test_pixel_weights_grow_with_the_prior_and_have_mean_one() -> None:
@@ -84,7 +81,7 @@ def test_the_checkpoint_of_a_run_contains_the_prior_channel(
     small_store: Path, tmp_path: Path
 ) -> None:
     settings = tiny(small_store, tmp_path / "run", prior="mean-mask", prior_use="channel")
-    folder = train(dataclasses.replace(settings, network="attention-unet"))
+    folder = train(replace(settings, network="attention-unet"))
     network = rebuild(checkpoint(folder / "best.pt"))
     prior = network.state_dict()["prior"][0, 0].numpy()
     np.testing.assert_allclose(prior, true_mean(small_store), rtol=1e-6)
@@ -103,7 +100,7 @@ def test_a_resumed_run_with_a_prior_has_identical_weights(
         prior_use=use,
     )
     uninterrupted = train(settings)
-    resumed = train_in_parts(dataclasses.replace(settings, run=tmp_path / "resumed"), 2)
+    resumed = train_in_parts(replace(settings, run=tmp_path / "resumed"), 2)
     assert_same_states(
         checkpoint(uninterrupted / "last.pt")["network"],
         checkpoint(resumed / "last.pt")["network"],
@@ -113,5 +110,5 @@ def test_a_resumed_run_with_a_prior_has_identical_weights(
 
 def test_a_landmark_network_can_have_a_prior_channel(small_store: Path, tmp_path: Path) -> None:
     settings = tiny(small_store, tmp_path / "run", target="landmarks", prior="mean-mask")
-    folder = train(dataclasses.replace(settings, prior_use="channel", epochs=1))
+    folder = train(replace(settings, prior_use="channel", epochs=1))
     assert checkpoint(folder / "last.pt")["architecture"]["prior_shape"] == (112, 112)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from echo_common.cli.settings import replace
 from echo_common.errors import SettingsError, StoreDamagedError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
@@ -19,12 +20,13 @@ from echo_train.data import stream
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.loader import make_loader
 from echo_train.data.selection import choose
+from echo_train.data.settings import LoaderSettings, SelectionSettings
 from echo_train.data.sources import ResidentSource, row_bytes, wanted_arrays
 from echo_train.data.stream import StreamSource
-from echo_train.settings import TrainSettings
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from echo_train.transforms.batch import Batch
-from support.training import assert_same_states, checkpoint, tiny
+from support.training import assert_same_states, checkpoint, open_loader, tiny
 
 CPU = torch.device("cpu")
 CHOICE = Choice(method="chords")
@@ -90,9 +92,8 @@ def test_every_order_and_batch_size_gives_the_requested_frames(
 
 
 def batches_of(settings: TrainSettings) -> list[Batch]:
-    store = EchoStore(settings.store)
-    loader = make_loader(store, choose(store, settings), settings, CPU)
-    assert loader.name == settings.loader
+    _, loader = open_loader(settings)
+    assert loader.name == settings.data.loader
     train = loader.frames.indices("TRAIN")
     return [
         batch for epoch in (1, 2) for batch in loader.batches(loader.order(train, epoch), 5, epoch)
@@ -104,11 +105,9 @@ def batches_of(settings: TrainSettings) -> list[Batch]:
 def test_if_the_store_fits_in_the_buffer_both_loaders_give_the_same_batches(
     small_store: Path, augment: str, heatmaps: str
 ) -> None:
-    settings = TrainSettings(
-        store=small_store, target="landmarks", augment=augment, heatmaps=heatmaps, seed=3
-    )
-    resident = batches_of(dataclasses.replace(settings, loader="resident"))
-    streamed = batches_of(dataclasses.replace(settings, loader="stream"))
+    settings = tiny(small_store, target="landmarks", augment=augment, heatmaps=heatmaps, seed=3)
+    resident = batches_of(replace(settings, loader="resident"))
+    streamed = batches_of(replace(settings, loader="stream"))
     assert len(resident) == len(streamed) == 3 + 3 + 2
     for left, right in zip(resident, streamed, strict=True):
         for field in dataclasses.fields(Batch):
@@ -185,7 +184,7 @@ def test_auto_is_resident_if_the_store_fits_in_half_of_the_free_memory(
     small_store: Path, free: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("echo_train.runtime.device.free_memory", lambda device: free)
-    loader = make_loader(EchoStore(small_store), CHOICE, TrainSettings(), CPU)
+    loader = make_loader(EchoStore(small_store), CHOICE, LoaderSettings(), CPU)
     assert loader.name == name
 
 
@@ -196,7 +195,7 @@ def test_the_bytes_of_a_row_are_those_of_its_arrays(small_store: Path) -> None:
         ("landmarks", "cached"),
         ("landmarks", "rendered"),
     ):
-        choice = choose(store, TrainSettings(target=target))
+        choice = choose(store, SelectionSettings(target=target))
         arrays = wanted_arrays(choice, heatmaps)
         expected = sum(store.read(path)[0].nbytes for path in arrays.values())
         assert row_bytes(store, arrays) == expected

@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 
 from echo_common.cli.command import run_command
+from echo_common.cli.settings import replace
 from echo_common.errors import RunError, SettingsError
 from echo_train.commands.train import cli
 from echo_train.experiments import sweep as sweeps
+from echo_train.experiments.settings import SweepSettings
 from echo_train.experiments.sweep import compare, describe, sweep
-from echo_train.settings import SweepSettings
 from echo_train.training.train import train
 from support.training import assert_same_states, checkpoint, stopped_before, tiny
 
 
 def small_sweep(store: Path, run: Path | None, **changes: Any) -> SweepSettings:
-    return SweepSettings(
+    return replace(
+        SweepSettings(),
         **{
             "store": store,
             "run": run,
@@ -30,7 +32,7 @@ def small_sweep(store: Path, run: Path | None, **changes: Any) -> SweepSettings:
             "learning_rate": 0.01,
             "device": "cpu",
             **changes,
-        }
+        },
     )
 
 

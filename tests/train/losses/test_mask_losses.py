@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from echo_train.losses.distance_map import REACH
-from echo_train.losses.mask_losses import MASK_LOSSES, MaskLossSettings
+from echo_train.losses.mask_losses import MASK_LOSSES
+from echo_train.losses.settings import MaskLossSettings
 from support import mask_losses as oracle
 
 SETTINGS = MaskLossSettings(

@@ -12,17 +12,17 @@ import zarr
 from torch import Tensor
 
 from echo_common.errors import SettingsError
-from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
-from echo_train.data.loader import Loader, make_loader
-from echo_train.data.selection import choose
-from echo_train.settings import TrainSettings
+from echo_train.data.loader import Loader
+from echo_train.losses.settings import LossSettings, MaskLossSettings
+from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
 from echo_train.targets.landmarks import LandmarkTarget
 from echo_train.targets.mask import MaskTarget
+from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import Batch, Pixels
 from support import mask_losses as oracle
-from support.training import tiny
+from support.training import open_loader, tiny
 
 
 def batch_of(masks: Tensor) -> Batch:
@@ -36,9 +36,18 @@ def batch_of(masks: Tensor) -> Batch:
 
 
 def loaded(store: Path, **changes: object) -> tuple[TrainSettings, Choice, Loader]:
-    settings, opened = tiny(store, **changes), EchoStore(store)
-    choice = choose(opened, settings)
-    return settings, choice, make_loader(opened, choice, settings, torch.device("cpu"))
+    settings = tiny(store, **changes)
+    return settings, *open_loader(settings)
+
+
+def target_of(
+    settings: TrainSettings, choice: Choice, loader: Loader, weights: Tensor | None = None
+) -> Target:
+    return make_target(settings.losses, settings.decoding, choice, loader, weights)
+
+
+def weighted_bce(positive_weight: float) -> LossSettings:
+    return LossSettings(loss="weighted-bce", mask=MaskLossSettings(positive_weight=positive_weight))
 
 
 def logits_and_masks() -> tuple[Tensor, Tensor]:
@@ -50,7 +59,7 @@ def logits_and_masks() -> tuple[Tensor, Tensor]:
 def test_masks_are_the_pixels_whose_logit_is_positive() -> None:
     logits, _ = logits_and_masks()
     logits[0, 0, 0, 0] = 0
-    prediction = MaskTarget(TrainSettings(), None).predict(logits)
+    prediction = MaskTarget(LossSettings(), None).predict(logits)
     assert prediction.points is None and prediction.masks.dtype == np.uint8
     np.testing.assert_array_equal(prediction.masks, logits[:, 0].numpy() > 0)
     assert prediction.masks[0, 0, 0] == 0
@@ -60,7 +69,7 @@ def test_masks_are_the_pixels_whose_logit_is_positive() -> None:
 def test_loss_is_the_named_one_with_its_numbers_and_weights(weighed: bool) -> None:
     logits, masks = logits_and_masks()
     weights = torch.linspace(0.5, 1.5, 400).reshape(20, 20)
-    settings = TrainSettings(loss="weighted-bce", positive_weight=3.5)
+    settings = weighted_bce(3.5)
     found = MaskTarget(settings, weights if weighed else None).loss(logits, batch_of(masks))
     expected = oracle.cross_entropy(
         logits[:, 0].numpy(),
@@ -73,7 +82,7 @@ def test_loss_is_the_named_one_with_its_numbers_and_weights(weighed: bool) -> No
 
 def test_weight_of_the_ventricle_is_counted_from_the_training_split(small_store: Path) -> None:
     settings, choice, loader = loaded(small_store, loss="weighted-bce")
-    state = make_target(settings, choice, loader, None).state()
+    state = target_of(settings, choice, loader).state()
     group = zarr.open_group(small_store, mode="r")
     masks = np.asarray(group["masks/chords"])[np.asarray(group["index/split"]) == 0]
     expected = (masks == 0).sum() / (masks == 1).sum()
@@ -82,7 +91,7 @@ def test_weight_of_the_ventricle_is_counted_from_the_training_split(small_store:
 
 def test_a_weight_that_is_given_is_not_counted(small_store: Path) -> None:
     settings, choice, loader = loaded(small_store, loss="weighted-bce", positive_weight=2.5)
-    assert make_target(settings, choice, loader, None).state()["positive_weight"] == 2.5
+    assert target_of(settings, choice, loader).state()["positive_weight"] == 2.5
 
 
 def test_a_weight_cannot_be_counted_from_empty_masks(small_store: Path) -> None:
@@ -99,7 +108,7 @@ def test_a_weight_cannot_be_counted_from_empty_masks(small_store: Path) -> None:
     settings, choice, loader = loaded(small_store, loss="weighted-bce")
     loader._source = Empty()  # type: ignore[assignment]
     with pytest.raises(SettingsError, match="--positive-weight"):
-        make_target(settings, choice, loader, None)
+        target_of(settings, choice, loader)
 
 
 def test_prior_weighs_the_loss_or_is_left_to_the_network(small_store: Path) -> None:
@@ -115,8 +124,8 @@ def test_prior_weighs_the_loss_or_is_left_to_the_network(small_store: Path) -> N
 def test_what_the_loss_took_travels_with_the_checkpoint() -> None:
     logits, masks = logits_and_masks()
     weights = torch.linspace(0.5, 1.5, 400).reshape(20, 20)
-    begun = MaskTarget(TrainSettings(loss="weighted-bce", positive_weight=9.123456789), weights)
-    other = MaskTarget(TrainSettings(loss="weighted-bce", positive_weight=1.0), None)
+    begun = MaskTarget(weighted_bce(9.123456789), weights)
+    other = MaskTarget(weighted_bce(1.0), None)
     batch = batch_of(masks)
     assert other.loss(logits, batch) != begun.loss(logits, batch)
     other.restore(begun.state())
@@ -127,7 +136,7 @@ def test_landmark_target_learns_its_prior_from_the_training_split(small_store: P
     settings, choice, loader = loaded(small_store, target="landmarks", shape_prior=True)
     assert loader.frames.points is not None
     points = loader.frames.points[loader.frames.split == 0]
-    expected = LandmarkTarget(settings, choice, points).state()
-    found = make_target(settings, choice, loader, None).state()
+    expected = LandmarkTarget(settings.losses, settings.decoding, choice, points).state()
+    found = target_of(settings, choice, loader).state()
     assert found.keys() == expected.keys() and found
     assert all(torch.equal(found[key], expected[key]) for key in found)

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from echo_common.cli.settings import replace
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import LandmarkSet
 from echo_train.data.frame_set import Choice, FrameSet
+from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.distance_map import distance_loss
 from echo_train.losses.landmark_losses import spatial_cross_entropy
+from echo_train.losses.settings import LossSettings
 from echo_train.metrics.overlap import MaskCounts
-from echo_train.settings import TrainSettings
 from echo_train.targets import landmarks
 from echo_train.targets.landmarks import LandmarkTarget, training_sample
+from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import Batch
 
 CHOICE = Choice(
@@ -29,11 +32,8 @@ SHAPE = np.array([[-13, 25], [-14, 5], [-9, -15], [0, -28], [9, -15], [14, 5], [
 def make_target(**settings: object) -> LandmarkTarget:
     rng = np.random.default_rng(0)
     train_points = SHAPE * rng.normal(1, 0.1, (200, 1, 1)) + rng.normal([58, 48], 4, (200, 1, 2))
-    return LandmarkTarget(
-        TrainSettings(target="landmarks", decoder="dark", **settings),  # type: ignore[arg-type]
-        CHOICE,
-        train_points,
-    )
+    given = replace(TrainSettings(), decoder="dark", **settings)
+    return LandmarkTarget(given.losses, given.decoding, CHOICE, train_points)
 
 
 def peaks(points: np.ndarray) -> torch.Tensor:
@@ -85,7 +85,8 @@ def test_prior_fills_in_a_missed_landmark_and_pulls_a_wrong_one_back(points: np.
 def test_the_prior_travels_with_the_checkpoint(points: np.ndarray) -> None:
     learnt = make_target(shape_prior=True)
     other = LandmarkTarget(
-        TrainSettings(target="landmarks", decoder="dark", shape_prior=True),
+        LossSettings(),
+        LandmarkSettings(decoder="dark", shape_prior=True),
         CHOICE,
         np.random.default_rng(1).normal(50, 20, (50, 7, 2)),
     )

@@ -16,24 +16,20 @@ from torch.nn import functional
 
 from echo_common.errors import RunError, SettingsError
 from echo_common.store.reader import EchoStore
-from echo_train.data.loader import make_loader
-from echo_train.data.selection import choose
 from echo_train.runtime import device as devices
-from echo_train.settings import TrainSettings
 from echo_train.training.ema import WeightEMA
 from echo_train.training.optimiser import make_optimiser
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
 from echo_train.transforms.batch import epoch_order
-from support.training import checkpoint, tiny
+from support.training import checkpoint, open_loader, tiny
 
 CPU = torch.device("cpu")
 
 
 def make_trainer(settings: TrainSettings) -> Trainer:
-    store = EchoStore(settings.store)
-    choice = choose(store, settings)
-    return Trainer(settings, choice, make_loader(store, choice, settings, CPU), CPU)
+    return Trainer(settings, *open_loader(settings), CPU)
 
 
 def losses_of(folder: Path) -> list[float]:
@@ -46,14 +42,14 @@ def test_an_epoch_equals_a_plain_training_loop(small_store: Path, tmp_path: Path
     settings = tiny(small_store, tmp_path / "run", schedule="constant", epochs=2, augment="none")
     trainer = make_trainer(settings)
     network = copy.deepcopy(trainer.network).train()
-    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    adam = torch.optim.Adam(network.parameters(), lr=settings.optimiser.learning_rate)
     store = EchoStore(small_store)
     images, masks = (torch.from_numpy(store.read(path)) for path in ("frames", "masks/chords"))
     means = []
     for epoch in (1, 2):
-        order = epoch_order(trainer.frames.indices("TRAIN"), settings.seed, epoch)
+        order = epoch_order(trainer.frames.indices("TRAIN"), settings.training.seed, epoch)
         total = 0.0
-        for index in torch.from_numpy(order).split(settings.batch_size):
+        for index in torch.from_numpy(order).split(settings.training.batch_size):
             logits = network(images[index][:, None].float() / 255)[:, 0]
             loss = functional.binary_cross_entropy_with_logits(logits, masks[index].float())
             adam.zero_grad()

@@ -12,14 +12,9 @@ from echo_common.errors import SettingsError
 from echo_common.geometry.raster import rasterise
 from echo_common.store import schema
 from echo_prep.geometry.landmarks import choose_landmarks
-from echo_train.transforms.augment import (
-    AUGMENTS,
-    Augmenter,
-    AugmentSettings,
-    Strengths,
-    mirror_order,
-)
+from echo_train.transforms.augment import Augmenter, mirror_order
 from echo_train.transforms.batch import Batch
+from echo_train.transforms.settings import AUGMENTS, AugmentSettings, Strengths
 from echo_train.transforms.spatial import transform
 from support.datasets import half_ellipse_trace
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any
 
 import click
 
 from echo_common.cli.command import run_command
-from echo_common.cli.settings import click_options, from_toml, given_options
+from echo_common.cli.settings import click_options, from_toml, given_options, replace
 from echo_common.errors import SettingsError
 from echo_common.paper import PRESETS
 from echo_train.experiments.paper import TABLE, repeat
 from echo_train.experiments.presets import ALL, choose_for_preset, with_preset
+from echo_train.experiments.settings import SweepSettings
 from echo_train.experiments.sweep import SWEEP, sweep
 from echo_train.experiments.sweep import describe as describe_sweep
 from echo_train.reporting.run_table import describe
 from echo_train.runs.run_folder import CONFIG, read_summary
 from echo_train.runtime.distributed import Process
-from echo_train.settings import SweepSettings
 from echo_train.training.train import train
 
 
@@ -48,11 +47,11 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
         click.echo(f"{(folder / TABLE).with_suffix('.md').read_text(encoding='utf-8')}\n{folder}")
         return
     said = with_preset(preset, given)
-    settings = SweepSettings(**said)
-    if settings.resume and settings.run is not None:
+    settings = replace(SweepSettings(), **said)
+    if settings.folder.resume and settings.folder.run is not None:
         # A run that goes on keeps its own settings, but for what is said anew.
-        begun = from_toml(SweepSettings, settings.run / CONFIG)
-        settings = dataclasses.replace(begun, **said)
+        begun = from_toml(SweepSettings, settings.folder.run / CONFIG)
+        settings = replace(begun, **said)
     if preset is not None:
         choose_for_preset(settings, given)
     if settings.is_sweep():
@@ -61,7 +60,7 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
         folder = sweep(settings, say=click.echo, quiet=False)
         click.echo(f"{describe_sweep(folder)}\n\n{folder / SWEEP}")
         return
-    folder = train(settings.one_run(), say=click.echo, quiet=False, process=process)
+    folder = train(settings.single_run(), say=click.echo, quiet=False, process=process)
     if process.is_first:
         click.echo(describe([(folder, read_summary(folder))]))
 

@@ -16,12 +16,13 @@ import torch
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
+from echo_train.data.settings import LoaderSettings
 from echo_train.data.sources import Source, make_source, pick_source, wanted_arrays
 from echo_train.data.splits import assign_folds, draw_splits
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
-from echo_train.settings import TrainSettings
 from echo_train.transforms.augment import Augmenter, mirror_order
 from echo_train.transforms.batch import Batch, Pixels, normalise, to_batch
+from echo_train.transforms.settings import AugmentSettings
 
 
 class Loader:
@@ -29,7 +30,7 @@ class Loader:
 
     Parameters
     ----------
-    settings : TrainSettings
+    settings : LoaderSettings
     frames : FrameSet
         What is known of each frame, without its pixels.
     source : Source
@@ -38,15 +39,18 @@ class Loader:
         Changes the frames of training.
     rendered : HeatmapShape or None
         The heatmaps to draw; None where the source gives them, or none are needed.
+    seed : int
+        Decides the order of the frames in training.
     """
 
     def __init__(
         self,
-        settings: TrainSettings,
+        settings: LoaderSettings,
         frames: FrameSet,
         source: Source,
         augmenter: Augmenter,
         rendered: HeatmapShape | None,
+        seed: int = 0,
     ) -> None:
         self.frames = frames
         self.device = source.device
@@ -55,6 +59,7 @@ class Loader:
         self._source = source
         self._augmenter = augmenter
         self._rendered = rendered
+        self._seed = seed
         self._points = None if frames.points is None else torch.from_numpy(frames.points)
         if self._points is not None:
             self._points = self._points.to(self.device)
@@ -62,7 +67,9 @@ class Loader:
     def in_gray(self) -> Loader:
         """The same frames from the same source as gray values in [0, 1], not normalised."""
         settings = dataclasses.replace(self._settings, normalise="none")
-        return Loader(settings, self.frames, self._source, self._augmenter, self._rendered)
+        return Loader(
+            settings, self.frames, self._source, self._augmenter, self._rendered, self._seed
+        )
 
     def order(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """Shuffle frames for an epoch of training.
@@ -76,9 +83,9 @@ class Loader:
         Returns
         -------
         order : ndarray, (sample,) int64
-            A function of the settings' seed and the epoch.
+            A function of the seed and the epoch.
         """
-        return self._source.order(indices, self._settings.seed, epoch)
+        return self._source.order(indices, self._seed, epoch)
 
     def batches(
         self, order: np.ndarray, batch_size: int, augment: int | None = None
@@ -110,16 +117,29 @@ class Loader:
 
 
 def pick_loader(
-    store: EchoStore, choice: Choice, settings: TrainSettings, device: torch.device
+    store: EchoStore, choice: Choice, settings: LoaderSettings, device: torch.device
 ) -> str:
     """Settle what `--loader auto` is here: the order of the samples may depend on it."""
     return pick_source(settings, store, wanted_arrays(choice, settings.heatmaps), device)
 
 
 def make_loader(
-    store: EchoStore, choice: Choice, settings: TrainSettings, device: torch.device
+    store: EchoStore,
+    choice: Choice,
+    settings: LoaderSettings,
+    device: torch.device,
+    seed: int = 0,
 ) -> Loader:
     """Make the loader of a store's frames.
+
+    Parameters
+    ----------
+    store : EchoStore
+    choice : Choice
+    settings : LoaderSettings
+    device : torch.device
+    seed : int
+        Decides the order and the augmentation of the frames in training.
 
     Raises
     ------
@@ -129,20 +149,23 @@ def make_loader(
         If a video's frames stand in two splits, there are fewer frames than
         are to be drawn, or the landmarks cannot be mirrored and were to be.
     """
-    augmenter = make_augmenter(settings, choice.landmarks)
+    augmenter = make_augmenter(settings.augmentation, choice.landmarks, seed)
     rendered = None
     if choice.landmarks is not None and settings.heatmaps == "rendered":
         parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
         rendered = HeatmapShape.of(parameters)
-    frames = draw_splits(read_frame_set(store, choice), settings.split_by, settings.train_images)
-    if settings.fold is not None:
-        frames = assign_folds(frames, settings.folds, settings.fold)
+    splits = settings.splits
+    frames = draw_splits(read_frame_set(store, choice), splits.split_by, splits.train_images)
+    if splits.fold is not None:
+        frames = assign_folds(frames, splits.folds, splits.fold)
     arrays = wanted_arrays(choice, settings.heatmaps)
     source = make_source(settings, store, frames, arrays, device)
-    return Loader(settings, frames, source, augmenter, rendered)
+    return Loader(settings, frames, source, augmenter, rendered, seed)
 
 
-def make_augmenter(settings: TrainSettings, landmarks: LandmarkSet | None) -> Augmenter:
+def make_augmenter(
+    settings: AugmentSettings, landmarks: LandmarkSet | None, seed: int = 0
+) -> Augmenter:
     """Make the augmenter that the settings ask for.
 
     Raises
@@ -155,4 +178,4 @@ def make_augmenter(settings: TrainSettings, landmarks: LandmarkSet | None) -> Au
     if landmarks is not None:
         identity, count = landmarks.identity, landmarks.count
         flipped = mirror_order(identity, count) if strengths.flip else list(range(count))
-    return Augmenter(strengths, settings.seed, flipped)
+    return Augmenter(strengths, seed, flipped)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from echo_common.errors import SettingsError
-from echo_train.networks.prior_channel import PriorSettings
+from echo_train.networks.settings import PriorSettings
 
 if TYPE_CHECKING:
     from echo_train.data.loader import Loader

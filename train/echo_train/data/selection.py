@@ -5,10 +5,10 @@ from __future__ import annotations
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
-from echo_train.settings import TrainSettings
+from echo_train.data.settings import SelectionSettings
 
 
-def choose(store: EchoStore, settings: TrainSettings) -> Choice:
+def choose(store: EchoStore, settings: SelectionSettings) -> Choice:
     """Settle which method, identity and falloff a run uses.
 
     What the settings leave open is what the store holds; where it holds

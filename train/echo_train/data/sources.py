@@ -20,9 +20,9 @@ from torch import Tensor
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, FrameSet
+from echo_train.data.settings import LoaderSettings
 from echo_train.data.stream import StreamSource
 from echo_train.runtime import device as devices
-from echo_train.settings import TrainSettings
 from echo_train.transforms.batch import Pixels, epoch_order
 
 RESIDENT_SHARE = 0.5
@@ -109,7 +109,7 @@ def row_bytes(store: EchoStore, arrays: dict[str, str]) -> int:
 
 
 def pick_source(
-    settings: TrainSettings, store: EchoStore, arrays: dict[str, str], device: torch.device
+    settings: LoaderSettings, store: EchoStore, arrays: dict[str, str], device: torch.device
 ) -> str:
     """Name of the source that the settings ask for; `auto` is resident where the frames fit."""
     if settings.loader != "auto":
@@ -119,7 +119,7 @@ def pick_source(
 
 
 def make_source(
-    settings: TrainSettings,
+    settings: LoaderSettings,
     store: EchoStore,
     frames: FrameSet,
     arrays: dict[str, str],

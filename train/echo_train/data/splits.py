@@ -29,7 +29,7 @@ def draw_splits(frames: FrameSet, split_by: str, train_images: int | None) -> Fr
     ----------
     frames : FrameSet
     split_by : str
-        One of `echo_train.settings.SPLITS_BY`. With ``store``, only training
+        One of `echo_train.data.settings.SPLITS_BY`. With ``store``, only training
         frames are drawn. Otherwise a quarter as many frames are drawn for
         validation, and the test split is empty.
     train_images : int or None

@@ -16,7 +16,7 @@ import torch
 
 from echo_common import atomic
 from echo_common.cli.progress import Progress, silent
-from echo_common.cli.settings import setting
+from echo_common.cli.settings import replace, setting
 from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
@@ -99,13 +99,13 @@ class Bench:
 
     def __init__(self, folder: Path, settings: EvaluateSettings, device: torch.device) -> None:
         self.model = load_model(folder, settings.checkpoint, device)
-        self.store = EchoStore(settings.store or self.model.settings.store)
-        choice = choose(self.store, self.model.settings)
+        self.store = EchoStore(settings.store or self.model.settings.selection.store)
+        choice = choose(self.store, self.model.settings.selection)
         self.own = store_keys(self.store, choice) == self.model.store
-        own = dataclasses.replace(self.model.settings, store=self.store.path, loader="auto")
+        own = replace(self.model.settings.data, loader="auto")
         if not self.own:
             # Folds and draws divide the frames that the run was trained on, and no others.
-            own = dataclasses.replace(own, folds=0, fold=None, split_by="store", train_images=None)
+            own = replace(own, folds=0, fold=None, split_by="store", train_images=None)
         self.loader = make_loader(self.store, choice, own, self.model.device)
 
     def orders(self, split: str) -> dict[str, np.ndarray]:
@@ -246,7 +246,7 @@ def write_measured(
     run_folder.write_summary(
         folder,
         {
-            "target": model.settings.target,
+            "target": model.settings.selection.target,
             "choice": str(model.choice),
             **told,
             "parameters": model.parameters(),

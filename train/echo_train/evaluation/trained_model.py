@@ -15,21 +15,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echo_common.cli.settings import from_toml
+from echo_common.cli.settings import component, from_table
 from echo_common.errors import RunError
 from echo_common.store import schema
 from echo_train.data.frame_set import Choice
+from echo_train.data.settings import LoaderSettings, SelectionSettings
+from echo_train.landmarks.settings import LandmarkSettings
+from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import load_checkpoint
 from echo_train.runtime import device as devices
-from echo_train.settings import TrainSettings
+from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Target
 from echo_train.targets.factory import restore_target
 from echo_train.transforms.batch import normalise
 
 CHECKPOINTS = {"best": run_folder.BEST, "last": run_folder.LAST}
 """Which state of a run, and its file; the first is the default."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The settings of a run that its model is used with."""
+
+    selection: SelectionSettings = component(SelectionSettings)
+    data: LoaderSettings = component(LoaderSettings)
+    losses: LossSettings = component(LossSettings)
+    decoding: LandmarkSettings = component(LandmarkSettings)
+    hardware: DeviceSettings = component(DeviceSettings)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +58,7 @@ class Model:
         A name of `CHECKPOINTS`.
     epoch : int
         After which the weights were saved.
-    settings : TrainSettings
+    settings : ModelSettings
         Those that the run was made with.
     choice : Choice
         What the run learnt.
@@ -60,7 +74,7 @@ class Model:
     folder: Path
     checkpoint: str
     epoch: int
-    settings: TrainSettings
+    settings: ModelSettings
     choice: Choice
     shape: tuple[int, int]
     store: dict[str, str]
@@ -80,8 +94,8 @@ class Model:
         -------
         logits : Tensor, (frame, channel, y, x) float32
         """
-        images = normalise(images, self.settings.normalise)
-        with torch.inference_mode(), devices.autocast(self.device, self.settings.bf16):
+        images = normalise(images, self.settings.data.normalise)
+        with torch.inference_mode(), devices.autocast(self.device, self.settings.hardware.bf16):
             logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
         return logits.float()
 
@@ -98,7 +112,7 @@ class Model:
         maps : list of ndarray, (frame, y, x) float32
             In [0, 1], the finest level first.
         """
-        images = normalise(images, self.settings.normalise)
+        images = normalise(images, self.settings.data.normalise)
         with torch.inference_mode():
             return [maps.cpu().numpy() for maps in self.network.attention(images)]
 
@@ -130,9 +144,10 @@ def load_model(
     if not (folder / run_folder.CONFIG).exists():
         raise RunError(f"{folder} contains no run: {run_folder.CONFIG} is missing")
     path = folder / CHECKPOINTS[checkpoint]
-    settings = from_toml(TrainSettings, folder / run_folder.CONFIG)
+    config = folder / run_folder.CONFIG
+    settings = from_table(ModelSettings, run_folder.read_config(folder), config)
     state = load_checkpoint(path, device)
-    choice = choice_of(settings)
+    choice = choice_of(settings.selection)
     try:
         # What a run validates is the average of the weights, where it keeps one.
         if state.get("average"):
@@ -147,17 +162,15 @@ def load_model(
             shape=(height, width),
             store=state["store"],
             network=rebuild(state).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
-            target=restore_target(settings, choice, state["target"]),
+            target=restore_target(settings.losses, settings.decoding, choice, state["target"]),
             device=device,
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise RunError(
-            f"{path} does not fit {folder / run_folder.CONFIG} and this version: {reason}"
-        ) from error
+        raise RunError(f"{path} does not fit {config} and this version: {reason}") from error
 
 
-def choice_of(settings: TrainSettings) -> Choice:
+def choice_of(settings: SelectionSettings) -> Choice:
     """What a run learnt, from its resolved settings.
 
     Raises

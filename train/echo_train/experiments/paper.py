@@ -7,13 +7,12 @@ so the table holds the metrics of the last epoch on training and validation fram
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from echo_common import atomic
-from echo_common.cli.settings import to_toml
+from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import SettingsError
 from echo_common.paper import PRESETS, PUBLISHED
 from echo_common.store import schema
@@ -26,7 +25,7 @@ from echo_train.experiments.sweep import open_base, train_each
 from echo_train.reporting.plots import draw_experiment
 from echo_train.runs import run_folder
 from echo_train.runs.resume import check_same, resumable
-from echo_train.settings import TrainSettings
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say
 
 TABLE = "table1"
@@ -64,10 +63,10 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
     runs = experiments(given)
     for line in _check(list(runs.values()), given):
         say(line)
-    shared = TrainSettings(run=given.get("run"), resume=given.get("resume", False))
-    base = open_base(shared.run, shared.resume, "paper")
+    run, resume = given.get("run"), given.get("resume", False)
+    base = open_base(run, resume, "paper")
     with run_folder.run_lock(base), resumable(base, f"--config {base / run_folder.CONFIG} "):
-        if not shared.resume:
+        if not resume:
             atomic.write_text(base / run_folder.CONFIG, _config(given))
         for name, settings in runs.items():
             if (base / name / run_folder.SUMMARY).exists():
@@ -90,7 +89,7 @@ def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
             "--preset all trains each experiment once; leave out --seeds and --folds"
         )
     own = {name: value for name, value in given.items() if name not in ("seeds", "run", "resume")}
-    return {name: TrainSettings(**with_preset(name, own)) for name in PRESETS}
+    return {name: replace(TrainSettings(), **with_preset(name, own)) for name in PRESETS}
 
 
 def write_report(base: Path, names: list[str]) -> None:
@@ -224,11 +223,11 @@ def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
     """Check all experiments before the first is trained; note masks unlike the paper's."""
     notes = {}
     # Landmarks first: the build that adds them adds their masks as well.
-    for settings in sorted(runs, key=lambda settings: settings.target != "landmarks"):
+    for settings in sorted(runs, key=lambda settings: settings.selection.target != "landmarks"):
         settings.check()
         choice = choose_for_preset(settings, given)
-        store = EchoStore(settings.store)
-        draw_splits(read_frame_set(store, choice), settings.split_by, settings.train_images)
+        store, splits = EchoStore(settings.selection.store), settings.data.splits
+        draw_splits(read_frame_set(store, choice), splits.split_by, splits.train_images)
         masks = schema.mask_path(choice.method)
         if not store.manifests[masks].parameters.get("truncate"):
             notes[masks] = (
@@ -240,13 +239,15 @@ def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
 
 def _config(given: Mapping[str, Any]) -> str:
     """The given settings as a file that ``--config`` takes."""
-    unset = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in given]
-    shown = TrainSettings(**{name: value for name, value in given.items() if name != "seeds"})
+    shown = replace(
+        TrainSettings(), **{name: value for name, value in given.items() if name != "seeds"}
+    )
+    unset = to_table(shown).keys() - given.keys()
     return f'preset = "{ALL}"\n' + to_toml(shown, leave_out=(*unset, "run", "resume"))
 
 
 def _check_finished(folder: Path, settings: TrainSettings) -> None:
     """Check that a finished experiment has these settings; those it chose itself are its own."""
     before = run_folder.read_config(folder)
-    loss, loader = settings.loss_name(), before.get("loader", settings.loader)
-    check_same(before, dataclasses.replace(settings, loss=loss, loader=loader), folder)
+    resolved = {"loss": settings.loss(), "loader": before.get("loader", settings.data.loader)}
+    check_same(before, to_table(settings) | resolved, folder)

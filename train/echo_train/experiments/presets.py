@@ -15,7 +15,7 @@ from echo_common.paper import PRESETS
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
 from echo_train.data.selection import choose
-from echo_train.settings import TrainSettings
+from echo_train.training.settings import TrainSettings
 
 ALL = "all"
 """Not a preset: all presets, one after the other; see `echo_train.experiments.paper`."""
@@ -52,9 +52,9 @@ def choose_for_preset(settings: TrainSettings, given: Mapping[str, Any]) -> Choi
         If the store lacks it; the message names the build that adds all that the paper's
         experiments need.
     """
-    store = EchoStore(settings.store)
+    store = EchoStore(settings.selection.store)
     try:
-        return choose(store, settings)
+        return choose(store, settings.selection)
     except NotInStoreError as error:
         if _IN_STORE & given.keys():
             raise

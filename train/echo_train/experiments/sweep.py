@@ -6,7 +6,6 @@ The metrics of one run depend on its seed and its validation videos. `echo-train
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from echo_common import atomic
-from echo_common.cli.settings import to_toml
+from echo_common.cli.settings import to_table, to_toml
 from echo_common.errors import SettingsError
 from echo_common.tables import text_table
+from echo_train.experiments.settings import SweepSettings
 from echo_train.runs import run_folder
 from echo_train.runs.resume import check_same, resumable
-from echo_train.settings import SweepSettings, TrainSettings
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say, train
 
 SWEEP = "sweep.json"
@@ -60,10 +60,10 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
     """
     runs = settings.runs()
     next(iter(runs.values())).check()
-    base = open_base(settings.run, settings.resume, "sweep")
+    base = open_base(settings.folder.run, settings.folder.resume, "sweep")
     with run_folder.run_lock(base), resumable(base):
-        if settings.resume:
-            check_same(run_folder.read_config(base), settings, base)
+        if settings.folder.resume:
+            check_same(run_folder.read_config(base), to_table(settings), base)
         else:
             text = to_toml(settings, leave_out=("run", "resume"))
             atomic.write_text(base / run_folder.CONFIG, text)
@@ -108,7 +108,7 @@ def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: b
             continue
         say(f"run {number} of {len(runs)}: {folder}")
         started = (folder / run_folder.CONFIG).exists()
-        train(dataclasses.replace(settings, run=folder, resume=started), say, quiet)
+        train(replace(settings, run=folder, resume=started), say, quiet)
 
 
 def compare(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,48 +7,14 @@ reported Dice is. `echo_train.targets.mask` uses them.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_common.cli.settings import setting
 from echo_train.losses.distance_map import REACH, distance_to_contour
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MaskLossSettings:
-    """Parameters of the losses that have any.
-
-    Attributes
-    ----------
-    positive_weight : float or None
-        Weight of ventricle pixels in ``weighted-bce``; None for the ratio of
-        background to ventricle in the training split.
-    tversky_alpha, tversky_beta : float
-        Weights of false positives and false negatives; 0.5 for both gives Dice.
-    focal_gamma : float
-        ``focal-tversky`` has the exponent 1 / gamma.
-    """
-
-    positive_weight: float | None = setting(
-        None,
-        "Weight of ventricle pixels in --loss weighted-bce; default: the ratio of background to "
-        "ventricle in the training split.",
-        minimum=0,
-    )
-    tversky_alpha: float = setting(
-        0.3, "Weight of false positives in the Tversky losses.", minimum=0
-    )
-    tversky_beta: float = setting(
-        0.7, "Weight of false negatives in the Tversky losses.", minimum=0
-    )
-    focal_gamma: float = setting(
-        4 / 3, "Exponent 1/gamma of --loss focal-tversky.", minimum=0.1, maximum=10
-    )
-
+from echo_train.losses.settings import MaskLossSettings
 
 Loss = Callable[[Tensor, Tensor, Tensor | None, MaskLossSettings], Tensor]
 """A scalar loss of logits (frame, y, x), masks (frame, y, x) of 0 and 1, weights and settings.

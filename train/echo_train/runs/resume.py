@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,22 @@ from echo_common.errors import RunError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
-from echo_train.settings import TrainSettings
 
 _FREE_TO_CHANGE = ("device", "compile", "patience", "tensorboard", "run", "resume")
 """Settings that may differ where a run goes on: none of them decides an epoch's result."""
 
 
 def check_same(
-    before: dict[str, Any], settings: TrainSettings, folder: Path, free: Sequence[str] = ()
+    before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, free: Sequence[str] = ()
 ) -> None:
     """Compare a run's config.toml with the settings that are to go on with it.
 
     Parameters
     ----------
-    before : dict
+    before : mapping
         The content of config.toml.
-    settings : TrainSettings
+    now : mapping
+        The settings, from `echo_common.cli.settings.to_table`.
     folder : Path
     free : sequence of str
         More settings that may differ.
@@ -39,16 +38,12 @@ def check_same(
         If they differ in what decides the weights; the message names it.
     """
     may_differ = {*_FREE_TO_CHANGE, *free}
-    if settings.schedule == "constant" == before.get("schedule"):
+    if now["schedule"] == "constant" == before.get("schedule"):
         # Any other schedule has its whole course laid out by the number of epochs.
         may_differ.add("epochs")
-    now = {
-        name: _as_in_toml(value)
-        for name, value in dataclasses.asdict(settings).items()
-        if name not in may_differ and value is not None
-    }
-    before = {name: value for name, value in before.items() if name not in may_differ}
-    changed = sorted(name for name in {*now, *before} if now.get(name) != before.get(name))
+    changed = sorted(
+        name for name in {*now, *before} - may_differ if now.get(name) != before.get(name)
+    )
     if changed:
         told = "; ".join(
             f"{name} was {before.get(name, 'not set')} and is {now.get(name, 'not set')}"
@@ -58,12 +53,6 @@ def check_same(
             f"{folder} was begun with other settings: {told}; leave "
             f"these options out to go on with it, or give a new --run"
         )
-
-
-def _as_in_toml(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
 
 
 def store_keys(store: EchoStore, choice: Choice) -> dict[str, str]:

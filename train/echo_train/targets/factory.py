@@ -2,66 +2,72 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from torch import Tensor
 
+from echo_common.cli.settings import replace
 from echo_common.errors import SettingsError
 from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader
 from echo_train.data.location_prior import mean_mask
-from echo_train.losses.mask_losses import pixel_weights
-from echo_train.settings import TrainSettings
+from echo_train.landmarks.settings import LandmarkSettings
+from echo_train.losses.settings import LossSettings
 from echo_train.targets.base import Target
 from echo_train.targets.landmarks import LandmarkTarget
 from echo_train.targets.mask import MaskTarget
 
 
 def make_target(
-    settings: TrainSettings, choice: Choice, loader: Loader, prior: Tensor | None
+    losses: LossSettings,
+    decoding: LandmarkSettings,
+    choice: Choice,
+    loader: Loader,
+    weights: Tensor | None,
 ) -> Target:
-    """Make the target that the settings choose.
+    """Make the target of a run.
 
     Parameters
     ----------
-    settings : TrainSettings
+    losses : LossSettings
+    decoding : LandmarkSettings
+        For landmarks.
     choice : Choice
     loader : Loader
         Loads the frames that the run trains on.
-    prior : Tensor, (y, x) float, or None
-        From `echo_train.data.location_prior.make_prior`.
+    weights : Tensor, (y, x) float, or None
+        Weights of the pixels in the loss of masks, of mean 1.
 
     Raises
     ------
     SettingsError
         If the loss needs the share of ventricle pixels and all masks are empty.
     """
-    if settings.target == "mask":
-        if settings.loss_name() == "weighted-bce" and settings.positive_weight is None:
-            settings = dataclasses.replace(settings, positive_weight=_count_weight(loader))
-        weights = None
-        if prior is not None and settings.prior_use == "weight":
-            weights = pixel_weights(prior, settings.prior_weight)
-        return MaskTarget(settings, weights)
+    if choice.landmarks is None:
+        if losses.name("mask") == "weighted-bce" and losses.mask.positive_weight is None:
+            losses = replace(losses, positive_weight=_count_weight(loader))
+        return MaskTarget(losses, weights)
     points = loader.frames.points
     assert points is not None
-    return LandmarkTarget(settings, choice, points[loader.frames.indices("TRAIN")])
+    return LandmarkTarget(losses, decoding, choice, points[loader.frames.indices("TRAIN")])
 
 
-def restore_target(settings: TrainSettings, choice: Choice, state: dict[str, Tensor]) -> Target:
+def restore_target(
+    losses: LossSettings, decoding: LandmarkSettings, choice: Choice, state: dict[str, Tensor]
+) -> Target:
     """Make the target of a trained run from its checkpoint, without its frames.
 
     Parameters
     ----------
-    settings : TrainSettings
+    losses : LossSettings
+    decoding : LandmarkSettings
+        For landmarks.
     choice : Choice
     state : dict of str to Tensor
         From `Target.state`.
     """
     target: Target = (
-        MaskTarget(settings, None)
-        if settings.target == "mask"
-        else LandmarkTarget(settings, choice, None)
+        MaskTarget(losses, None)
+        if choice.landmarks is None
+        else LandmarkTarget(losses, decoding, choice, None)
     )
     target.restore(state)
     return target

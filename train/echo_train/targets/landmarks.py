@@ -10,14 +10,15 @@ from echo_common.geometry.contours import contours_from_landmarks
 from echo_common.geometry.raster import rasterise_all
 from echo_train.data.frame_set import Choice, FrameSet
 from echo_train.landmarks.decoders import DECODERS, confidence
+from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.landmarks.shape_prior import ShapePrior, fit_shape_prior
 from echo_train.losses.distance_map import distance_loss
 from echo_train.losses.landmark_losses import LANDMARK_LOSSES
+from echo_train.losses.settings import LossSettings
 from echo_train.metrics.landmark_errors import Landmarks
 from echo_train.metrics.overlap import packed_counts
 from echo_train.metrics.results import Results
 from echo_train.runtime import device as devices
-from echo_train.settings import TrainSettings
 from echo_train.targets.base import Collector, Prediction
 from echo_train.transforms.batch import Batch
 
@@ -33,9 +34,8 @@ class LandmarkTarget:
 
     Parameters
     ----------
-    settings : TrainSettings
-        Loss, decoder, minimum confidence, weight of the distance head, and
-        whether a shape prior corrects the landmarks.
+    losses : LossSettings
+    decoding : LandmarkSettings
     choice : Choice
     train_points : ndarray, (frame, landmark, 2) float, or None
         True landmarks of the training split, from which the prior is computed;
@@ -43,20 +43,24 @@ class LandmarkTarget:
     """
 
     def __init__(
-        self, settings: TrainSettings, choice: Choice, train_points: np.ndarray | None
+        self,
+        losses: LossSettings,
+        decoding: LandmarkSettings,
+        choice: Choice,
+        train_points: np.ndarray | None,
     ) -> None:
         assert choice.landmarks is not None
-        self._loss = LANDMARK_LOSSES[settings.loss_name()]
+        self._loss = LANDMARK_LOSSES[losses.name("landmarks")]
         self._maps = choice.landmarks.count + self._loss.extra_channels
-        self._distance_weight = settings.distance_weight
-        self.channels = self._maps + (settings.distance_weight > 0)
+        self._distance_weight = losses.distance_weight
+        self.channels = self._maps + (losses.distance_weight > 0)
         self.identity = choice.landmarks.identity
         self.method = choice.method
-        self._curve = settings.curve
-        self._decoder = DECODERS[settings.decoder]
-        self._min_confidence = settings.min_confidence
+        self._curve = decoding.curve
+        self._decoder = DECODERS[decoding.decoder]
+        self._min_confidence = decoding.min_confidence
         self._prior = None
-        if settings.shape_prior and train_points is not None:
+        if decoding.shape_prior and train_points is not None:
             self._prior = fit_shape_prior(train_points)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from echo_train.data.frame_set import FrameSet
-from echo_train.losses.mask_losses import MASK_LOSSES, MaskLossSettings
+from echo_train.losses.mask_losses import MASK_LOSSES
+from echo_train.losses.settings import LossSettings
 from echo_train.metrics.overlap import MaskCounts
 from echo_train.metrics.results import Results
-from echo_train.settings import TrainSettings
 from echo_train.targets.base import Collector, Prediction
 from echo_train.transforms.batch import Batch
 
@@ -22,16 +22,16 @@ class MaskTarget:
 
     Parameters
     ----------
-    settings : TrainSettings
+    settings : LossSettings
         The loss and its parameters, all of them set.
     weights : Tensor, (y, x) float, or None
         Weight of each pixel in the loss; the mean is 1.
     """
 
-    def __init__(self, settings: TrainSettings, weights: Tensor | None) -> None:
+    def __init__(self, settings: LossSettings, weights: Tensor | None) -> None:
         self.channels = 1
-        self._loss = MASK_LOSSES[settings.loss_name()]
-        self._loss_settings: MaskLossSettings = settings
+        self._loss = MASK_LOSSES[settings.name("mask")]
+        self._loss_settings = settings.mask
         self._weights = weights
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from echo_common import atomic
-from echo_common.cli.settings import to_toml
+from echo_common.cli.settings import replace, to_toml
 from echo_common.errors import NotInStoreError, RunError
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
@@ -20,10 +19,11 @@ from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import draw_curves
 from echo_train.runs import run_folder
 from echo_train.runs.resume import resumable
+from echo_train.runs.settings import RunSettings
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
-from echo_train.settings import TrainSettings
+from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer, take_up
 
 Say = Callable[[str], None]
@@ -63,35 +63,36 @@ def train(
     """
     settings.check()
     started = time.perf_counter()
-    device = devices.pick_device(settings.device, process.local_rank)
+    device = devices.pick_device(settings.hardware.device, process.local_rank)
     with (
         distributed.connected(process, device),
         devices.explain_full_memory(device, _advice(settings)),
     ):
-        store = EchoStore(settings.store)
-        choice = choose(store, settings)
+        store = EchoStore(settings.selection.store)
+        choice = choose(store, settings.selection)
         source = distributed.run_on_first(
-            lambda: pick_loader(store, choice, settings, device), process
+            lambda: pick_loader(store, choice, settings.data, device), process
         )
-        settings = dataclasses.replace(settings, loader=source)
-        loader = make_loader(store, choice, settings, device)
+        settings = replace(settings, loader=source)
+        loader = make_loader(store, choice, settings.data, device, settings.training.seed)
         _check_splits(store, loader, settings, process)
-        folder = distributed.run_on_first(lambda: _open_folder(settings), process)
+        folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
         settings = _resolve(settings, choice, folder)
         trainer = Trainer(settings, choice, loader, device, process)
         with run_folder.run_lock(folder, process.is_first), resumable(folder):
-            if settings.resume:
+            if settings.folder.resume:
                 take_up(trainer, folder, store)
             elif process.is_first:
                 atomic.write_text(
                     folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
                 )
             if process.is_first:
+                network, hardware = settings.architecture, settings.hardware
                 say(
                     f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
-                    f"{settings.network} of width {settings.width}, "
+                    f"{network.network} of width {network.width}, "
                     f"{trainer.parameters() / 1e6:.2f} million parameters; "
-                    f"{devices.describe_use(device, settings.compile, settings.bf16)}"
+                    f"{devices.describe_use(device, hardware.compile, hardware.bf16)}"
                 )
                 say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             trainer.fit(folder, store, quiet or not process.is_first)
@@ -111,28 +112,30 @@ def _check_splits(
                 f"{store.path} has no readable frame of the split {split}; the column Split of "
                 "FileList.csv says which videos are for training, validation and test"
             )
-    distributed.check_batches(process, settings.batch_size, frames)
-
-
-def _open_folder(settings: TrainSettings) -> Path:
-    masks = settings.target == "mask"
-    name = "mask" if masks else f"landmarks-{settings.landmarks}"
-    return run_folder.open_folder(settings.run, settings.resume, name)
+    distributed.check_batches(process, settings.training.batch_size, frames)
 
 
 def _advice(settings: TrainSettings) -> str:
-    return f"lower --batch-size (it is {settings.batch_size}) or --width (it is {settings.width})"
+    return (
+        f"lower --batch-size (it is {settings.training.batch_size}) or --width (it is "
+        f"{settings.architecture.width})"
+    )
+
+
+def _open_folder(settings: RunSettings, choice: Choice) -> Path:
+    name = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
+    return run_folder.open_folder(settings.run, settings.resume, name)
 
 
 def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSettings:
     """Put what was chosen in the place of what was left open, so that a run says all of it."""
-    return dataclasses.replace(
+    return replace(
         settings,
         run=folder,
         method=choice.method,
         identity=choice.landmarks.identity if choice.landmarks else None,
         falloff=choice.falloff,
-        loss=settings.loss_name(),
+        loss=settings.loss(),
     )
 
 

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echo_common.cli.settings import to_table
 from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader
 from echo_train.data.location_prior import make_prior
+from echo_train.losses.mask_losses import pixel_weights
 from echo_train.metrics.results import Results
 from echo_train.networks.architecture import Architecture
 from echo_train.runs import run_folder
@@ -25,7 +27,6 @@ from echo_train.runs.resume import check_same, store_keys
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
-from echo_train.settings import TrainSettings
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
 from echo_train.training.ema import WeightEMA
@@ -33,6 +34,7 @@ from echo_train.training.loss_log import LossLog
 from echo_train.training.optimiser import make_optimiser, set_rate
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.schedule import rate_factor
+from echo_train.training.settings import TrainSettings
 from echo_train.training.tensorboard import TensorBoard
 from echo_train.transforms.batch import EVALUATION_BATCH
 
@@ -64,26 +66,35 @@ class Trainer:
         self.frames = loader.frames
         self.device = device
         self.process = process
-        prior = make_prior(settings, loader)
-        self.target: Target = make_target(settings, choice, loader, prior)
-        seen = prior is not None and settings.prior_use == "channel"
+        location, wanted = settings.location_prior, settings.architecture
+        prior, weights = make_prior(location, loader), None
+        if prior is not None and location.prior_use == "weight":
+            weights = pixel_weights(prior, location.prior_weight)
+        self.target: Target = make_target(
+            settings.losses, settings.decoding, choice, loader, weights
+        )
+        seen = prior is not None and location.prior_use == "channel"
         self.architecture = Architecture(
-            network=settings.network,
+            network=wanted.network,
             out_channels=self.target.channels,
-            width=settings.width,
+            width=wanted.width,
             prior_shape=loader.frames.shape if seen else None,
         )
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)
         distributed.synchronise_batch_norm(network, process, device)
         # Convolutions are faster with the channels last, on the CPU as on a GPU.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = WeightEMA(self.network, settings.ema) if settings.ema else None
+        decay = settings.training.ema
+        self.average = WeightEMA(self.network, decay) if decay else None
         self.optimiser = make_optimiser(
-            self.network, settings.learning_rate, settings.weight_decay, device
+            self.network,
+            settings.optimiser.learning_rate,
+            settings.optimiser.weight_decay,
+            device,
         )
         learner = distributed.data_parallel(self.network, process, device)
-        self._learner = devices.compile_on_cuda(learner, device, settings.compile)
+        self._learner = devices.compile_on_cuda(learner, device, settings.hardware.compile)
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
 
@@ -99,10 +110,10 @@ class Trainer:
     def fit(self, folder: Path, store: EchoStore, quiet: bool = True) -> None:
         """Train the epochs that are left, and keep the last and the best state of each."""
         images = len(self.frames.indices("TRAIN"))
-        done, epochs = len(self.history), self.settings.epochs
+        done, epochs = len(self.history), self.settings.training.epochs
         events = (
             TensorBoard(folder, done)
-            if self.settings.tensorboard and self.process.is_first
+            if self.settings.folder.tensorboard and self.process.is_first
             else None
         )
         with ProgressBar(epochs * images, done * images, epochs, quiet) as progress:
@@ -145,7 +156,7 @@ class Trainer:
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
         losses = LossLog(self.frames, epoch)
         self.network.train()
-        whole = self.settings.batch_size
+        whole = self.settings.training.batch_size
         own = self.process.share(order, whole)
         collector = self.target.collector(self.frames, self.device, own)
         steps = math.ceil(len(order) / whole)
@@ -185,8 +196,8 @@ class Trainer:
 
     def _move(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
         """Take one step of the optimiser."""
-        settings = self.settings
-        steps = settings.epochs * steps_per_epoch
+        settings = self.settings.optimiser
+        steps = self.settings.training.epochs * steps_per_epoch
         factor = rate_factor(step, steps, settings.schedule, settings.warm_up)
         set_rate(self.optimiser, settings.learning_rate * factor)
         self.optimiser.zero_grad(set_to_none=True)
@@ -198,16 +209,16 @@ class Trainer:
             self.average.update(self.network)
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
-        with devices.autocast(self.device, self.settings.bf16):
+        with devices.autocast(self.device, self.settings.hardware.bf16):
             logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
         return logits.float()
 
     def _stands_still(self) -> bool:
         """Whether the last epochs, as many as `patience`, were no better than one before."""
-        if not self.settings.patience:
+        if not self.settings.training.patience:
             return False
         best = self.best.epoch if self.best else 0
-        return len(self.history) - best >= self.settings.patience
+        return len(self.history) - best >= self.settings.training.patience
 
 
 def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None:
@@ -246,7 +257,7 @@ def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
         cannot be read.
     """
     # A store may have been moved: what it holds is compared, and not where it is.
-    check_same(run_folder.read_config(folder), trainer.settings, folder, free=["store"])
+    check_same(run_folder.read_config(folder), to_table(trainer.settings), folder, free=["store"])
     if trainer.process.is_first:
         run_folder.remove_unfinished(folder)
     if not (folder / run_folder.LAST).exists():

@@ -13,9 +13,6 @@ from torch import Tensor
 
 from echo_common.store.schema import HEATMAP_SCALE
 
-NORMALISATIONS = ("none", "frame")
-"""How images are scaled after the division by 255; the first is the default."""
-
 EVALUATION_BATCH = 64
 """Frames per batch in passes without gradients."""
 
@@ -106,7 +103,7 @@ def normalise(images: Tensor, normalisation: str) -> Tensor:
     images : Tensor, (frame, channel, y, x) float
         Gray values in [0, 1].
     normalisation : str
-        One of `NORMALISATIONS`. ``none`` returns the images unchanged.
+        One of `echo_train.data.settings.NORMALISATIONS`. ``none`` returns the images unchanged.
         ``frame`` gives each frame a mean of 0 and a standard deviation of 1,
         which removes gain and offset; a frame of constant gray becomes 0.
 

@@ -1,0 +1,112 @@
+"""Settings of one run: its epochs, its optimiser and all other components."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from echo_common.cli.settings import component, setting
+from echo_common.errors import SettingsError
+from echo_train.data.settings import LoaderSettings, SelectionSettings
+from echo_train.landmarks.settings import LandmarkSettings
+from echo_train.losses.settings import LOSS_NAMES, LossSettings
+from echo_train.networks.settings import NetworkSettings, PriorSettings
+from echo_train.runs.settings import RunSettings
+from echo_train.runtime.settings import DeviceSettings
+from echo_train.training.schedule import SCHEDULES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpochSettings:
+    """How long a run trains, and which of its weights are kept."""
+
+    epochs: int = setting(20, "Times the training split is seen.", minimum=1)
+    batch_size: int = setting(16, "Images a step.", minimum=1)
+    patience: int = setting(
+        0, "Stop after so many epochs without a better validation Dice; 0 for never.", minimum=0
+    )
+    ema: float = setting(
+        0.0,
+        "Decay of a moving average of the weights, such as 0.999, which is validated and kept "
+        "in their place; 0 for none.",
+        minimum=0,
+        maximum=1,
+    )
+    seed: int = setting(0, "Decides the first weights and the order of the samples.", minimum=0)
+
+    def check(self) -> None:
+        """Check that an average of the weights can move.
+
+        Raises
+        ------
+        SettingsError
+            If its decay is 1.
+        """
+        if self.ema == 1:
+            raise SettingsError("--ema 1 would keep the first weights; give less, such as 0.999")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimiserSettings:
+    """How a step changes the weights."""
+
+    learning_rate: float = setting(2e-3, "Step size of Adam.", minimum=0)
+    schedule: str = setting(
+        SCHEDULES[0], "How the learning rate goes over the run.", choices=SCHEDULES
+    )
+    warm_up: float | None = setting(
+        None,
+        "Share of the steps in which the learning rate rises; by default 0.05 for cosine, 0.3 "
+        "for one-cycle and 0 for constant.",
+        minimum=0,
+        maximum=1,
+    )
+    weight_decay: float = setting(0.0, "Weight decay, as AdamW has it.", minimum=0)
+    clip_norm: float = setting(
+        0.0,
+        "Largest norm of the gradients, above which they are scaled down; 0 for any.",
+        minimum=0,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """All settings of one run, by component."""
+
+    selection: SelectionSettings = component(SelectionSettings)
+    training: EpochSettings = component(EpochSettings)
+    optimiser: OptimiserSettings = component(OptimiserSettings)
+    architecture: NetworkSettings = component(NetworkSettings)
+    location_prior: PriorSettings = component(PriorSettings)
+    losses: LossSettings = component(LossSettings)
+    decoding: LandmarkSettings = component(LandmarkSettings)
+    data: LoaderSettings = component(LoaderSettings)
+    hardware: DeviceSettings = component(DeviceSettings)
+    folder: RunSettings = component(RunSettings)
+
+    def loss(self) -> str:
+        """Name of the loss that is used."""
+        return self.losses.name(self.selection.target)
+
+    def check(self) -> None:
+        """Check that the settings of one run are consistent.
+
+        Raises
+        ------
+        SettingsError
+            If they contradict each other; the message names the option.
+        """
+        target, prior = self.selection.target, self.location_prior
+        if self.loss() not in LOSS_NAMES[target]:
+            raise SettingsError(
+                f"--loss {self.loss()} is no loss for --target {target}; choose one of "
+                f"{', '.join(LOSS_NAMES[target])}"
+            )
+        prior.check()
+        if target == "landmarks" and prior.prior != "none" and prior.prior_use == "weight":
+            raise SettingsError(
+                "--prior-use weight weighs the pixels of masks; for --target landmarks give "
+                "--prior-use channel"
+            )
+        self.folder.check()
+        self.training.check()
+        self.data.splits.check()

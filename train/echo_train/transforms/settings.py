@@ -1,0 +1,99 @@
+"""Settings of the augmentation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from echo_common.cli.settings import setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Strengths:
+    """Upper limits of the random changes, as in `AugmentSettings`; at 0, frames stay unchanged."""
+
+    shift: float = 0.0
+    scale: float = 0.0
+    rotation: float = 0.0
+    flip: float = 0.0
+    gamma: float = 0.0
+    gain: float = 0.0
+    speckle: float = 0.0
+    blur: float = 0.0
+    sector: float = 0.0
+
+
+AUGMENTS: dict[str, Strengths] = {
+    "none": Strengths(),
+    "light": Strengths(
+        shift=0.05, scale=0.1, rotation=10, gamma=0.2, gain=0.2, speckle=0.1, blur=0.7
+    ),
+    # Some laboratories display the left ventricle on the other side, so frames are also mirrored.
+    "strong": Strengths(
+        shift=0.1, scale=0.25, rotation=25, flip=0.5,
+        gamma=0.5, gain=0.5, speckle=0.3, blur=1.5, sector=20,
+    ),
+}  # fmt: skip
+"""Strengths by name."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """Strengths of the augmentation: a named set, and values that override it."""
+
+    augment: str = setting(
+        "light", "Strength of the random changes of training frames.", choices=tuple(AUGMENTS)
+    )
+    augment_shift: float | None = setting(
+        None,
+        "Largest shift along each axis, as a fraction of the side; default: from --augment.",
+        minimum=0,
+        maximum=1,
+    )
+    augment_scale: float | None = setting(
+        None,
+        "Largest enlargement, 0.1 for 1/1.1 to 1.1; default: from --augment.",
+        minimum=0,
+        maximum=4,
+    )
+    augment_rotation: float | None = setting(
+        None, "Largest rotation in degrees; default: from --augment.", minimum=0, maximum=180
+    )
+    augment_flip: float | None = setting(
+        None,
+        "Fraction of frames mirrored left to right; default: from --augment.",
+        minimum=0,
+        maximum=1,
+    )
+    augment_gamma: float | None = setting(
+        None, "Largest change of gamma, 0.2 for 1/1.2 to 1.2; default: from --augment.", minimum=0
+    )
+    augment_gain: float | None = setting(
+        None, "Largest change of gain, 0.2 for 1/1.2 to 1.2; default: from --augment.", minimum=0
+    )
+    augment_speckle: float | None = setting(
+        None,
+        "Largest standard deviation of speckle noise, in half the frames; default: from --augment.",
+        minimum=0,
+    )
+    augment_blur: float | None = setting(
+        None,
+        "Largest sigma of a Gaussian blur in pixels, in half the frames; default: from --augment.",
+        minimum=0,
+        maximum=3,
+    )
+    augment_sector: float | None = setting(
+        None,
+        "Largest angle of a blacked-out sector in degrees, in half the frames; default: from "
+        "--augment.",
+        minimum=0,
+        maximum=90,
+    )
+
+    def strengths(self) -> Strengths:
+        """Combine the named set with the overrides."""
+        overrides = {
+            field.name: value
+            for field in dataclasses.fields(Strengths)
+            if (value := getattr(self, f"augment_{field.name}")) is not None
+        }
+        return dataclasses.replace(AUGMENTS[self.augment], **overrides)
