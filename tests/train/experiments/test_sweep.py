@@ -79,13 +79,17 @@ def test_folds_validate_on_every_video_once(small_store: Path, tmp_path: Path) -
 def test_folds_and_seeds_together_are_all_pairs(small_store: Path) -> None:
     runs = small_sweep(small_store, None, folds=2, seeds=2).runs()
     assert list(runs) == ["fold-1-seed-0", "fold-1-seed-1", "fold-2-seed-0", "fold-2-seed-1"]
-    assert (runs["fold-2-seed-1"].fold, runs["fold-2-seed-1"].seed) == (2, 1)
+    last = runs["fold-2-seed-1"]
+    assert (last.data.splits.fold, last.training.seed) == (2, 1)
 
 
 def test_a_sweep_that_was_stopped_goes_on_where_it_was(small_store: Path, tmp_path: Path) -> None:
     whole = sweep(small_sweep(small_store, tmp_path / "whole", seeds=2))
     parts = small_sweep(small_store, tmp_path / "parts", seeds=2)
-    with stopped_before(2), pytest.raises(KeyboardInterrupt, match=f"--resume --run {parts.run}$"):
+    with (
+        stopped_before(2),
+        pytest.raises(KeyboardInterrupt, match=f"--resume --run {parts.folder.run}$"),
+    ):
         sweep(parts)
     said: list[str] = []
     again = small_sweep(small_store, tmp_path / "parts", seeds=2, resume=True)

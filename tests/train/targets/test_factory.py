@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -109,16 +108,6 @@ def test_a_weight_cannot_be_counted_from_empty_masks(small_store: Path) -> None:
     loader._source = Empty()  # type: ignore[assignment]
     with pytest.raises(SettingsError, match="--positive-weight"):
         target_of(settings, choice, loader)
-
-
-def test_prior_weighs_the_loss_or_is_left_to_the_network(small_store: Path) -> None:
-    prior = torch.zeros(112, 112)
-    prior[:56] = 1
-    settings, choice, loader = loaded(small_store, prior="mean-mask", prior_weight=3.0)
-    weights = make_target(settings, choice, loader, prior).state()["pixel_weights"]
-    assert weights[0, 0] / weights[111, 0] == 4 and weights.mean() == pytest.approx(1)
-    seen = dataclasses.replace(settings, prior_use="channel")
-    assert make_target(seen, choice, loader, prior).state() == {}
 
 
 def test_what_the_loss_took_travels_with_the_checkpoint() -> None:

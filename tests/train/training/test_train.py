@@ -32,6 +32,14 @@ def make_trainer(settings: TrainSettings) -> Trainer:
     return Trainer(settings, *open_loader(settings), CPU)
 
 
+def test_prior_weighs_the_loss_or_is_left_to_the_network(small_store: Path) -> None:
+    prior = {"prior": "box", "prior_box": (0, 0, 111, 55), "prior_weight": 3.0}
+    weights = make_trainer(tiny(small_store, **prior)).target.state()["pixel_weights"]
+    assert weights[0, 0] / weights[111, 0] == 4 and weights.mean() == pytest.approx(1)
+    seen = make_trainer(tiny(small_store, **prior, prior_use="channel"))
+    assert seen.target.state() == {}
+
+
 def losses_of(folder: Path) -> list[float]:
     with (folder / "metrics.csv").open(newline="") as file:
         return [float(row["train_loss"]) for row in csv.DictReader(file)]
