@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from echo_common import atomic
-from echo_common.cli.settings import to_table, to_toml
+from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import SettingsError
 from echo_common.tables import text_table
 from echo_train.experiments.settings import SweepSettings

@@ -17,7 +17,7 @@ class RunSettings:
     resume: bool = setting(False, "Go on with the run in --run.")
     tensorboard: bool = setting(False, "Write TensorBoard events into the run folder.")
 
-    def check(self, what: str = "run") -> None:
+    def check(self) -> None:
         """Check that the settings are consistent.
 
         Raises
@@ -26,4 +26,4 @@ class RunSettings:
             If a run is to be resumed and its folder is not given.
         """
         if self.resume and self.run is None:
-            raise SettingsError(f"--resume needs --run, the folder of the {what} to go on with")
+            raise SettingsError("--resume needs --run, the folder of the run to go on with")
