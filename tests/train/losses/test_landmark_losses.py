@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
+from torch.overrides import TorchFunctionMode
 
 from echo_train.landmarks.maps import mean_position
 from echo_train.losses.landmark_losses import (
@@ -24,6 +26,8 @@ from echo_train.losses.landmark_losses import (
 
 SIDE = 24
 
+Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
 
 def gaussians(points: torch.Tensor, side: int = SIDE, sigma: float = 2.0) -> torch.Tensor:
     """Gaussian heatmaps that are exactly zero away from the point, as stored ones are."""
@@ -35,7 +39,7 @@ def gaussians(points: torch.Tensor, side: int = SIDE, sigma: float = 2.0) -> tor
 
 
 @pytest.fixture
-def case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def case() -> Case:
     """Logits, heatmaps and points of 2 frames with 3 landmarks, float64."""
     generator = torch.Generator().manual_seed(5)
     points = torch.rand(2, 3, 2, generator=generator, dtype=torch.float64) * 12 + 6
@@ -52,6 +56,24 @@ def test_gradient_equals_finite_differences(name: str) -> None:
     shape = (1, 2 + loss.extra_channels, 8, 8)
     logits = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda values: loss.value(values, heatmaps, points), [logits])
+
+
+class NoTensorFromNumbers(TorchFunctionMode):
+    """Fails where numbers are copied from the host, for which a GPU must finish its work."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.tensor, torch.as_tensor, torch.Tensor.item)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", list(LANDMARK_LOSSES))
+def test_a_step_does_not_wait_for_the_device(name: str, case: Case) -> None:
+    loss = LANDMARK_LOSSES[name]
+    logits = torch.cat([case[0]] * 2, 1)[:, : 3 + loss.extra_channels]
+    expected = loss.value(logits, *case[1:])
+    # Constants are on the device from the first step on.
+    with NoTensorFromNumbers():
+        assert torch.equal(loss.value(logits, *case[1:]), expected)
 
 
 @pytest.mark.parametrize("name", list(LANDMARK_LOSSES))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from echo_train.networks.architecture import NETWORKS, Architecture, rebuild
@@ -23,6 +23,23 @@ def make(name: str, **changes: Any) -> UNet:
     return NETWORKS[name](**{"out_channels": 3, "width": 2, **changes})
 
 
+class Fixed(nn.Module):
+    """Gives the same features for any input."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.features
+
+
+def tied_maxima(maps: Tensor) -> Tensor:
+    """Whether each map, (frame, channel, y, x), has its maximum at several pixels."""
+    flat = maps.flatten(2)
+    return (flat == flat.amax(2, keepdim=True)).sum(2) > 1
+
+
 def images(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(1))
 
@@ -32,6 +49,52 @@ def images(*shape: int) -> Tensor:
 def test_logits_have_the_size_of_the_images(name: str, size: tuple[int, int]) -> None:
     network = make(name, in_channels=2).eval()
     assert network(images(2, 2, *size)).shape == (2, 3, *size)
+
+
+@ALL
+def test_the_head_is_outside_autocast(name: str) -> None:
+    network = make(name, width=4).eval()
+    seen: list[Tensor] = []
+    network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        logits = network(images(4, 1, 112, 112))
+        features = network.up[0](torch.rand(1, 4 if name == "unet-no-skip" else 8, 16, 16))
+    assert features.dtype == torch.bfloat16
+    assert logits.dtype == torch.float32
+    # The features have the precision of bfloat16, and the head that of float32.
+    assert torch.equal(seen[0], seen[0].bfloat16().float())
+    with torch.inference_mode():
+        assert torch.equal(logits, network.head(seen[0]))
+    rounded = logits.bfloat16().float()
+    assert tied_maxima(logits).float().mean() == 0
+    assert tied_maxima(rounded).float().mean() > 0.2
+
+
+def test_the_network_is_one_graph() -> None:
+    network = make("attention-unet")
+    compiled = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = compiled(images(2, 1, 32, 32))
+    assert logits.dtype == torch.float32
+    logits.sum().backward()
+    assert network.head.weight.grad is not None
+
+
+def test_bfloat16_moves_no_maximum() -> None:
+    # A peak with a slope too flat for 8 bits: only a head in float32 tells its pixels apart.
+    network = make("unet", out_channels=2, width=2).eval()
+    y, x = torch.meshgrid(torch.arange(112.0), torch.arange(112.0), indexing="ij")
+    coarse = (8 - ((x - 40).square() + (y - 70).square()) / 64).bfloat16()
+    fine = -((x - 40.3).square() + (y - 69.8).square()).bfloat16() / 4096
+    network.up[0] = Fixed(torch.stack([coarse, fine])[None])
+    with torch.no_grad():
+        network.head.weight.copy_(torch.ones(2, 2)[..., None, None])
+        network.head.bias.zero_()
+    peak = 70 * 112 + 40
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        logits = network(images(1, 1, 112, 112))
+    assert logits.flatten(2).argmax(2).tolist() == [[peak, peak]]
+    assert not tied_maxima(logits).any() and tied_maxima(logits.bfloat16()).all()
 
 
 @ALL

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from echo_train.landmarks.maps import mean_position, spatial_softmax
+from echo_train.runtime.device import constant
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ def adaptive_wing(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     omega, theta, epsilon, alpha, weight = 14.0, 0.5, 1.0, 2.1, 10.0
     error = (logits - heatmaps).abs()
     power = alpha - heatmaps
-    ratio = torch.tensor(theta / epsilon, device=logits.device)
+    ratio = theta / epsilon
     steep = omega * power * ratio ** (power - 1) / (1 + ratio**power) / epsilon
     offset = theta * steep - omega * torch.log1p(ratio**power)
     # A power has no finite gradient at an error of 0; the clamp gives the limit, 0.
@@ -200,7 +201,7 @@ def dsnt(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     """
     height, width = logits.shape[-2:]
     maps = spatial_softmax(logits)
-    half = torch.tensor([width / 2, height / 2], device=logits.device)
+    half = constant((width / 2, height / 2), logits.device)
     distance = ((mean_position(maps) - points) / half).square().sum(2).add(1e-12).sqrt()
     x = torch.arange(width, device=logits.device) - points[..., :1]
     y = torch.arange(height, device=logits.device) - points[..., 1:]

@@ -100,7 +100,10 @@ class UNet(nn.Module):
         for level in reversed(range(LEVELS)):
             upsampled = self.rise[level](features)
             features = self.up[level](self.join(level, skips[level], upsampled, features))
-        logits: Tensor = self.head(features)
+        # Autocast excludes the head: logits in bfloat16 gave several equal maxima to nearly half
+        # of all landmark maps.
+        with torch.autocast(features.device.type, enabled=False):
+            logits: Tensor = self.head(features.to(self.head.weight.dtype))
         return logits[..., :height, :width]
 
     def join(self, level: int, skip: Tensor, upsampled: Tensor, below: Tensor) -> Tensor:
