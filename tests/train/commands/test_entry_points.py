@@ -17,15 +17,39 @@ entry_points.{script}()
 """
 
 
-@pytest.mark.parametrize("package", ["torch", "matplotlib"])
-@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "report"])
-def test_a_missing_package_is_told_with_how_to_install_it(script: str, package: str) -> None:
+@pytest.mark.parametrize(
+    ("script", "package", "extra"),
+    [
+        *((script, "torch", "train") for script in ("train", "evaluate", "predict")),
+        *((script, "matplotlib", "train") for script in ("train", "evaluate", "predict")),
+        ("report", "matplotlib", "report"),
+        ("report", "jinja2", "report"),
+    ],
+)
+def test_a_missing_package_is_told_with_how_to_install_it(
+    script: str, package: str, extra: str
+) -> None:
     code = WITHOUT.format(package=package, script=script)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {package} is not installed")
-    assert "echo-lv-segmentation[train]" in line
+    assert f"echo-lv-segmentation[{extra}]" in line
+
+
+def test_report_works_without_torch(tmp_path: Path) -> None:
+    runs = Path(__file__).parents[2] / "golden" / "runs-0.1.0"
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['torch', 'torchmetrics', 'zarr', 'pandas']))\n"
+        f"sys.argv = ['echo-report', {str(runs / 'mask')!r}, {str(runs / 'landmarks')!r}, "
+        f"'--out', {str(tmp_path / 'report.html')!r}]\n"
+        "from echo_train.commands import entry_points\n"
+        "entry_points.report()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").read_text().count("<img") > 0
 
 
 def test_every_console_script_exists() -> None:

@@ -7,29 +7,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from echo_train.reporting import plots
-from echo_train.reporting.robustness_table import CLEAN, NoiseRow
+from echo_train.reporting.plots import Panel
 from echo_train.runs.run_folder import EpochRow
-from echo_train.targets.base import Prediction
-from echo_train.transforms.batch import Pixels
-from echo_train.transforms.corruptions import CORRUPTIONS, grades
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Every figure that was turned into a PNG."""
     kept: list[Figure] = []
-    real = plots._png
+    real = plots.encode_png
 
     def png(figure: Figure) -> bytes:
         kept.append(figure)
         return real(figure)
 
-    monkeypatch.setattr(plots, "_png", png)
+    monkeypatch.setattr(plots, "encode_png", png)
     return kept
 
 
@@ -64,7 +60,7 @@ def test_curves_are_the_history(tmp_path: Path, drawn: list[Figure]) -> None:
 
 
 def test_curves_of_several_runs_are_told_apart(drawn: list[Figure]) -> None:
-    content = plots.picture_curves(
+    content = plots.run_curves_png(
         {
             "a": [epoch_row(1, val_dice=0.3), epoch_row(2, val_dice=0.4)],
             "b": [epoch_row(1, val_loss=2)],
@@ -76,50 +72,6 @@ def test_curves_of_several_runs_are_told_apart(drawn: list[Figure]) -> None:
     assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-def noise_rows(dice: float) -> list[NoiseRow]:
-    return [
-        NoiseRow(
-            corruption=name,
-            severity=severity,
-            dice=dice - 0.01 * place,
-            low=dice - 0.01 * place - 0.02,
-            high=dice - 0.01 * place + 0.02,
-            pooled=dice,
-            ed=dice,
-            es=None,
-            hd95=3.0,
-            implausible=0.0,
-            missed_frames=0,
-            mean_radial_error=None,
-        )
-        for place, (name, severity) in enumerate([CLEAN, *grades()])
-    ]
-
-
-def test_noise_has_a_curve_a_run_from_the_clean_frames_on(
-    tmp_path: Path, drawn: list[Figure]
-) -> None:
-    measured = {"mask": noise_rows(0.9), "landmarks": noise_rows(0.8)}
-    plots.draw_noise(tmp_path / "noise.png", measured)
-    axes = drawn[0].axes
-    assert [one.get_title() for one in axes] == list(CORRUPTIONS)
-    for one in axes:
-        corruption = CORRUPTIONS[one.get_title()]
-        severities = sorted([corruption.clean, *corruption.severities])
-        for rows, line in zip(measured.values(), one.get_lines(), strict=True):
-            by_grade = {(row.corruption, row.severity): row.dice for row in rows}
-            expected = [
-                by_grade[CLEAN]
-                if severity == corruption.clean
-                else by_grade[one.get_title(), severity]
-                for severity in severities
-            ]
-            np.testing.assert_allclose(line.get_xdata(), severities)
-            np.testing.assert_allclose(line.get_ydata(), expected)
-    (legend,) = drawn[0].legends
-    assert [text.get_text() for text in legend.get_texts()] == ["mask", "landmarks"]
-
-
 def test_overlay_outlines_truth_and_prediction_and_dots_landmarks(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
@@ -128,21 +80,14 @@ def test_overlay_outlines_truth_and_prediction_and_dots_landmarks(
     found[0, 12:22, 25:35] = 1
     points = np.full((2, 3, 2), np.nan, dtype=np.float32)
     points[0] = [[25, 12], [34, 12], [30, 21]]
-    pixels = Pixels(
-        index=torch.arange(2),
-        images=torch.from_numpy(np.full((2, 40, 40), 90, np.uint8)),
-        masks=torch.from_numpy(true),
-    )
-    plots.draw_overlay(
-        tmp_path / "overlay.png",
-        pixels,
-        np.array([0, 1]),
-        Prediction(masks=found, points=points),
-        np.array([0.25, 0.0]),
-        "title",
-    )
+    image = np.full((40, 40), 90, np.uint8)
+    panels = [
+        Panel(image=image, true=true[at], predicted=found[at], points=points[at], title=f"{at}")
+        for at in range(2)
+    ]
+    plots.draw_overlay(tmp_path / "overlay.png", panels, "title")
     first, second = drawn[0].axes[:2]
-    assert [one.get_title() for one in (first, second)] == ["ED  Dice 0.250", "ES  Dice 0.000"]
+    assert [axes.get_title() for axes in (first, second)] == ["0", "1"]
     boxes = [
         collection.get_paths()[0].get_extents().bounds
         for collection in first.collections
@@ -151,20 +96,40 @@ def test_overlay_outlines_truth_and_prediction_and_dots_landmarks(
     # A contour at 0.5 runs half a pixel outside the outermost centres.
     np.testing.assert_allclose(boxes, [(4.5, 9.5, 10, 10), (24.5, 11.5, 10, 10)])
     np.testing.assert_allclose(first.get_lines()[0].get_xydata(), points[0])
-    assert len([one for one in second.collections if one.get_paths()]) == 1
+    assert len([lines for lines in second.collections if lines.get_paths()]) == 1
     content = cv2.imread(str(tmp_path / "overlay.png"))
     assert content is not None and content.std() > 10
 
 
-def test_overlay_stands_empty_and_full_masks(tmp_path: Path) -> None:
-    masks = np.stack([np.zeros((16, 16), np.uint8), np.ones((16, 16), np.uint8)])
-    pixels = Pixels(
-        index=torch.arange(2),
-        images=torch.zeros(2, 16, 16, dtype=torch.uint8),
-        masks=torch.from_numpy(masks),
-    )
-    path = tmp_path / "overlay.png"
-    plots.draw_overlay(
-        path, pixels, np.array([2, 2]), Prediction(masks=masks[::-1].copy()), np.zeros(2), "t"
-    )
-    assert cv2.imread(str(path)) is not None
+def test_empty_and_full_masks_and_every_piece_are_outlined(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    pieces = np.zeros((16, 16), np.uint8)
+    pieces[2:4, 2:4] = pieces[8:12, 8:16] = 1
+    masks = [np.zeros((16, 16), np.uint8), np.ones((16, 16), np.uint8), pieces]
+    image = np.zeros((16, 16), np.uint8)
+    panels = [Panel(image=image, true=mask, predicted=np.zeros_like(mask)) for mask in masks]
+    plots.draw_overlay(tmp_path / "overlay.png", panels, "title")
+    outlines = [
+        [path.get_extents().bounds for lines in axes.collections for path in lines.get_paths()]
+        for axes in drawn[0].axes
+    ]
+    assert outlines == [
+        [],
+        [(-0.5, -0.5, 16, 16)],
+        [(1.5, 1.5, 2, 2), (7.5, 7.5, 8, 4)],
+    ]
+
+
+def test_attention_has_a_row_a_level(tmp_path: Path, drawn: list[Figure]) -> None:
+    images, true = np.zeros((3, 16, 16), np.uint8), np.zeros((3, 16, 16), np.uint8)
+    true[:, 4:8, 4:8] = 1
+    maps = [np.full((3, 16, 16), weight) for weight in (0.25, 0.75)]
+    plots.draw_attention(tmp_path / "attention.png", images, true, maps, "title")
+    panels = [axes for axes in drawn[0].axes if axes.images][:6]
+    assert [axes.get_ylabel() for axes in panels[::3]] == [
+        "1/2 of the resolution",
+        "1/4 of the resolution",
+    ]
+    weights = [np.asarray(axes.images[1].get_array()).mean() for axes in panels]
+    assert weights == [0.25] * 3 + [0.75] * 3

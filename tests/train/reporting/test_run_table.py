@@ -16,9 +16,9 @@ from scipy import stats
 from echo_common.cli.command import run_command
 from echo_common.errors import RunError
 from echo_train.commands.report import cli
-from echo_train.reporting.html_page import settings_that_differ
+from echo_train.reporting.html_page import compare_settings
 from echo_train.reporting.paired_difference import Difference, paired_difference, read_scores
-from echo_train.reporting.run_table import HEADER, describe, figure_rows, find_runs
+from echo_train.reporting.run_table import HEADER, describe, find_runs, table_rows
 from echo_train.runs.run_folder import EpochRow, write_metrics
 
 
@@ -99,13 +99,13 @@ def echo_report(*arguments: str | Path) -> int:
 
 def test_a_row_holds_the_figures_of_the_test_split(two_runs: list[Path]) -> None:
     summary = json.loads((two_runs[0] / "summary.json").read_text())
-    (row,) = figure_rows([(two_runs[0], summary)])
+    (row,) = table_rows([(two_runs[0], summary)])
     assert dict(zip(HEADER, row, strict=True)) == {
         "run": str(two_runs[0]),
         "target": "masks chords <b>",
         "split": "test",
         "Dice": "0.9000",
-        "95 %": "0.890-0.910",
+        "95 % interval": "0.890 to 0.910",
         "ED": "0.900",
         "ES": "-",
         "pooled": "0.9020",
@@ -116,10 +116,10 @@ def test_a_row_holds_the_figures_of_the_test_split(two_runs: list[Path]) -> None
         "pixel acc.": "0.9877",
         "seconds": "62",
     }
-    rows = figure_rows([(two_runs[0], summary)], every_split=True)
+    rows = table_rows([(two_runs[0], summary)], every_split=True)
     assert [row[2:4] for row in rows] == [("test", "0.9000"), ("val", "0.8000")]
     del summary["test"]
-    assert figure_rows([(two_runs[0], summary)])[0][2:4] == ("val", "0.8000")
+    assert table_rows([(two_runs[0], summary)])[0][2:4] == ("val", "0.8000")
 
 
 def test_the_table_is_aligned_and_names_the_pictures_that_are_there(two_runs: list[Path]) -> None:
@@ -181,7 +181,7 @@ def test_settings_are_parted_into_those_that_differ_and_those_shared() -> None:
         {"settings": {"width": 8, "seed": 0}},
         {"settings": {"width": 16, "seed": 0, "loss": "dice"}},
     ]
-    assert settings_that_differ(summaries) == (
+    assert compare_settings(summaries) == (
         {"loss": ["-", "dice"], "width": ["8", "16"]},
         {"seed": "0"},
     )
@@ -234,7 +234,7 @@ def test_the_page_holds_figures_differences_settings_and_its_own_pictures(
     place = page.cells.index("width")
     assert page.cells[place + 1 : place + 3] == ["8", "16"]
     found = paired_difference(*(read_scores(folder, "test") for folder in two_runs[::-1]))
-    sentence = f"Dice of {two_runs[1]} less that of {two_runs[0]}, test: {found}"
+    sentence = f"Dice of {two_runs[1]} minus that of {two_runs[0]}, test: {found}"
     assert sentence in said and sentence in text
 
 
@@ -268,4 +268,4 @@ def test_a_summary_of_another_version_is_one_message(
     path.write_text(json.dumps(summary))
     assert echo_report(*two_runs) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {path} lacks figures") and "echo-eval" in error
+    assert error.startswith(f"error: {path} lacks metrics") and "echo-eval" in error

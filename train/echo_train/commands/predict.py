@@ -13,7 +13,7 @@ from echo_common.cli.command import describe_os_error, run_command
 from echo_common.cli.progress import show
 from echo_common.cli.settings import click_options
 from echo_common.errors import DataError, EchoError
-from echo_train.evaluation.trained_model import Model, load_model
+from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.prediction.segment import PredictSettings, save_prediction, segment
 from echo_train.prediction.video import list_videos, read_film, save_overlay
 from echo_train.runs.run_names import distinct_names
@@ -76,7 +76,7 @@ def find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def predict(
-    model: Model, path: Path, out: Path, name: str, settings: PredictSettings
+    model: TrainedModel, path: Path, out: Path, name: str, settings: PredictSettings
 ) -> tuple[str, tuple[str, ...]]:
     """Segment a video and write its results; returns a summary and the faults of its frames."""
     film = read_film(path, settings.frames)

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from echo_common.cli.command import run_command
-from echo_train.reporting.run_table import compare_runs, describe, find_runs, write_report
+from echo_train.reporting.html_page import write_page
+from echo_train.reporting.paired_difference import compare_runs
+from echo_train.reporting.run_table import describe, find_runs
 from echo_train.runs.run_folder import read_summary
 from echo_train.runs.run_names import common_folder
 
@@ -20,12 +22,12 @@ REPORT = "report.html"
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The page; by default report.html in the run's folder, or in the one that holds the runs.",
+    help="The page; by default report.html in the folder of the run, or that of several runs.",
 )
 def cli(runs: tuple[Path, ...], out: Path | None) -> None:
-    """Compare finished runs: a table here, and a page with their curves, pictures and settings.
+    """Compare finished runs: print a table, and write a page with curves, pictures and settings.
 
-    A sweep's folder stands for its runs, and so does that of an evaluation of several runs.
+    The folder of a sweep, or of an evaluation of several runs, stands for all runs in it.
     """
     folders = find_runs(runs)
     summaries = [read_summary(folder) for folder in folders]
@@ -33,7 +35,7 @@ def cli(runs: tuple[Path, ...], out: Path | None) -> None:
     for sentence in compare_runs(folders, summaries):
         click.echo(f"\n{sentence}")
     path = out or common_folder(folders) / REPORT
-    write_report(path, folders, summaries)
+    write_page(path, folders, summaries)
     click.echo(f"\n{path}")
 
 

@@ -1,6 +1,6 @@
-"""Measured runs: a model's figures on the splits of a store, and the files that hold them.
+"""Metrics of a trained model on the splits of a store, and the files that hold them.
 
-`echo_train.training.train` writes a run's own; `echo-eval` those of any split or store.
+`echo_train.training.train` measures a run when it ends; `echo-eval` measures on any split or store.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from echo_common.store.reader import EchoStore
 from echo_train.data.loader import Loader, make_loader
 from echo_train.data.selection import choose
 from echo_train.evaluation.measure import area_range, measure
-from echo_train.evaluation.robustness import measure_noise
-from echo_train.evaluation.trained_model import CHECKPOINTS, Model, load_model
+from echo_train.evaluation.robustness import measure_robustness
+from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel, load_model
 from echo_train.metrics.results import SplitResults
-from echo_train.reporting.plots import draw_attention, draw_overlay
-from echo_train.reporting.robustness_table import NoiseRow
+from echo_train.reporting.plots import Panel, draw_attention, draw_overlay
+from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
 from echo_train.runs.resume import store_keys
 from echo_train.runtime import device as devices
 
 SPLITS = ("test", "val", "train", "all")
-"""What can be measured; the first is the default."""
+"""Splits that can be measured; the first is the default."""
 
 SHOWN = 12
-"""Frames on the overlay sheet."""
+"""Frames in the overlay."""
 
-ATTENDED = 6
-"""Frames of them on the sheet of attention maps."""
+ATTENTION_FRAMES = 6
+"""Frames of them with attention maps."""
 
 Measured = Mapping[str, tuple[SplitResults, float]]
-"""SplitResults and mean loss by split, as summary.json names it."""
+"""Results and mean loss by split, as summary.json names it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,35 +52,42 @@ class EvaluateSettings:
     Attributes
     ----------
     store : Path or None
-        None for the one that the run was trained on.
+        None for the store that the run was trained on.
     split : str
-        One of `SPLITS`; ``all`` measures each split, and all frames together.
+        One of `SPLITS`; ``all`` measures each split and all frames together.
     checkpoint : str
         A name of `echo_train.evaluation.trained_model.CHECKPOINTS`.
     out : Path or None
-        None for a folder in the run's, or beside the runs where there are several.
+        None for a folder in the run's folder or, for several runs, in the folder that holds
+        them.
     noise : bool
         Measure under graded corruptions as well.
     noise_seed : int
+        Of the random corruptions.
     device : str
     """
 
-    store: Path | None = setting(None, "Another store; by default the run's own.")
-    split: str = setting(SPLITS[0], "Which frames; all: each split, and all.", choices=SPLITS)
+    store: Path | None = setting(
+        None, "Another store; by default the one that the run was trained on."
+    )
+    split: str = setting(
+        SPLITS[0], "Frames to measure; all: each split, and all frames together.", choices=SPLITS
+    )
     checkpoint: str = setting(
-        next(iter(CHECKPOINTS)), "Which of the run's states.", choices=tuple(CHECKPOINTS)
+        next(iter(CHECKPOINTS)), "State of the run to measure.", choices=tuple(CHECKPOINTS)
     )
     out: Path | None = setting(
         None,
-        "Folder for the results; by default eval-SPLIT in the run's folder, or beside several.",
+        "Folder for the results; by default eval-SPLIT in the folder of the run, or in the one "
+        "that holds several runs.",
     )
     noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
-    noise_seed: int = setting(0, "Decides the random corruptions.", minimum=0)
+    noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, …")
 
 
 class Bench:
-    """A model of a run, and the store that it is measured on.
+    """The model of a run, and the store that it is measured on.
 
     Parameters
     ----------
@@ -94,7 +101,7 @@ class Bench:
     RunError
         If the folder holds no run, or its checkpoint cannot be read.
     StoreError
-        If the store is not there, is damaged, or lacks what the run learnt.
+        If the store does not exist, is damaged, or lacks the masks or landmarks of the run.
     """
 
     def __init__(self, folder: Path, settings: EvaluateSettings, device: torch.device) -> None:
@@ -104,12 +111,12 @@ class Bench:
         self.own = store_keys(self.store, choice) == self.model.store
         own = replace(self.model.settings.data, loader="auto")
         if not self.own:
-            # Folds and draws divide the frames that the run was trained on, and no others.
+            # Folds and random draws apply only to the frames that the run was trained on.
             own = replace(own, folds=0, fold=None, split_by="store", train_images=None)
         self.loader = make_loader(self.store, choice, own, self.model.device)
 
     def orders(self, split: str) -> dict[str, np.ndarray]:
-        """The frames of each split to measure, by the split's name; see `SPLITS`.
+        """Frames of each split to measure, by the name of the split; see `SPLITS`.
 
         Raises
         ------
@@ -123,21 +130,21 @@ class Bench:
             orders["all"] = np.arange(len(frames))
         orders = {name: order for name, order in orders.items() if len(order)}
         if not orders:
-            there = [name.lower() for name in schema.SPLITS if len(frames.indices(name))]
+            present = [name.lower() for name in schema.SPLITS if len(frames.indices(name))]
             raise NotInStoreError(
                 f"{self.store.path} has no readable frame of the split {split} for "
-                f"{self.model.folder}; it has {', '.join(there) or 'none at all'}"
+                f"{self.model.folder}; it has {', '.join(present) or 'none at all'}"
             )
         return orders
 
     def area_range(self) -> tuple[float, float] | None:
-        """Range of the training split's areas: counted, or as the run's summary.json has it."""
+        """Range of areas in the training split, from the masks or the run's summary.json."""
         if self.own:
             return area_range(self.store, self.model.choice, self.loader.frames)
         if not (self.model.folder / run_folder.SUMMARY).exists():
             return None
-        told = run_folder.read_summary(self.model.folder).get("training_area")
-        return (told[0], told[1]) if told else None
+        stored = run_folder.read_summary(self.model.folder).get("training_area")
+        return (stored[0], stored[1]) if stored else None
 
 
 def evaluate(
@@ -146,7 +153,7 @@ def evaluate(
     settings: EvaluateSettings,
     device: torch.device,
     progress: Progress[Any] = silent,
-) -> list[NoiseRow]:
+) -> list[RobustnessRow]:
     """Measure a run, and write summary.json, frames.csv and the pictures.
 
     Parameters
@@ -154,7 +161,7 @@ def evaluate(
     folder : Path
         The run.
     out : Path
-        Folder for the results; what an earlier call left there is replaced.
+        Folder for the results; those of an earlier call are replaced.
     settings : EvaluateSettings
     device : torch.device
     progress : Progress
@@ -162,14 +169,13 @@ def evaluate(
 
     Returns
     -------
-    noise : list of NoiseRow
-        Of the last split that was measured; empty where no corruptions were
-        asked for.
+    robustness : list of RobustnessRow
+        Of the last split that was measured; empty without `settings.noise`.
 
     Raises
     ------
     EchoError
-        As `Bench` does, or where the split has no frames.
+        As `Bench` does, or if the split has no frames.
     """
     started = time.perf_counter()
     bench = Bench(folder, settings, device)
@@ -195,13 +201,13 @@ def evaluate(
     )
     if not settings.noise:
         return []
-    return measure_noise(
+    return measure_robustness(
         model, bench.loader, list(orders.values())[-1], areas, settings.noise_seed, progress
     )
 
 
 def measure_splits(
-    model: Model,
+    model: TrainedModel,
     loader: Loader,
     orders: Mapping[str, np.ndarray],
     areas: tuple[float, float] | None,
@@ -216,39 +222,39 @@ def measure_splits(
 
 
 def write_measured(
-    folder: Path, model: Model, loader: Loader, measured: Measured, told: Mapping[str, Any]
+    folder: Path, model: TrainedModel, loader: Loader, measured: Measured, facts: Mapping[str, Any]
 ) -> None:
     """Write summary.json, frames.csv and the pictures of a measured model.
 
-    The frames of frames.csv are those of every split, each once and as in the
-    first that has it; the pictures are of the last one.
+    frames.csv has the frames of all splits, each once; the pictures show the last split.
 
     Parameters
     ----------
     folder : Path
-    model : Model
+    model : TrainedModel
     loader : Loader
     measured : Measured
         At least one split.
-    told : mapping
-        What summary.json says beside model, settings and figures.
+    facts : mapping
+        Further entries of summary.json.
     """
     lines: dict[str, str] = {}
-    for figures, _ in measured.values():
-        for line in figures.table().splitlines():
-            # By the row alone: in a batch with other frames, a figure's last digits may differ.
+    for results, _ in measured.values():
+        for line in results.table().splitlines():
+            # By the row alone: in a batch with other frames, the last digits may differ.
             lines.setdefault(line.split(",", 1)[0], line)
     atomic.write_text(folder / run_folder.FRAMES, "\n".join(lines.values()) + "\n")
-    _draw_sheets(folder, model, loader, *list(measured.items())[-1])
+    split, (results, _) = list(measured.items())[-1]
+    _draw_frames(folder, model, loader, split, results)
     splits = {
-        name: {"loss": loss, **figures.summary()} for name, (figures, loss) in measured.items()
+        name: {"loss": loss, **results.summary()} for name, (results, loss) in measured.items()
     }
     run_folder.write_summary(
         folder,
         {
             "target": model.settings.selection.target,
             "choice": str(model.choice),
-            **told,
+            **facts,
             "parameters": model.parameters(),
             "device": devices.describe(model.device),
             "settings": run_folder.read_config(model.folder),
@@ -257,31 +263,45 @@ def write_measured(
     )
 
 
-def _draw_sheets(
-    folder: Path, model: Model, loader: Loader, split: str, measured: tuple[SplitResults, float]
+def _draw_frames(
+    folder: Path, model: TrainedModel, loader: Loader, split: str, results: SplitResults
 ) -> None:
-    figures, _ = measured
-    scores = figures.dice()
-    # From the worst to the best at equal steps of rank: neither a choice nor a lucky draw.
+    scores = results.dice()
+    # From the worst to the best at equal steps of rank, so that no frame is picked by hand.
     ranks = np.unique(np.linspace(0, len(scores) - 1, SHOWN).round().astype(int))
     picked = np.argsort(scores, kind="stable")[ranks]
-    index = figures.index[picked]
+    index = results.index[picked]
     (batch,) = loader.in_gray().batches(index, len(index))
+    pixels = loader.pixels(index)
+    images, true = pixels.images.numpy(), pixels.masks.numpy()
+    prediction = model.target.predict(model.logits(batch.images))
+    points = [None] * len(index) if prediction.points is None else list(prediction.points)
+    phases = [schema.PHASES[code] for code in loader.frames.phase[index]]
+    panels = [
+        Panel(image=image, true=mask, predicted=found, points=landmarks, title=title)
+        for image, mask, found, landmarks, title in zip(
+            images,
+            true,
+            prediction.masks,
+            points,
+            [f"{phase}  Dice {scores[at]:.3f}" for phase, at in zip(phases, picked, strict=True)],
+            strict=True,
+        )
+    ]
     draw_overlay(
         folder / run_folder.OVERLAY,
-        loader.pixels(index),
-        loader.frames.phase[index],
-        model.target.predict(model.logits(batch.images)),
-        scores[picked],
+        panels,
         title=f"{model.choice}: {len(picked)} of {len(scores)} frames of {split}, worst to best",
     )
-    few = slice(None, None, max(1, len(picked) // ATTENDED))
-    maps = model.attention(batch.images[few][:ATTENDED])
+    step = max(1, len(picked) // ATTENTION_FRAMES)
+    some = np.arange(0, len(picked), step)[:ATTENTION_FRAMES]
+    maps = model.attention(batch.images[some])
     if maps:
         draw_attention(
             folder / run_folder.ATTENTION,
-            loader.pixels(index[few][:ATTENDED]),
+            images[some],
+            true[some],
             maps,
-            title=f"{model.choice}: where the gates look in {len(maps[0])} of {len(scores)} frames "
-            f"of {split}, worst first",
+            title=f"{model.choice}: attention in {len(some)} of {len(scores)} frames of {split}, "
+            "worst to best",
         )

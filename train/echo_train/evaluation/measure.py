@@ -16,7 +16,7 @@ from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, FrameSet
 from echo_train.data.loader import Loader
-from echo_train.evaluation.trained_model import Model
+from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.metrics.overlap import MaskCounts, dice
 from echo_train.metrics.plausibility import count_holes, count_pieces, crosses_itself
 from echo_train.metrics.results import SplitResults
@@ -27,7 +27,7 @@ from echo_train.transforms.batch import EVALUATION_BATCH, Batch
 
 
 def measure(
-    model: Model,
+    model: TrainedModel,
     loader: Loader,
     order: np.ndarray,
     area_range: tuple[float, float] | None,
@@ -37,7 +37,7 @@ def measure(
 
     Parameters
     ----------
-    model : Model
+    model : TrainedModel
     loader : Loader
         Gives the frames.
     order : ndarray, (frame,) int64
@@ -159,7 +159,7 @@ def _look_at_landmarks(
     }
 
 
-def _check_size(model: Model, frames: FrameSet) -> None:
+def _check_size(model: TrainedModel, frames: FrameSet) -> None:
     if "pixel_weights" in model.target.state() and frames.shape != model.shape:
         (height, width), (other_height, other_width) = model.shape, frames.shape
         raise SettingsError(

@@ -47,7 +47,7 @@ class ModelSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Model:
+class TrainedModel:
     """A network with its weights, and what its output means.
 
     Attributes
@@ -123,7 +123,7 @@ class Model:
 
 def load_model(
     folder: str | os.PathLike[str], checkpoint: str = "best", device: torch.device | str = "cpu"
-) -> Model:
+) -> TrainedModel:
     """Read a model from a run folder.
 
     Parameters
@@ -153,7 +153,7 @@ def load_model(
         if state.get("average"):
             state = {**state, "network": state["average"]["network"]}
         height, width = state["shape"]
-        return Model(
+        return TrainedModel(
             folder=folder,
             checkpoint=checkpoint,
             epoch=_epoch(state, checkpoint),

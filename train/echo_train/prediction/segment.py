@@ -16,7 +16,7 @@ import torch
 
 from echo_common import atomic
 from echo_common.cli.settings import setting
-from echo_train.evaluation.trained_model import CHECKPOINTS, Model
+from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel
 from echo_train.prediction.letterbox import Fit
 from echo_train.prediction.video import Film
 from echo_train.targets.base import Prediction
@@ -54,7 +54,7 @@ class PredictSettings:
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, …")
 
 
-def segment(model: Model, images: np.ndarray) -> Prediction:
+def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     """Predict frames of any size.
 
     Frames of another size than the model was trained on are scaled to fit
@@ -64,7 +64,7 @@ def segment(model: Model, images: np.ndarray) -> Prediction:
 
     Parameters
     ----------
-    model : Model
+    model : TrainedModel
     images : ndarray, (frame, y, x) uint8
 
     Returns
@@ -123,7 +123,7 @@ def area_table(film: Film, prediction: Prediction) -> str:
     return text.getvalue()
 
 
-def _segment(model: Model, images: np.ndarray) -> Prediction:
+def _segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     fit = Fit.of((images.shape[1], images.shape[2]), model.shape)
     fitted = torch.from_numpy(np.array([fit.shrink(image) for image in images]))
     logits = model.logits(fitted.to(model.device)[:, None].float() / 255)

@@ -1,111 +1,117 @@
-"""report.html: runs side by side on one page that holds its own pictures."""
+"""report.html: several runs on one page that embeds its pictures."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
-SPLIT_NAMES = {"test": "Test", "val": "Validation", "all": "All frames", "train": "Training"}
+import jinja2
 
-FIGURES = {
+from echo_common import atomic
+from echo_train.reporting.paired_difference import compare_runs
+from echo_train.reporting.plots import run_curves_png
+from echo_train.reporting.run_table import HEADER, find_pictures, table_rows
+from echo_train.runs.run_folder import METRICS, read_metrics
+from echo_train.runs.run_names import short_names
+
+TEMPLATE = "report.html.j2"
+"""In this package."""
+
+SPLIT_TITLES = {"test": "Test", "val": "Validation", "all": "All frames", "train": "Training"}
+
+LABELS = {
     "dice": ("Dice", 4),
     "iou": ("IoU", 4),
     "pixel_accuracy": ("pixel accuracy", 4),
     "hd95": ("HD95, px", 2),
     "surface_distance": ("mean surface distance, px", 2),
     "area_error": ("area error, px", 0),
-    "area_bias": ("area, predicted less true, px", 0),
+    "area_bias": ("area, predicted minus true, px", 0),
+    "ceiling": ("ceiling: Dice from true landmarks", 4),
     "mean_radial_error": ("mean radial error, px", 2),
     "success_1px": ("landmarks within 1 px", 3),
     "success_2px": ("landmarks within 2 px", 3),
     "success_3px": ("landmarks within 3 px", 3),
     "success_4px": ("landmarks within 4 px", 3),
-    "shape.second_piece": ("share with a second piece", 3),
-    "shape.hole": ("share with a hole", 3),
-    "shape.self_crossing": ("share that crosses itself", 3),
-    "shape.area_outside": ("share of an area unseen in training", 3),
-    "shape.implausible": ("share with any of these", 3),
+    "shape.second_piece": ("masks with a second piece", 3),
+    "shape.hole": ("masks with a hole", 3),
+    "shape.self_crossing": ("contours that cross themselves", 3),
+    "shape.area_outside": ("area outside the training range", 3),
+    "shape.implausible": ("implausible: any of these", 3),
 }
-"""What a figure of summary.json is called, and its digits."""
+"""Label and number of digits of each metric, which is a path into a split of summary.json."""
 
-_NOTE = (
-    '<p class="note">Means over frames, with 95 % bootstrap intervals over videos; end-diastole '
-    "and end-systole below.</p>"
-)
-
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; }
-body { margin: 2rem auto; max-width: 100rem; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: left; white-space: nowrap; }
-th { border-bottom: 2px solid; } td { border-bottom: 1px solid #8884; }
-td small { opacity: .75; }
-img { max-width: 100%; height: auto; background: white; border-radius: 4px; }
-p.note { opacity: .8; max-width: 48rem; }
-"""
+COUNTS = {"missed_frames": "missed frames", "missed_landmarks": "missed landmarks"}
 
 
-def build_page(
-    names: Sequence[str],
-    summaries: Sequence[Mapping[str, Any]],
-    rows: Sequence[Sequence[str]],
-    differences: Sequence[str],
-    curves: bytes | None,
-    pictures: Sequence[Sequence[Path]],
-) -> str:
-    """Lay runs out as one HTML page.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A value in a table of metrics, as text.
+
+    Attributes
+    ----------
+    value : str
+        ``-`` if the run does not have it.
+    interval, phases : str
+        95 % interval, and means at ED and ES; empty if unknown.
+    """
+
+    value: str
+    interval: str = ""
+    phases: str = ""
+
+
+def write_page(path: Path, folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> None:
+    """Write report.html: table, comparisons, curves, metrics, settings and pictures of runs.
 
     Parameters
     ----------
-    names : sequence of str
-        Of the runs.
-    summaries : sequence of mapping
-        Their summary.json.
-    rows : sequence of sequence of str
-        The table of figures, its header first.
-    differences : sequence of str
-        Sentences that compare runs on the same frames.
-    curves : bytes or None
-        A PNG of all runs' curves.
-    pictures : sequence of sequence of Path
-        Each run's own PNGs.
+    path : Path
+    folders : sequence of Path
+    summaries : sequence of dict
+        The summary.json of each.
 
-    Returns
-    -------
-    page : str
-        HTML that refers to nothing outside itself.
+    Raises
+    ------
+    RunError
+        If a file of a run cannot be read.
     """
-    parts = ["<h1>Left-ventricle segmentation: runs</h1>", _table(rows)]
-    if differences:
-        parts += ["<h2>On the same frames</h2>", *(f"<p>{escape(one)}</p>" for one in differences)]
-    if curves is not None:
-        parts += ["<h2>Training</h2>", _image(curves, "Validation loss and Dice of each epoch")]
-    for split, word in SPLIT_NAMES.items():
-        if any(split in summary for summary in summaries):
-            parts += [f"<h2>{word}</h2>", _NOTE, _figures(names, summaries, split)]
-    parts += ["<h2>Settings</h2>", *_settings(names, summaries)]
-    for name, paths in zip(names, pictures, strict=True):
-        parts.append(f"<h2>{escape(name)}</h2>")
-        parts += [f"<p>{_image(path.read_bytes(), path.stem)}</p>" for path in paths]
-    body = "\n".join(part for part in parts if part)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Runs: {escape(', '.join(names))}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
+    names = short_names(folders)
+    histories = {
+        name: read_metrics(folder)
+        for name, folder in zip(names, folders, strict=True)
+        if (folder / METRICS).exists()
+    }
+    different, shared = compare_settings(summaries)
+    page = _template().render(
+        names=names,
+        header=HEADER,
+        rows=table_rows(list(zip(folders, summaries, strict=True)), every_split=True),
+        differences=compare_runs(folders, summaries),
+        curves=_embed(run_curves_png(histories)) if histories else None,
+        splits=[
+            {"title": title, "rows": _metric_rows([summary.get(split) for summary in summaries])}
+            for split, title in SPLIT_TITLES.items()
+            if any(split in summary for summary in summaries)
+        ],
+        different=[[key, *values] for key, values in different.items()],
+        shared=list(shared.items()),
+        pictures=[
+            (name, [(picture.stem, _embed(picture.read_bytes())) for picture in pictures])
+            for name, pictures in zip(names, map(find_pictures, folders), strict=True)
+            if pictures
+        ],
     )
+    atomic.write_text(path, page)
 
 
-def settings_that_differ(
+def compare_settings(
     summaries: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Part the settings of runs into those that differ and those that all share.
+    """Separate the settings that differ between runs from those that all runs share.
 
     Parameters
     ----------
@@ -114,13 +120,13 @@ def settings_that_differ(
     Returns
     -------
     different : dict of str to list of str
-        One value a run, as text; ``-`` where a run leaves it open.
+        The value of each run as text; ``-`` if a run does not set it.
     shared : dict of str to str
     """
     tables = [summary["settings"] for summary in summaries]
     different, shared = {}, {}
     for key in sorted({key for table in tables for key in table}):
-        values = [_plain(table.get(key)) for table in tables]
+        values = ["-" if table.get(key) is None else str(table[key]) for table in tables]
         if len(set(values)) > 1:
             different[key] = values
         else:
@@ -128,80 +134,66 @@ def settings_that_differ(
     return different, shared
 
 
-def _figures(names: Sequence[str], summaries: Sequence[Mapping[str, Any]], split: str) -> str:
-    measured = [summary.get(split) for summary in summaries]
-    rows = [["", *(escape(name) for name in names)]]
-    for figure, (word, digits) in FIGURES.items():
-        found = [_find(one, figure) for one in measured]
-        if any(one is not None for one in found):
-            rows.append([word, *(_cell(one, digits) for one in found)])
-        if figure == "dice":
-            pooled = [_pooled(one) for one in found]
-            rows.append(["pooled Dice", *(_cell(one, digits) for one in pooled)])
-    for count, word in (
-        ("missed_frames", "missed frames"),
-        ("missed_landmarks", "missed landmarks"),
-    ):
-        values = [(one or {}).get(count) for one in measured]
-        if any(value is not None for value in values):
-            rows.append([word, *("-" if value is None else str(value) for value in values)])
-    return _html_table(rows)
+def _template() -> jinja2.Template:
+    # The suffix of the template is not one that Jinja escapes by default.
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("echo_train.reporting", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(TEMPLATE)
 
 
-def _find(figures: Mapping[str, Any] | None, name: str) -> Mapping[str, Any] | None:
-    value: Any = figures
-    for key in name.split("."):
+def _metric_rows(splits: Sequence[Mapping[str, Any] | None]) -> list[tuple[str, list[Cell]]]:
+    """Rows of label and cells, one cell for each run; a run without the split is None."""
+    rows = []
+    for metric, (label, digits) in LABELS.items():
+        values = [_look_up(split, metric) for split in splits]
+        if any(values):
+            rows.append((label, [_cell(value, digits) for value in values]))
+        if metric == "dice":
+            rows.append(("pooled Dice", [_pooled_cell(value, digits) for value in values]))
+    for count, label in COUNTS.items():
+        numbers = [None if split is None else split.get(count) for split in splits]
+        if any(number is not None for number in numbers):
+            cells = [Cell(value="-" if number is None else str(number)) for number in numbers]
+            rows.append((label, cells))
+    return rows
+
+
+def _look_up(split: Mapping[str, Any] | None, metric: str) -> Mapping[str, Any] | None:
+    value: Any = split
+    for key in metric.split("."):
         value = value.get(key) if value else None
     return value
 
 
-def _pooled(dice: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    return dice and {"mean": dice["pooled"], "ci95": dice["pooled_ci95"], "ed": None, "es": None}
-
-
-def _cell(figure: Mapping[str, Any] | None, digits: int) -> str:
-    if figure is None or figure["mean"] is None:
-        return "-"
-    text = f"{figure['mean']:.{digits}f}"
-    if None not in figure["ci95"]:
-        text += " <small>({:.{d}f} to {:.{d}f})</small>".format(*figure["ci95"], d=digits)
+def _cell(metric: Mapping[str, Any] | None, digits: int) -> Cell:
+    if metric is None or metric["mean"] is None:
+        return Cell(value="-")
     phases = [
-        f"{word} {figure[key]:.{digits}f}"
-        for key, word in (("ed", "ED"), ("es", "ES"))
-        if figure[key] is not None
+        f"{phase.upper()} {metric[phase]:.{digits}f}"
+        for phase in ("ed", "es")
+        if metric[phase] is not None
     ]
-    return text + (f"<br><small>{', '.join(phases)}</small>" if phases else "")
+    return Cell(
+        value=f"{metric['mean']:.{digits}f}",
+        interval=_interval(metric["ci95"], digits),
+        phases=", ".join(phases),
+    )
 
 
-def _settings(names: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    different, shared = settings_that_differ(summaries)
-    parts = []
-    if different:
-        rows = [["", *map(escape, names)]]
-        rows += [[escape(key), *map(escape, values)] for key, values in different.items()]
-        parts.append(_html_table(rows))
-    elif len(names) > 1:
-        parts.append("<p>All of them are the same.</p>")
-    rows = [["setting", "value"], *([escape(key), escape(one)] for key, one in shared.items())]
-    word = "Settings that all runs share" if len(names) > 1 else "All settings"
-    return [*parts, f"<details><summary>{word}</summary>{_html_table(rows)}</details>"]
+def _pooled_cell(dice: Mapping[str, Any] | None, digits: int) -> Cell:
+    if dice is None or dice["pooled"] is None:
+        return Cell(value="-")
+    interval = _interval(dice["pooled_ci95"], digits)
+    return Cell(value=f"{dice['pooled']:.{digits}f}", interval=interval)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    return _html_table([[escape(cell) for cell in row] for row in rows])
+def _interval(ends: Sequence[float | None], digits: int) -> str:
+    low, high = ends
+    return "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
-def _html_table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
-    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
-    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
-
-
-def _image(content: bytes, word: str) -> str:
-    data = base64.b64encode(content).decode()
-    return f'<img alt="{escape(word)}" src="data:image/png;base64,{data}">'
-
-
-def _plain(value: Any) -> str:
-    return "-" if value is None else str(value)
+def _embed(picture: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

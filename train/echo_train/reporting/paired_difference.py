@@ -1,19 +1,22 @@
-"""Two runs on the same frames: the difference of their Dice, frame by frame.
+"""Runs compared on the same frames: the difference of their Dice, frame by frame.
 
-Two intervals may overlap where every frame is better in one run: what frames
-have in common, such as how hard they are, cancels out of their differences.
+Some frames are harder than others for every run. This variation cancels in the differences, so runs
+can be told apart even if the intervals of their mean Dice overlap.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from echo_common.errors import RunError
 from echo_train.metrics.bootstrap import bootstrap_intervals
+from echo_train.reporting.run_table import SPLITS
 from echo_train.runs.run_folder import FRAMES
 
 Scores = dict[tuple[str, int], float]
@@ -22,7 +25,7 @@ Scores = dict[tuple[str, int], float]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Dice of one run less that of another, over the frames that both were measured on.
+    """Dice of a run minus that of a reference run, on the frames that both were measured on.
 
     Attributes
     ----------
@@ -30,7 +33,7 @@ class Difference:
     mean, low, high : float
         Mean difference, and its 95 % interval by the bootstrap over videos.
     better : float
-        Share of the frames where the one run is better.
+        Share of the frames on which the run has a higher Dice than the reference.
     """
 
     frames: int
@@ -41,24 +44,24 @@ class Difference:
 
     def __str__(self) -> str:
         return (
-            f"{self.mean:+.4f} (95 % {self.low:+.4f} to {self.high:+.4f}) on {self.frames} "
-            f"frames, better on {100 * self.better:.0f} %"
+            f"{self.mean:+.4f} (95 % interval {self.low:+.4f} to {self.high:+.4f}) over "
+            f"{self.frames} frames; higher on {100 * self.better:.0f} % of them"
         )
 
 
 def read_scores(folder: Path, split: str) -> Scores:
-    """Read the Dice of each frame of a split from a frames.csv.
+    """Read the Dice of each frame of a split from frames.csv.
 
     Parameters
     ----------
     folder : Path
     split : str
-        ``test``, ``val`` or ``train``, or ``all``.
+        ``test``, ``val``, ``train`` or ``all``.
 
     Raises
     ------
     RunError
-        If the file is not there, or is not what a run writes.
+        If the file does not exist or is not a frames.csv.
     """
     path = folder / FRAMES
     try:
@@ -72,18 +75,39 @@ def read_scores(folder: Path, split: str) -> Scores:
         raise RunError(f"{path} cannot be read: {error}") from error
 
 
-def paired_difference(one: Scores, other: Scores) -> Difference | None:
-    """Compare two runs on the frames that both were measured on; None where there are none."""
-    both = sorted(one.keys() & other.keys())
-    if not both:
+def paired_difference(scores: Scores, reference: Scores) -> Difference | None:
+    """Compare a run with a reference run; None if they have no frame in common."""
+    shared = sorted(scores.keys() & reference.keys())
+    if not shared:
         return None
-    gains = np.array([one[frame] - other[frame] for frame in both])
-    videos = np.array([video for video, _ in both])
+    gains = np.array([scores[frame] - reference[frame] for frame in shared])
+    videos = np.array([video for video, _ in shared])
     (interval,) = bootstrap_intervals(gains[None], np.ones((1, len(gains))), videos)
     return Difference(
-        frames=len(both),
+        frames=len(shared),
         mean=float(gains.mean()),
         low=float(interval[0]),
         high=float(interval[1]),
         better=float((gains > 0).mean()),
     )
+
+
+def compare_runs(folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """Compare each run with the first one, in a sentence.
+
+    Raises
+    ------
+    RunError
+        If a frames.csv cannot be read.
+    """
+    (reference, first), *others = zip(folders, summaries, strict=True)
+    sentences = []
+    for folder, summary in others:
+        shared = [split for split in SPLITS if split in summary and split in first]
+        if not shared:
+            continue
+        split = shared[0]
+        difference = paired_difference(read_scores(folder, split), read_scores(reference, split))
+        if difference is not None:
+            sentences.append(f"Dice of {folder} minus that of {reference}, {split}: {difference}")
+    return sentences

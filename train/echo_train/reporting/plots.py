@@ -1,74 +1,92 @@
-"""The pictures of a run: its curves, and contours over frames."""
+"""Pictures of a run: its curves, and contours over frames. Everything here takes arrays."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from skimage.measure import find_contours
 
 from echo_common import atomic
-from echo_common.store.schema import PHASES
-from echo_train.reporting.robustness_table import CLEAN, NoiseRow
 from echo_train.runs.run_folder import EpochRow
-from echo_train.targets.base import Prediction
-from echo_train.transforms.batch import Pixels
-from echo_train.transforms.corruptions import CORRUPTIONS
 
 TRUE = "#35d07f"
 PREDICTED = "#ff5a36"
+TRAINING = "#7a8794"
+VALIDATION = "#1769aa"
+
 COLUMNS = 6
+"""Frames in a row of an overlay."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One frame of an overlay.
+
+    Attributes
+    ----------
+    image : ndarray, (y, x) uint8
+    true, predicted : ndarray, (y, x) uint8
+        Masks, 0 or 1.
+    points : ndarray, (landmark, 2) float, or None
+        Predicted landmarks, (x, y) in pixels; NaN for a missed one.
+    title : str
+    """
+
+    image: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    points: np.ndarray | None = None
+    title: str = ""
 
 
 def draw_curves(path: Path, history: Sequence[EpochRow]) -> None:
-    """Draw loss and foreground Dice over the epochs, training and validation, as a PNG."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = [row.epoch for row in history]
-    for axes, name, label in ((left, "loss", "loss"), (right, "dice", "foreground Dice")):
+    """Plot loss and foreground Dice of training and validation over the epochs, as a PNG."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, name, label in zip(
+        figure.subplots(1, 2), ("loss", "dice"), ("loss", "foreground Dice"), strict=True
+    ):
         for part, colour, word in (
-            ("train", "#7a8794", "training"),
-            ("val", "#1769aa", "validation"),
+            ("train", TRAINING, "training"),
+            ("val", VALIDATION, "validation"),
         ):
-            values = [getattr(row, f"{part}_{name}") for row in history]
-            axes.plot(epochs, values, color=colour, marker=".", label=word)
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.grid(alpha=0.25)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    right.legend(loc="lower right", frameon=False)
-    _save(figure, path)
+            _plot_epochs(axes, history, f"{part}_{name}", color=colour, label=word)
+        _label_epochs(axes, label)
+    _legend_below(figure, 2)
+    save_png(figure, path)
 
 
-def picture_curves(histories: Mapping[str, Sequence[EpochRow]]) -> bytes:
-    """Draw the validation loss and Dice of several runs over the epochs, as a PNG.
+def run_curves_png(histories: Mapping[str, Sequence[EpochRow]]) -> bytes:
+    """Plot validation loss and Dice of several runs over the epochs; returns a PNG.
 
     Parameters
     ----------
     histories : mapping of str to sequence of EpochRow
-        By the run's name.
+        By the name of the run.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    grid = figure.subplots(1, 2)
+    rows = math.ceil(len(histories) / 3)
+    figure = Figure(figsize=(9, 3.4 + 0.2 * rows), layout="constrained")
     for axes, name, label in zip(
-        grid, ("val_loss", "val_dice"), ("validation loss", "validation Dice"), strict=True
+        figure.subplots(1, 2),
+        ("val_loss", "val_dice"),
+        ("validation loss", "validation Dice"),
+        strict=True,
     ):
         for run, history in histories.items():
-            axes.plot(
-                [row.epoch for row in history],
-                [getattr(row, name) for row in history],
-                marker=".",
-                label=run,
-            )
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.grid(alpha=0.25)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    return _png(figure)
+            _plot_epochs(axes, history, name, label=run)
+        _label_epochs(axes, label)
+    _legend_below(figure, 3)
+    return encode_png(figure)
 
 
 def draw_experiment(
@@ -78,186 +96,152 @@ def draw_experiment(
     published_loss: tuple[float, float],
     title: str,
 ) -> None:
-    """Draw one of the paper's experiments as its figures 9 to 12 do, as a PNG.
+    """Plot one of the paper's experiments as its figures 9 to 12 do, as a PNG.
 
     Parameters
     ----------
     path : Path
     history : sequence of EpochRow
     published_dice, published_loss : tuple of float
-        The paper's values after the last epoch, for training and test.
+        The paper's values of training and test after the last epoch.
     title : str
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    left, right = figure.subplots(1, 2)
-    epochs = [row.epoch for row in history]
-    for place, (part, colour, word) in enumerate(
-        (("train", "#7a8794", "training"), ("val", "#1769aa", "test"))
+    losses, scores = figure.subplots(1, 2)
+    for part, colour, word, dice, loss in zip(
+        ("train", "val"),
+        (TRAINING, VALIDATION),
+        ("training", "test"),
+        published_dice,
+        published_loss,
+        strict=True,
     ):
-        for axes, name, style, label in (
-            (left, "loss", "-", word),
-            (right, "pixel_accuracy", "-", f"{word}, Dice as in the paper"),
-            (right, "dice", "--", f"{word}, foreground Dice"),
-        ):
-            values = [getattr(row, f"{part}_{name}") for row in history]
-            axes.plot(epochs, values, style, color=colour, marker=".", label=label)
-        for axes, published in ((left, published_loss), (right, published_dice)):
+        _plot_epochs(losses, history, f"{part}_loss", color=colour, label=word)
+        _plot_epochs(
+            scores,
+            history,
+            f"{part}_pixel_accuracy",
+            color=colour,
+            label=f"{word}, Dice as in the paper",
+        )
+        _plot_epochs(
+            scores,
+            history,
+            f"{part}_dice",
+            color=colour,
+            linestyle="--",
+            label=f"{word}, foreground Dice",
+        )
+        for axes, published in ((losses, loss), (scores, dice)):
             axes.plot(
-                epochs[-1], published[place], "*", color=colour, markersize=11, clip_on=False,
-                label=f"{word}, the paper's",
-            )  # fmt: skip
-    for axes, label in ((left, "loss"), (right, "Dice")):
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.grid(alpha=0.25)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+                history[-1].epoch,
+                published,
+                "*",
+                color=colour,
+                markersize=11,
+                clip_on=False,
+                label=f"{word}, published value",
+            )
+    for axes, label in ((losses, "loss"), (scores, "Dice")):
+        _label_epochs(axes, label)
         axes.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8
         )
-    _save(figure, path)
+    save_png(figure, path)
 
 
-def draw_noise(path: Path, measured: Mapping[str, Sequence[NoiseRow]]) -> None:
-    """Draw the Dice of several runs over the severity of each corruption, as a PNG.
-
-    Parameters
-    ----------
-    path : Path
-    measured : mapping of str to sequence of NoiseRow
-        By the run's name, as `echo_train.evaluation.robustness.measure_noise` gives them.
-    """
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
-    grid = figure.subplots(2, 3, sharey=True).flat
-    for axes, (corruption, one) in zip(grid, CORRUPTIONS.items(), strict=True):
-        for place, rows in enumerate(measured.values()):
-            # The clean frames are a point of every curve.
-            by_severity = {
-                row.severity if row.corruption == corruption else one.clean: row
-                for row in rows
-                if row.corruption in (corruption, CLEAN[0])
-            }
-            severities = sorted(by_severity)
-            dice, low, high = (
-                [getattr(by_severity[severity], name) for severity in severities]
-                for name in ("dice", "low", "high")
-            )
-            colour = f"C{place}"
-            axes.plot(severities, dice, color=colour, marker=".")
-            axes.fill_between(severities, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.set_title(corruption, fontsize=10)
-        axes.set_xlabel(one.unit, fontsize=9)
-        axes.set_ylim(0, 1)
-        axes.grid(alpha=0.25)
-    figure.supylabel("foreground Dice, 95 % interval", fontsize=10)
-    figure.legend(
-        handles=[
-            Figure().subplots().plot([], color=f"C{place}", marker=".", label=name)[0]
-            for place, name in enumerate(measured)
-        ],
-        loc="outside lower center",
-        ncols=min(4, len(measured)),
-        frameon=False,
-    )
-    _save(figure, path)
-
-
-def draw_overlay(
-    path: Path,
-    pixels: Pixels,
-    phases: np.ndarray,
-    prediction: Prediction,
-    scores: np.ndarray,
-    title: str,
-) -> None:
-    """Draw true and predicted contours over frames, as a PNG.
-
-    Parameters
-    ----------
-    path : Path
-    pixels : Pixels
-        The frames and their true masks, on the host.
-    phases : ndarray, (frame,) uint8
-        Codes of `echo_common.store.schema.PHASES`.
-    prediction : Prediction
-        Of the same frames.
-    scores : ndarray, (frame,) float
-        Their foreground Dice.
-    title : str
-    """
-    count = len(phases)
-    columns = min(COLUMNS, count)
-    rows = math.ceil(count / columns)
+def draw_overlay(path: Path, panels: Sequence[Panel], title: str) -> None:
+    """Draw true and predicted contours, and predicted landmarks, over frames, as a PNG."""
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(2.2 * columns, 2.5 * rows + 0.7), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
-    images, masks = pixels.images.numpy(), pixels.masks.numpy()
-    for place, axes in enumerate(grid):
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
         axes.set_axis_off()
-        if place >= count:
-            continue
-        axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
-        _outline(axes, masks[place], TRUE)
-        _outline(axes, prediction.masks[place], PREDICTED)
-        if prediction.points is not None:
-            axes.plot(*prediction.points[place].T, ".", color=PREDICTED, markersize=5)
-        axes.set_title(f"{PHASES[phases[place]]}  Dice {scores[place]:.3f}", fontsize=9)
-    figure.legend(
-        handles=[
-            Figure().subplots().plot([], color=colour, label=word)[0]
-            for colour, word in ((TRUE, "tracing"), (PREDICTED, "prediction"))
-        ],
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-    )
-    _save(figure, path)
+    for axes, panel in zip(grid, panels, strict=False):
+        axes.imshow(panel.image, cmap="gray", vmin=0, vmax=255)
+        _outline(axes, panel.true, TRUE)
+        _outline(axes, panel.predicted, PREDICTED)
+        if panel.points is not None:
+            axes.plot(*panel.points.T, ".", color=PREDICTED, markersize=5)
+        axes.set_title(panel.title, fontsize=9)
+    _legend_of_contours(figure, {"tracing": TRUE, "prediction": PREDICTED})
+    save_png(figure, path)
 
 
-def draw_attention(path: Path, pixels: Pixels, maps: Sequence[np.ndarray], title: str) -> None:
-    """Draw attention maps over frames, a row a level, as a PNG.
+def draw_attention(
+    path: Path,
+    images: np.ndarray,
+    true: np.ndarray,
+    maps: Sequence[np.ndarray],
+    title: str,
+) -> None:
+    """Draw attention maps over frames, one row for each level, as a PNG.
 
     Parameters
     ----------
     path : Path
-    pixels : Pixels
-        The frames and their true masks, on the host.
+    images, true : ndarray, (frame, y, x) uint8
+        Frames and their true masks.
     maps : sequence of ndarray, (frame, y, x) float
-        In [0, 1]; the first at half of the full resolution, each next at half
-        of the one before.
+        Weights in [0, 1] at the size of the frames, of the gates at half of the full resolution,
+        a quarter of it and so on.
     title : str
     """
-    images, masks = pixels.images.numpy(), pixels.masks.numpy()
     count = len(images)
     size = (1.9 * count + 1.4, 1.9 * len(maps) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=11)
     grid = figure.subplots(len(maps), count, squeeze=False)
-    for level, (row, values) in enumerate(zip(grid, maps, strict=True), 1):
-        for place, axes in enumerate(row):
+    for level, (row, weights) in enumerate(zip(grid, maps, strict=True), 1):
+        for axes, image, mask, weight in zip(row, images, true, weights, strict=True):
             axes.set(xticks=[], yticks=[])
-            axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
-            shown = axes.imshow(values[place], cmap="inferno", vmin=0, vmax=1, alpha=0.55)
-            _outline(axes, masks[place], TRUE)
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+            shown = axes.imshow(weight, cmap="inferno", vmin=0, vmax=1, alpha=0.55)
+            _outline(axes, mask, TRUE)
         row[0].set_ylabel(f"1/{1 << level} of the resolution", fontsize=9)
     figure.colorbar(shown, ax=grid, label="weight of a pixel", shrink=0.8)
-    figure.legend(
-        handles=[Figure().subplots().plot([], color=TRUE, label="tracing")[0]],
-        loc="outside lower center",
-        frameon=False,
-    )
-    _save(figure, path)
+    _legend_of_contours(figure, {"tracing": TRUE})
+    save_png(figure, path)
 
 
-def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
-    if mask.any() and not mask.all():
-        axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.1)
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG in one step."""
+    atomic.write_bytes(path, encode_png(figure))
 
 
-def _save(figure: Figure, path: Path) -> None:
-    atomic.write_bytes(path, _png(figure))
-
-
-def _png(figure: Figure) -> bytes:
+def encode_png(figure: Figure) -> bytes:
+    """Render a figure as a PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     return content.getvalue()
+
+
+def _plot_epochs(axes: Axes, history: Sequence[EpochRow], name: str, **style: Any) -> None:
+    epochs = [row.epoch for row in history]
+    axes.plot(epochs, [getattr(row, name) for row in history], marker=".", **style)
+
+
+def _label_epochs(axes: Axes, label: str) -> None:
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.grid(alpha=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _legend_below(figure: Figure, columns: int) -> None:
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _legend_of_contours(figure: Figure, colours: Mapping[str, str]) -> None:
+    handles = [Line2D([], [], color=colour, label=word) for word, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+
+
+def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    # The padding closes contours along the image's edge.
+    contours = [contour[:, ::-1] - 1 for contour in find_contours(np.pad(mask, 1), 0.5)]
+    if contours:
+        axes.add_collection(LineCollection(contours, colors=colour, linewidths=1.1))
