@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 
 from echo_common.cli.settings import (
     click_options,
+    component,
+    from_table,
     from_toml,
     given_options,
+    replace,
     setting,
+    to_table,
     to_toml,
 )
 from echo_common.errors import SettingsError
@@ -200,3 +204,77 @@ def test_reading_back_what_is_no_settings_file(
         file.write_text(text)
     with pytest.raises(SettingsError, match=message):
         from_toml(Example, file)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Settings of a component inside a component."""
+
+    sides: int = setting(3, "A number.", minimum=3)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Settings of a component."""
+
+    colour: str = setting("red", "A name.", option="color")
+    shape: Shape = component(Shape)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Composed:
+    """Settings of two components and of its own."""
+
+    drawing: Drawing = component(Drawing)
+    example: Example = component(Example)
+    copies: int = setting(1, "A number.")
+
+
+def test_components_have_flat_options_variables_and_keys(tmp_path: Path) -> None:
+    @click.command()
+    @click_options(Composed)
+    def command(**values: Any) -> None:
+        click.echo(to_toml(replace(Composed(), **values)))
+
+    file = tmp_path / "config.toml"
+    file.write_text("jobs = 4\nsides = 5\n")
+    result = CliRunner().invoke(
+        command,
+        ["--config", str(file), "--sides", "6", "--copies", "2"],
+        env={"ECHO_COLOR": "blue"},
+    )
+    assert result.exit_code == 0, result.output
+    file.write_text(result.output)
+    expected = Composed(
+        drawing=Drawing(colour="blue", shape=Shape(sides=6)), example=Example(jobs=4), copies=2
+    )
+    assert from_toml(Composed, file) == expected
+    assert list(to_table(expected))[:2] == ["color", "sides"]
+
+
+def test_each_component_reads_its_part_of_a_table() -> None:
+    table = to_table(replace(Composed(), sides=7, jobs=2), leave_out=("method",))
+    assert "method" not in table and "run" not in table
+    assert from_table(Shape, table, "here") == Shape(sides=7)
+    assert from_table(Example, table, "here") == Example(jobs=2)
+    with pytest.raises(SettingsError, match=r"here: .*2 is not in the range"):
+        from_table(Shape, {"sides": 2}, "here")
+
+
+def test_a_setting_is_replaced_in_the_component_that_declares_it() -> None:
+    before = Composed(copies=3)
+    after = replace(before, sides=9, copies=4)
+    assert after == Composed(drawing=Drawing(shape=Shape(sides=9)), copies=4)
+    assert before == Composed(copies=3)
+    with pytest.raises(TypeError, match="Composed has no settings drawing, side"):
+        replace(before, side=9, drawing=Drawing())
+
+
+def test_two_settings_of_one_name_are_a_mistake() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Twice:
+        first: Shape = component(Shape)
+        second: Shape = component(Shape)
+
+    with pytest.raises(TypeError, match="several settings named sides"):
+        replace(Twice(), sides=4)
