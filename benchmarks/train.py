@@ -10,16 +10,16 @@ batch   what a batch costs, against the step that it feeds
 stream  frames/s of `--loader stream` with masks, in a buffer smaller than the store
 epoch   training against the same network fed as EchoNet-Dynamic's own loader feeds it: the whole
         video decoded and the polygon drawn by skimage for each sample, in worker processes
+landmarks   the end of a landmark epoch, from decoded landmarks to counted masks: all frames at once
+        and frame by frame, on one core
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
-import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -28,21 +28,27 @@ import joblib
 import numpy as np
 import skimage.draw
 import torch
-from helpers import describe_machine, print_row
+from helpers import describe_machine, print_row, repeat_dataset
+from scipy.interpolate import CubicSpline
 from torch.utils.data import DataLoader, Dataset
 
 from echo_common.cli.settings import replace
+from echo_common.geometry.contours import SPLINE_POINTS
+from echo_common.geometry.raster import rasterise
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import SPLITS
 from echo_prep.build.build import build
-from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.dataset.echonet_dynamic import TRACINGS, read_dataset
 from echo_prep.settings import BuildSettings
 from echo_train.data.loader import Loader, make_loader
 from echo_train.data.selection import choose
 from echo_train.data.settings import HEATMAPS
+from echo_train.landmarks.shape_prior import IMPLAUSIBLE, MEASUREMENT, ShapePrior
+from echo_train.metrics.overlap import MaskCounts, packed_counts
 from echo_train.networks.unet import UNet
 from echo_train.runtime import device as devices
 from echo_train.targets.factory import make_target
+from echo_train.targets.landmarks import LandmarkTarget
 from echo_train.training.optimiser import make_optimiser
 from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import Batch
@@ -51,7 +57,7 @@ from echo_train.transforms.settings import AUGMENTS
 FRAMES = 20_048
 """Frames of EchoNet-Dynamic with a sound trace."""
 
-PARTS = ("load", "batch", "stream", "epoch")
+PARTS = ("load", "batch", "stream", "epoch", "landmarks")
 
 
 @click.command()
@@ -98,15 +104,12 @@ def main(
         measure_batch(settings, device, steps)
     if "stream" in parts:
         measure_stream(settings, device)
+    if {"epoch", "landmarks"} & set(parts):
+        settings = replace(settings, store=made_store(data, work / "small.zarr"))
     if "epoch" in parts:
-        small = made_store(data, work / "small.zarr")
-        measure_epoch(
-            replace(settings, store=small),
-            data,
-            device,
-            samples,
-            workers or joblib.cpu_count(),
-        )
+        measure_epoch(settings, data, device, samples, workers or joblib.cpu_count())
+    if "landmarks" in parts:
+        measure_landmarks(settings)
 
 
 # --- Stores -------------------------------------------------------------------------------------
@@ -118,45 +121,11 @@ def made_store(data: Path, store: Path) -> Path:
 
 
 def large_store(data: Path, work: Path) -> Path:
-    """A store of `FRAMES` rows from a data set whose videos are the given ones, again and again."""
-    store = work / "large.zarr"
+    """Build a store of `FRAMES` rows from a data set that repeats the videos of a smaller one."""
     repeated = work / "repeated"
-    if not (repeated / "VolumeTracings.csv").exists():
-        repeat_dataset(data, repeated, FRAMES)
-    return made_store(repeated, store)
-
-
-def repeat_dataset(source: Path, target: Path, frames: int) -> None:
-    """Write a data set of so many traced frames, each video a link to one of another data set's."""
-    sound = read_dataset(source)
-    (target / "Videos").mkdir(parents=True, exist_ok=True)
-    listed, traced = (read_rows(source / name) for name in ("FileList.csv", "VolumeTracings.csv"))
-    names = [video.name for video in sound.videos if len(sound.traces[video.name]) == 2]
-    lines = {row[0].removesuffix(".avi"): row for row in listed[1:]}
-    traces: dict[str, list[list[str]]] = {}
-    for row in traced[1:]:
-        traces.setdefault(row[0].removesuffix(".avi"), []).append(row)
-    new_list, new_traces = [listed[0]], [traced[0]]
-    for number in range(frames // 2):
-        name = names[number % len(names)]
-        copy = f"{name}-{number // len(names)}"
-        video = target / "Videos" / f"{copy}.avi"
-        if not video.exists():
-            os.link(source / "Videos" / f"{name}.avi", video)
-        new_list.append([copy, *lines[name][1:]])
-        new_traces += [[f"{copy}.avi", *row[1:]] for row in traces[name]]
-    write_rows(target / "FileList.csv", new_list)
-    write_rows(target / "VolumeTracings.csv", new_traces)
-
-
-def read_rows(path: Path) -> list[list[str]]:
-    with path.open(newline="") as file:
-        return list(csv.reader(file))
-
-
-def write_rows(path: Path, rows: Iterable[list[str]]) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    if not (repeated / TRACINGS).exists():
+        repeat_dataset(data, repeated, FRAMES // 2)
+    return made_store(repeated, work / "large.zarr")
 
 
 # --- Loading ------------------------------------------------------------------------------------
@@ -367,6 +336,83 @@ def measure_epoch(
         f"epoch: decoding the video per sample, {workers} workers",
         f"{theirs:.1f} images/s; the store is {ours / theirs:.1f} times as fast",
     )
+
+
+# --- The end of a landmark epoch ----------------------------------------------------------------
+
+
+def measure_landmarks(settings: TrainSettings) -> None:
+    settings = replace(settings, target="landmarks", shape_prior=True)
+    loader = open_loader(settings, torch.device("cpu"))
+    frames = loader.frames
+    choice = choose(EchoStore(settings.selection.store), settings.selection)
+    target = make_target(settings.losses, settings.decoding, choice, loader, weights=None)
+    assert isinstance(target, LandmarkTarget) and frames.points is not None
+    prior = ShapePrior.from_tensors(target.state())
+    # Landmarks as a network finds them: 1.5 px from the truth, some of them missed.
+    rng = np.random.default_rng(0)
+    points = rng.choice(frames.points, 2048) + rng.normal(0, 1.5, (2048, *frames.points.shape[1:]))
+    points = points.astype(np.float32)
+    points[rng.random(points.shape[:2]) < 0.02] = np.nan
+    true = target.masks(rng.choice(frames.points, 2048), frames.shape)
+    packed = np.packbits(true.reshape(len(true), -1), axis=1)
+
+    def together() -> np.ndarray:
+        return packed_counts(target.masks(target.correct(points), frames.shape), packed)
+
+    def one_by_one() -> np.ndarray:
+        corrected = [correct_alone(prior, landmarks) for landmarks in points]
+        masks = [
+            rasterise(spline_alone(landmarks), frames.shape, target.method)
+            for landmarks in corrected
+        ]
+        counts = MaskCounts(sync_on_compute=False)
+        index = torch.arange(len(points))
+        counts.update(index, torch.from_numpy(np.stack(masks)) > 0, torch.from_numpy(true) > 0)
+        return counts.compute()[1].numpy()
+
+    def seconds(work: Callable[[], np.ndarray]) -> float:
+        started = time.process_time()
+        work()
+        return time.process_time() - started
+
+    assert np.array_equal(together(), one_by_one()), "the counts differ"
+    # In turn, so that other work on the machine affects both.
+    times = [(seconds(together), seconds(one_by_one)) for _ in range(3)]
+    fast, slow = (1e3 * min(column) / len(points) for column in zip(*times, strict=True))
+    print_row("landmarks: from points to counts, all frames together", f"{fast:.3f} ms a frame")
+    print_row(
+        "landmarks: from points to counts, frame by frame",
+        f"{slow:.3f} ms a frame, {slow / fast:.1f} times as long",
+    )
+
+
+def correct_alone(prior: ShapePrior, points: np.ndarray) -> np.ndarray:
+    """Correct the landmarks of one frame as `ShapePrior.correct` does."""
+    seen = ~np.isnan(points).any(axis=1)
+    found = np.where(seen[:, None], points, 0.0)
+    variance = MEASUREMENT**2 + prior.residual**2
+    weights = seen.astype(np.float64)
+    for _ in range(10):
+        precision = np.repeat(weights / variance, 2)
+        system = np.eye(len(prior.modes)) + (prior.modes * precision) @ prior.modes.T
+        offsets = found.reshape(-1) - prior.mean
+        scores = np.linalg.solve(system, (prior.modes * precision) @ offsets)
+        expected = (prior.mean + scores @ prior.modes).reshape(-1, 2)
+        squared = ((found - expected) ** 2).sum(axis=1) / variance
+        weights = seen / (1.0 + squared / 4.0)
+    corrected = points.copy()
+    replaced = ~seen | (np.sqrt(squared) > IMPLAUSIBLE)
+    corrected[replaced] = expected[replaced]
+    return corrected
+
+
+def spline_alone(landmarks: np.ndarray) -> np.ndarray:
+    """Join one frame's anatomical landmarks by SciPy's spline; `contour_from_landmarks` does."""
+    steps = np.sqrt(np.linalg.norm(np.diff(landmarks.astype(np.float64), axis=0), axis=1))
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    dense = np.union1d(along, np.linspace(0.0, along[-1], SPLINE_POINTS))
+    return CubicSpline(along, landmarks.astype(np.float64), bc_type="not-a-knot")(dense)
 
 
 if __name__ == "__main__":
