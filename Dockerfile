@@ -10,13 +10,15 @@
 
 ARG PYTHON=3.12-slim
 
-# The package list alone, so that other edits of pyproject.toml do not reinstall the packages.
+# The package list alone, so that other edits of pyproject.toml do not reinstall the packages. The
+# extra `train` includes `report` by the name of this project, which no package index has.
 FROM python:${PYTHON} AS requirements
 COPY pyproject.toml /
 RUN python -c 'import tomllib; project = tomllib.load(open("/pyproject.toml", "rb"))["project"]; \
     extras = project["optional-dependencies"]; \
     print(*project["dependencies"], sep="\n", file=open("/prep.txt", "w")); \
-    print(*extras["train"], *extras["tensorboard"], sep="\n", file=open("/train.txt", "w"))'
+    train = [name for name in extras["train"] if not name.startswith(project["name"])]; \
+    print(*train, *extras["report"], *extras["tensorboard"], sep="\n", file=open("/train.txt", "w"))'
 
 # An environment without pip, copied into the images; build tools stay behind.
 FROM python:${PYTHON} AS environment

@@ -61,13 +61,11 @@ def anchors(text: str) -> set[str]:
 def command_lines(text: str) -> list[list[str]]:
     """The lines of code that call a command of this project, as words."""
     lines = "\n".join(blocks(text)).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line, comments=True) for line in lines if re.search(r"\becho-", line)]
-    found = []
-    for line in words:
-        starts = [number for number, word in enumerate(line) if re.match(r"(.*/)?echo-\w+$", word)]
-        if starts and not line[0].startswith("docker"):
-            found.append([Path(line[starts[0]]).name, *line[starts[0] + 1 :]])
-    return found
+    calls = [line for line in lines if re.match(r"\s*(\.venv/bin/)?echo-[a-z]+ ", line)]
+    return [
+        [Path(command).name, *words]
+        for command, *words in (shlex.split(line, comments=True) for line in calls)
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -99,22 +97,29 @@ def test_commands_and_options_exist(page: Path) -> None:
     assert named <= known, page
 
 
-def test_the_tree_in_development_md_is_that_of_the_packages() -> None:
+@pytest.mark.parametrize("package", SOURCES)
+def test_the_tree_in_development_md_is_that_of_the_package(package: str) -> None:
     text = (ROOT / "docs/development.md").read_text(encoding="utf-8")
     (tree,) = [block for block in blocks(text) if block.startswith("echo_train/")]
-    package, listed = "", set()
-    for line in tree.splitlines():
-        if line and not line.startswith(" "):
-            package = line.strip()
-        elif line:
-            listed.add(f"{package}{line.split()[0]}")
-    folders = {
-        f"{name}/{file.parent.relative_to(ROOT / source / name)}/"
-        for name, source in SOURCES.items()
-        for file in (ROOT / source / name).rglob("__init__.py")
-        if file.parent.name != name
+    lines = tree.split(f"{package}/\n")[1].split("\n\n")[0].splitlines()
+    listed = [line.split()[0] for line in lines]
+    root = ROOT / SOURCES[package] / package
+    modules = {file.name for file in root.glob("*.py")} - {"__init__.py"}
+    folders = {f"{file.parent.relative_to(root)}/" for file in root.glob("*/**/__init__.py")}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == modules | folders
+
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    (contract,) = [
+        rule
+        for rule in rules["importlinter"]["contracts"]
+        if rule["type"] == "layers" and rule["containers"] == [package]
+    ]
+    levels = {
+        name: level for level, names in enumerate(contract["layers"]) for name in names.split(" | ")
     }
-    assert listed == folders
+    order = [levels[Path(entry.split("/")[0]).stem] for entry in listed]
+    assert order == sorted(order)
 
 
 def test_the_packages_are_typed_and_the_citation_is_of_this_version() -> None:
