@@ -1,10 +1,11 @@
-"""How much of a GPU training uses, of what its arithmetic allows; prints a table.
+"""Training speed on a GPU, relative to its rate of arithmetic; prints a table.
 
     python benchmarks/device.py
 
-On CUDA, what each of channels_last, bfloat16, a fused optimiser, compilation and CUDA graphs adds
-to training steps on fixed batches of masks, in images/s and as a share of what matrix products of
-the device's own would allow. Elsewhere the arithmetic of a training image alone.
+On CUDA, measures training steps on fixed batches of masks, adding channels_last, bfloat16, a fused
+optimiser, compilation and CUDA graphs one by one. Rates are in images/s, and as a fraction of the
+rate that the device's own matrix products would allow. On other devices, prints only the number of
+operations per training image.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from echo_train.runtime import device as devices
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way to compute a step."""
+    """A way to compute a training step."""
 
     name: str
     channels_last: bool = True
@@ -47,31 +48,31 @@ VARIANTS = (
 @click.command()
 @click.option("--device", "device_name", default="auto", show_default=True)
 @click.option("--width", default=64, show_default=True)
-@click.option("--steps", default=20, help="Steps of a timing.", show_default=True)
+@click.option("--steps", default=20, help="Steps per measurement.", show_default=True)
 def main(device_name: str, width: int, steps: int) -> None:
-    """Measure a training step in several ways, against what the device's arithmetic allows."""
+    """Measure variants of a training step, relative to the device's rate of arithmetic."""
     device = devices.pick_device(device_name)
     print(f"machine: {describe_machine()}; {devices.describe(device)}; torch {torch.__version__}\n")
     flop = training_flop(width)
-    print_row(f"arithmetic of a training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
+    print_row(f"operations per training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
     if device.type != "cuda":
-        print_row("variants", "need CUDA; left out")
+        print_row("variants of a step", "skipped: they need CUDA")
         return
     peak = matrix_rate(device)
     limit = peak / flop
     print_row("bfloat16 matrix products, 8192 x 8192", f"{peak / 1e12:.0f} TFLOP/s")
-    print_row("so the most", f"{limit:,.0f} images/s")
+    print_row("limit from these", f"{limit:,.0f} images/s")
     for batch_size in (8, 16, 64, 128):
         for variant in VARIANTS:
             rate = variant_rate(variant, width, batch_size, device, steps)
             print_row(
                 f"{variant.name}, batches of {batch_size}",
-                f"{rate:,.0f} images/s, {rate / limit:.0%} of the most",
+                f"{rate:,.0f} images/s, {rate / limit:.0%} of the limit",
             )
 
 
 def training_flop(width: int) -> int:
-    """Floating point operations of a forward and a backward pass of one 112x112 image."""
+    """Floating-point operations of a forward and a backward pass of one 112x112 image."""
     network = UNet(out_channels=1, width=width)
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 1, 112, 112)).sum().backward()
@@ -79,7 +80,7 @@ def training_flop(width: int) -> int:
 
 
 def matrix_rate(device: torch.device, side: int = 8192) -> float:
-    """Floating point operations a second of the device's own matrix product."""
+    """Floating-point operations per second of the device's own matrix product."""
     left = torch.randn(side, side, device=device, dtype=torch.bfloat16)
     for _ in range(5):
         left @ left

@@ -1,4 +1,4 @@
-"""The ladder from the paper's landmark model to one that works, one change at a time.
+"""From the paper's landmark model to an accurate one, in single changes: a ladder of runs.
 
     echo-prep synth data/ladder --videos 700 --seed 7 --frames 32
     python benchmarks/landmarks.py build --data data/ladder --store cache/ladder.zarr
@@ -6,11 +6,12 @@
     python benchmarks/landmarks.py table --out runs/ladder
     python benchmarks/landmarks.py limit
 
-`build` makes the store's masks and all landmark sets that the ladder needs; `run` trains each rung
-with each seed, at the budget of the paper's experiment 3 (800 training images, 5 epochs, batches
-of 8), and goes on where it was stopped; `table` prints mean and spread over the seeds, on the test
-split, which shares no video with training; `limit` says what the hands that drew the test split
-leave to be reached. `--rungs` takes a part of the ladder; what stands on its last rung has a `+`.
+`build` builds a store with the masks and all landmark sets of the ladder. `run` trains every rung
+with every seed at the budget of the paper's experiment 3 (800 training images, 5 epochs, batches of
+8), and resumes after an interruption. `table` prints mean and standard deviation over the seeds on
+the test split, which shares no video with training. `limit` prints the results of a model that
+knows the true border; the rest is the inaccuracy of the test split's tracings. `--rungs` selects
+rungs; the names of those that build on the last rung end in `+`.
 """
 
 from __future__ import annotations
@@ -72,10 +73,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "centroid": {"decoder": "centroid"},
     "faster": {"learning_rate": 2e-3},
     "augmentation": {"augment": "light"},
-    # It also puts the landmarks back that are missed, so now some may be.
+    # The prior also restores missed landmarks, so confidence may be required.
     "prior": {"shape_prior": True, "min_confidence": 0.2},
 }
-"""What each rung changes on top of all those before it; the last one has the defaults."""
+"""Change of each rung, on top of all earlier ones; the last rung has the default settings."""
 
 BRANCHES_FROM = "curve"
 
@@ -93,7 +94,7 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "distance head": {"distance_weight": 1.0},
     "shape prior": {"shape_prior": True},
 }
-"""What each of these changes on the rung `BRANCHES_FROM` alone."""
+"""Single changes of the rung `BRANCHES_FROM`."""
 
 BEYOND: dict[str, dict[str, Any]] = {
     "strong augmentation+": {"augment": "strong"},
@@ -105,7 +106,7 @@ BEYOND: dict[str, dict[str, Any]] = {
     "21 landmarks+": {"landmarks": 21},
     "42 landmarks+": {"landmarks": 42},
 }
-"""What each of these changes on the last rung."""
+"""Changes of the last rung."""
 
 _MASK: dict[str, Any] = {"target": "mask", "learning_rate": 1e-3, "schedule": "cosine"}
 _LAST_MASK = _MASK | {"learning_rate": 2e-3, "augment": "light"}
@@ -117,22 +118,22 @@ MASKS: dict[str, dict[str, Any]] = {
     "mask 20 epochs+": _LAST_MASK | {"epochs": 20},
     "mask 40 epochs+": _LAST_MASK | {"epochs": 40},
 }
-"""The mask model at the same budget, with the first and the last rung's settings."""
+"""Mask models at the same budget, with settings of the first and of the last rungs."""
 
 COUNTS = (3, 5, 7, 11, 21, 42)
 
-FIGURES = ("dice", "ceiling", "mean_radial_error", "hd95")
+METRICS = ("dice", "ceiling", "mean_radial_error", "hd95")
 
 
 def rungs() -> dict[str, dict[str, Any]]:
-    """Settings of each rung by its name, from the bottom up; the mask models first."""
-    found = dict(MASKS)
+    """Settings of each rung by its name, from the bottom up, after those of the mask models."""
+    settings = dict(MASKS)
     last = dict(PAPER)
     for name, change in CHANGES.items():
         last |= change
-        found[name] = dict(last)
-    found |= {name: found[BRANCHES_FROM] | change for name, change in BRANCHES.items()}
-    return found | {name: last | change for name, change in BEYOND.items()}
+        settings[name] = dict(last)
+    settings |= {name: settings[BRANCHES_FROM] | change for name, change in BRANCHES.items()}
+    return settings | {name: last | change for name, change in BEYOND.items()}
 
 
 @click.group()
@@ -144,7 +145,7 @@ def cli() -> None:
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--store", type=click.Path(path_type=Path), required=True)
 def build_command(data: Path, store: Path) -> None:
-    """Make the store that the ladder trains from."""
+    """Build the store for training the ladder."""
     for identities, counts in ((("anatomical",), COUNTS), (("angle", "uniform"), (7,))):
         build(BuildSettings(data=data, store=store, identity=identities, landmarks=counts))
 
@@ -154,15 +155,20 @@ def build_command(data: Path, store: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--width", default=8, show_default=True, help="Channels at full resolution.")
 @click.option("--seeds", default=3, show_default=True)
-@click.option("--rungs", "names", type=CommaList(click.STRING), help="Only these; all by default.")
+@click.option("--train-images", default=BUDGET["train_images"], show_default=True)
+@click.option(
+    "--rungs", "names", type=CommaList(click.STRING), help="Names of rungs; all by default."
+)
 def run_command_(
-    store: Path, out: Path, width: int, seeds: int, names: Sequence[str] | None
+    store: Path, out: Path, width: int, seeds: int, train_images: int, names: Sequence[str] | None
 ) -> None:
-    """Train each rung with each seed; what is finished is not trained again."""
+    """Train every rung with every seed; finished runs are skipped."""
     ladder = rungs()
     unknown = set(names or ()) - set(ladder)
     if unknown:
-        raise click.UsageError(f"no rung {', '.join(sorted(unknown))}; {', '.join(ladder)}")
+        raise click.UsageError(
+            f"no rung {', '.join(sorted(unknown))}; the rungs are {', '.join(ladder)}"
+        )
     for seed in range(seeds):
         for name in names or ladder:
             folder = out / f"{folder_name(name)}-{seed}"
@@ -175,7 +181,7 @@ def run_command_(
                 width=width,
                 seed=seed,
                 resume=(folder / "last.pt").exists(),
-                **(BUDGET | ladder[name]),
+                **(BUDGET | {"train_images": train_images} | ladder[name]),
             )
             train(settings)
             score = read_summary(folder)["test"]["dice"]["mean"]
@@ -187,12 +193,12 @@ def run_command_(
 @click.option("--seed", default=7, show_default=True)
 @click.option("--frames", default=32, show_default=True)
 def limit_command(videos: int, seed: int, frames: int) -> None:
-    """Measure a model that knew the true border: what the annotators' hands leave to be reached.
+    """Measure a model that knows the true border: the limit set by inaccurate tracings.
 
-    Give the numbers that `echo-prep synth` made the data set with.
+    Give the options that `echo-prep synth` made the data set with.
     """
     rows = [
-        _stray(true, drawn)
+        _agreement(true, drawn)
         for number in range(videos)
         if split_of(seed, number) == "TEST"
         for true, drawn in traced_borders(seed, number, frames)
@@ -205,34 +211,34 @@ def limit_command(videos: int, seed: int, frames: int) -> None:
         print(f"| {count} landmarks | {score:.4f} | {error:.2f} |")
 
 
-def _stray(true: np.ndarray, drawn: np.ndarray) -> list[float]:
-    """Dice of the true mask, then Dice and radial error of 7 and of 11 true landmarks."""
+def _agreement(true: np.ndarray, drawn: np.ndarray) -> list[float]:
+    """Dice of the true with the drawn mask; Dice and radial error of 7 and of 11 true landmarks."""
     shape = (112, 112)
     traces = [split_rows(true), split_rows(drawn)]
-    wanted = rasterise(traces[1][1], shape, "chords")
-    found = [dice(rasterise(traces[0][1], shape, "chords"), wanted)]
+    true_mask, drawn_mask = (rasterise(contour, shape, "chords") for _, contour in traces)
+    values = [dice(true_mask, drawn_mask)]
     for count in (7, 11):
-        one, other = (
+        true_points, drawn_points = (
             choose_landmarks(axis, contour, "chords", "anatomical", count)
             for axis, contour in traces
         )
-        contour = contour_from_landmarks(one, "anatomical")
-        found.append(dice(rasterise(contour, shape, "chords"), wanted))
-        found.append(float(np.linalg.norm(one - other, axis=1).mean()))
-    return found
+        contour = contour_from_landmarks(true_points, "anatomical")
+        values.append(dice(rasterise(contour, shape, "chords"), drawn_mask))
+        values.append(float(np.linalg.norm(true_points - drawn_points, axis=1).mean()))
+    return values
 
 
 @cli.command("table")
 @click.option("--out", type=click.Path(path_type=Path, exists=True), required=True)
 def table_command(out: Path) -> None:
-    """Print the table of what has been trained, and write it as table.json."""
-    rows = {name: _figures(out, name) for name in rungs()}
+    """Print the table of the finished runs, and write it to table.json."""
+    rows = {name: _results(out, name) for name in rungs()}
     rows = {name: row for name, row in rows.items() if row}
     print("| rung | Dice | ceiling | radial error, px | HD95, px | implausible | s | seeds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, row in rows.items():
         cells = [
-            _cell(row[figure], 4 if figure in ("dice", "ceiling") else 2) for figure in FIGURES
+            _cell(row[metric], 4 if metric in ("dice", "ceiling") else 2) for metric in METRICS
         ]
         cells += [_cell(row["implausible"], 3), f"{np.mean(row['seconds']):.0f}"]
         print(f"| {name} | {' | '.join(cells)} | {len(row['seconds'])} |")
@@ -240,31 +246,31 @@ def table_command(out: Path) -> None:
 
 
 def folder_name(rung: str) -> str:
-    """The rung's name, as a run's folder has it."""
+    """Name of a rung in its run folders."""
     return rung.replace(" ", "-")
 
 
-SHOWN = (
+CORRUPTIONS = (
     ("clean", 0.0), ("noise", 0.2), ("noise", 0.4), ("speckle", 1.0), ("blur", 4.0),
     ("gain", -18.0), ("gain", 12.0), ("resolution", 7.0), ("sector", 30.0), ("sector", 60.0),
 )  # fmt: skip
-"""Corruptions and severities of the table of harder studies."""
+"""Corruptions and severities in the table of `harder`."""
 
 
 @cli.command("harder")
 @click.argument("noise", type=click.Path(path_type=Path, exists=True))
 def harder_command(noise: Path) -> None:
-    """Print the table of the noise.csv of `echo-eval RUNG-SEED… --noise`, means over the seeds."""
+    """Print means over the seeds of the noise.csv of `echo-eval RUNG-SEED… --noise`."""
     with noise.open(newline="") as file:
         rows = list(csv.DictReader(file))
     names = list(dict.fromkeys(row["run"].rsplit("-", 1)[0] for row in rows))
     print(f"| corruption | {' | '.join(names)} |")
     print(f"| --- |{' --- |' * len(names)}")
-    for corruption, severity in SHOWN:
+    for corruption, severity in CORRUPTIONS:
         cells = []
         for name in names:
             chosen = [
-                [float(row[figure]) for figure in ("dice", "hd95", "implausible")]
+                [float(row[metric]) for metric in ("dice", "hd95", "implausible")]
                 for row in rows
                 if row["run"].rsplit("-", 1)[0] == name
                 and (row["corruption"], float(row["severity"])) == (corruption, severity)
@@ -275,20 +281,20 @@ def harder_command(noise: Path) -> None:
         print(f"| {label} | {' | '.join(cells)} |")
 
 
-def _figures(out: Path, name: str) -> dict[str, list[float]]:
-    """Each figure of each seed of a rung."""
-    found: dict[str, list[float]] = {}
+def _results(out: Path, name: str) -> dict[str, list[float]]:
+    """Each metric of a rung, with one value per seed."""
+    results: dict[str, list[float]] = {}
     for path in sorted(out.glob(f"{folder_name(name)}-[0-9]/{SUMMARY}")):
         summary = read_summary(path.parent)
         test = summary["test"]
-        values = {figure: (test.get(figure) or {}).get("mean") for figure in FIGURES}
+        values = {metric: (test.get(metric) or {}).get("mean") for metric in METRICS}
         values["implausible"] = test["shape"]["implausible"]["mean"]
         values["seconds"] = summary["seconds"]
-        for figure, value in values.items():
-            found.setdefault(figure, [])
+        for metric, value in values.items():
+            results.setdefault(metric, [])
             if value is not None:
-                found[figure].append(float(value))
-    return found
+                results[metric].append(float(value))
+    return results
 
 
 def _cell(values: Sequence[float], digits: int) -> str:

@@ -1,4 +1,4 @@
-"""Data sets and folders of the tests of faults."""
+"""Fixtures of the fault tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.datasets import small_videos, write_small_dataset
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three videos: six rows, in two chunks of four; one more trace is not sound."""
+    """Three videos with six rows, in two chunks of at most four; a seventh trace is not sound."""
     videos = small_videos(3)
     videos[0].traces[11] = videos[0].traces[min(videos[0].traces)][:5]
     return write_small_dataset(tmp_path_factory.mktemp("faults") / "data", videos)
@@ -19,6 +19,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
+    """An empty folder for a store."""
     folder = tmp_path / "cache"
     folder.mkdir()
     return folder

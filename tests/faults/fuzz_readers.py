@@ -1,12 +1,12 @@
-"""Feed the readers of AVI and CSV files with what a coverage-guided fuzzer makes up.
+"""Test the readers of AVI and CSV files with a coverage-guided fuzzer.
 
     python tests/faults/fuzz_readers.py --seconds 120
 
-needs the package atheris, which no extra of this project asks for. What ends
-in anything but a sound result or an error with a message is written beside
-`corpus/`, as `found-READER-…`; whoever mends it moves the file into `corpus/`,
-which `test_readers.py` reads at each run of the tests. With ``--keep``, so are
-the inputs that reach code which none of the corpus reaches.
+This needs the package atheris, which is not among the project's extras. Inputs
+that give neither a sound result nor an error with a message are written next to
+`corpus/` as `found-READER-…`. After the defect is fixed, move the file into
+`corpus/`, which `test_readers.py` reads. With ``--keep``, inputs that reach code
+that the corpus does not reach are added to it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 
 LONGEST = 6000
-"""Bytes of an input: a sound one has about half as many."""
+"""Largest size of an input in bytes; sound inputs have about half of it."""
 
 WORDS = {
     "avi": r"RIFF AVI\x20 LIST hdrl strl strh strf vids auds MJPG FFV1 movi rec\x20 idx1 JUNK 00dc "
@@ -32,44 +32,46 @@ WORDS = {
     "csv": r"FileName Frame Split X1 .avi TRAIN NaN inf 1e308 .. / ==== \" \x00 \xef\xbb\xbf \xe9 "
     r"\x0d\x0a -1 2147483648",
 }
-"""What the files of each reader are made of, as libFuzzer writes it in a dictionary."""
+"""Words of each reader's files, in the syntax of libFuzzer's dictionaries."""
 
 
 def main() -> None:
-    """Run each reader in a process of its own, as a fuzzer ends its own."""
+    """Fuzz each reader in a separate process, since the fuzzer ends its process."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=int, default=120, help="how long for each reader")
-    parser.add_argument("--reader", choices=sorted(WORDS), help="one of them alone")
-    parser.add_argument("--keep", action="store_true", help="add to the corpus what is new")
+    parser.add_argument("--seconds", type=int, default=120, help="seconds per reader")
+    parser.add_argument("--reader", choices=sorted(WORDS), help="fuzz only this reader")
+    parser.add_argument(
+        "--keep", action="store_true", help="add inputs that reach new code to the corpus"
+    )
     parser.add_argument("--fuzz", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.fuzz is not None:
-        fuzz(given.reader, given.fuzz)
+    options = parser.parse_args()
+    if options.fuzz is not None:
+        fuzz(options.reader, options.fuzz)
         return
-    chosen = [given.reader] if given.reader else sorted(WORDS)
-    sys.exit(max([run(reader, given.seconds, given.keep) for reader in chosen]))
+    chosen = [options.reader] if options.reader else sorted(WORDS)
+    sys.exit(max([run(reader, options.seconds, options.keep) for reader in chosen]))
 
 
 def run(reader: str, seconds: int, keep: bool) -> int:
-    """Fuzz one reader; gives the fuzzer's exit code, 0 where it found nothing."""
+    """Fuzz one reader; returns the fuzzer's exit code, 0 if it found nothing."""
     _, seeds = readers()[reader]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "words").write_text("".join(f'"{word}"\n' for word in WORDS[reader].split()))
-        made = folder / "made"
-        made.mkdir()
+        generated = folder / "generated"
+        generated.mkdir()
         for number, seed in enumerate(seeds()):
-            (made / f"seed-{number}").write_bytes(seed)
+            (generated / f"seed-{number}").write_bytes(seed)
         options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=20"]
         options += [f"-dict={folder / 'words'}", f"-artifact_prefix={HERE}/found-{reader}-"]
-        code = child(reader, [*options, str(made), str(CORPUS / reader)])
+        code = run_fuzzer(reader, [*options, str(generated), str(CORPUS / reader)])
         if keep and code == 0:
-            keep_new(reader, [file.read_bytes() for file in made.iterdir()], folder)
+            keep_new(reader, [file.read_bytes() for file in generated.iterdir()], folder)
     return code
 
 
 def readers() -> dict[str, Any]:
-    """Import what is fuzzed, from beside this folder."""
+    """Import the checks from the folder tests/support."""
     sys.path.insert(0, str(HERE.parent))
     from support.fuzz import READERS
 
@@ -77,19 +79,19 @@ def readers() -> dict[str, Any]:
 
 
 def keep_new(reader: str, contents: list[bytes], folder: Path) -> None:
-    """Add to the corpus what goes a way through the code that nothing before it went."""
+    """Add the inputs to the corpus that take a step through the code that no earlier one takes."""
     read, seeds = readers()[reader]
     known = [*seeds(), *(file.read_bytes() for file in (CORPUS / reader).iterdir())]
-    gone = set().union(*(ways(read, content, folder) for content in known))
+    covered = set().union(*(line_steps(read, content, folder) for content in known))
     for content in sorted(contents, key=lambda content: (len(content), content)):
-        new = ways(read, content, folder) - gone
+        new = line_steps(read, content, folder) - covered
         if new:
             (CORPUS / reader / hashlib.sha1(content).hexdigest()[:16]).write_bytes(content)
-            gone |= new
+            covered |= new
 
 
-def ways(read: Any, content: bytes, folder: Path) -> set[tuple[str, int, int]]:
-    """Each step from line to line of the preparation's code that a reader takes."""
+def line_steps(read: Any, content: bytes, folder: Path) -> set[tuple[str, int, int]]:
+    """Steps from line to line that a reader takes through the code of echo_prep."""
     taken: set[tuple[str, int, int]] = set()
 
     def follow(frame: FrameType, event: str, argument: object) -> Any:
@@ -113,14 +115,14 @@ def ways(read: Any, content: bytes, folder: Path) -> set[tuple[str, int, int]]:
     return taken
 
 
-def child(reader: str, options: list[str]) -> int:
-    """Call this script again, to fuzz."""
+def run_fuzzer(reader: str, options: list[str]) -> int:
+    """Run this script again as the process that fuzzes."""
     command = [sys.executable, __file__, "--reader", reader, "--fuzz", *options]
     return subprocess.run(command, check=False).returncode
 
 
 def fuzz(reader: str, options: list[str]) -> None:
-    """Hand the reader to the fuzzer, which ends the process."""
+    """Start the fuzzer, which ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["echo_prep"]):

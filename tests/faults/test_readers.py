@@ -1,8 +1,8 @@
-"""Videos and tables that lie: whatever is in them, no wrong frame, and nothing read outside.
+"""Videos and tables with false content give no wrong frame, and no file outside is opened.
 
-`tests/prep/test_poison.py` builds whole stores from damaged data sets; here
-each size, count and link that a file can lie with is gone through, and all
-that a fuzzer once found worth keeping is read again.
+The tests try every size, count and link that may be false, and read all inputs
+that a fuzzer has collected. `tests/prep/build/test_poison.py` builds stores
+from damaged data sets.
 """
 
 from __future__ import annotations
@@ -37,21 +37,17 @@ LAYOUTS = {
 }
 
 
-def kept(reader: str) -> list[Path]:
-    return sorted((CORPUS / reader).iterdir())
-
-
 @pytest.mark.parametrize("reader", sorted(READERS))
-def test_what_the_fuzzer_found_and_began_with(reader: str, tmp_path: Path) -> None:
+def test_inputs_of_the_fuzzer(reader: str, tmp_path: Path) -> None:
     read, seeds = READERS[reader]
-    inputs = kept(reader)
+    inputs = sorted((CORPUS / reader).iterdir())
     assert len(inputs) > 10
     for content in [*seeds(), *(file.read_bytes() for file in inputs)]:
         read(content, tmp_path)
 
 
 def assert_no_wrong_frame(folder: Path, content: bytes) -> list[bool]:
-    """Check that each frame is the right one or is refused; gives which were read."""
+    """Check that each frame is either correct or refused; returns which ones were read."""
     prepare_process()
     (folder / "a.avi").write_bytes(content)
     reads = read_frames(folder, "a", [*range(COUNT), COUNT, 2**31 - 1], SHAPE)
@@ -60,19 +56,19 @@ def assert_no_wrong_frame(folder: Path, content: bytes) -> list[bool]:
             assert read.message
             continue
         assert number < COUNT
-        nearest = [int(np.abs(read.pixels.astype(int) - truth).mean() * 10) for truth in TRUTH]
-        assert int(np.argmin(nearest)) == number, nearest
+        differences = [int(np.abs(read.pixels.astype(int) - truth).mean() * 10) for truth in TRUTH]
+        assert int(np.argmin(differences)) == number, differences
     return [read.pixels is not None for read in reads[:COUNT]]
 
 
-def chunk_places(content: bytes) -> list[int]:
-    """Where the size of each chunk and list of an AVI file stands."""
-    places, at = [4], 12
-    while at + 8 <= len(content):
-        size = struct.unpack_from("<I", content, at + 4)[0]
-        places.append(at + 4)
-        at += 12 if content[at : at + 4] == b"LIST" else 8 + size + size % 2
-    return places
+def size_offsets(content: bytes) -> list[int]:
+    """Offsets of the size fields of all chunks and lists of an AVI file."""
+    offsets, start = [4], 12
+    while start + 8 <= len(content):
+        size = struct.unpack_from("<I", content, start + 4)[0]
+        offsets.append(start + 4)
+        start += 12 if content[start : start + 4] == b"LIST" else 8 + size + size % 2
+    return offsets
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
@@ -81,28 +77,32 @@ def video(request: pytest.FixtureRequest) -> bytes:
 
 
 @pytest.mark.parametrize("false", [0, 1, 7, "more", 0x7FFFFFFF, 0xFFFFFFF0, 0xFFFFFFFF])
-def test_a_false_size_of_any_chunk(video: bytes, tmp_path: Path, false: int | str) -> None:
-    for place in chunk_places(video):
+def test_a_false_size_of_any_chunk_gives_no_wrong_frame(
+    video: bytes, tmp_path: Path, false: int | str
+) -> None:
+    for offset in size_offsets(video):
         changed = bytearray(video)
-        size = struct.unpack_from("<I", video, place)[0]
-        struct.pack_into("<I", changed, place, size + 2 if isinstance(false, str) else false)
+        size = struct.unpack_from("<I", video, offset)[0]
+        struct.pack_into("<I", changed, offset, size + 2 if isinstance(false, str) else false)
         assert_no_wrong_frame(tmp_path, bytes(changed))
 
 
 @pytest.mark.parametrize("false", [0, 1, COUNT - 1, COUNT + 1, 2**31 - 1, 2**32 - 1])
-def test_a_false_count_of_frames_is_not_believed(video: bytes, tmp_path: Path, false: int) -> None:
+def test_a_false_number_of_frames_is_ignored(video: bytes, tmp_path: Path, false: int) -> None:
     changed = bytearray(video)
-    # In the main header, and in the header of each stream.
+    # The number is in the main header, and in the header of each stream.
     struct.pack_into("<I", changed, video.index(b"avih") + 8 + 16, false)
-    at = video.find(b"strh")
-    while at >= 0:
-        struct.pack_into("<I", changed, at + 8 + 32, false)
-        at = video.find(b"strh", at + 1)
+    offset = video.find(b"strh")
+    while offset >= 0:
+        struct.pack_into("<I", changed, offset + 8 + 32, false)
+        offset = video.find(b"strh", offset + 1)
     assert assert_no_wrong_frame(tmp_path, bytes(changed)) == [True] * COUNT
 
 
 @pytest.mark.parametrize("tenth", range(1, 10))
-def test_a_video_cut_at_each_tenth(video: bytes, tmp_path: Path, tenth: int) -> None:
+def test_a_truncated_video_gives_the_frames_before_the_cut(
+    video: bytes, tmp_path: Path, tenth: int
+) -> None:
     cut = len(video) * tenth // 10
     read = assert_no_wrong_frame(tmp_path, video[:cut])
     ends = [video.index(jpeg(frame)) + len(jpeg(frame)) for frame in TRUTH]
@@ -111,7 +111,9 @@ def test_a_video_cut_at_each_tenth(video: bytes, tmp_path: Path, tenth: int) -> 
 
 @pytest.mark.parametrize("codec", ["FFV1", "MJPG"])
 @pytest.mark.parametrize("tenth", range(10))
-def test_a_video_of_a_writer_cut_at_each_tenth(tmp_path: Path, tenth: int, codec: str) -> None:
+def test_a_truncated_video_of_opencv_gives_no_wrong_frame(
+    tmp_path: Path, tenth: int, codec: str
+) -> None:
     write_video(tmp_path / "a.avi", TRUTH, codec)
     content = (tmp_path / "a.avi").read_bytes()
     assert_no_wrong_frame(tmp_path, content[: len(content) * tenth // 10])
@@ -120,19 +122,19 @@ def test_a_video_of_a_writer_cut_at_each_tenth(tmp_path: Path, tenth: int, codec
 OPENED: list[str] | None = None
 
 
-def note_opened(event: str, arguments: tuple[Any, ...]) -> None:
+def record_opened(event: str, arguments: tuple[Any, ...]) -> None:
     if OPENED is not None and event in ("open", "os.listdir", "os.scandir"):
         OPENED.append(str(arguments[0]))
 
 
-sys.addaudithook(note_opened)
+sys.addaudithook(record_opened)
 
 VIDEOS = small_videos(3)
 NAME, *OTHERS = (video.name for video in VIDEOS)
 
 
 def opened_by_build(data: Path, store: Path) -> list[str]:
-    """Build a store; gives the paths that were opened meanwhile."""
+    """Build a store; returns the paths that were opened during the build."""
     global OPENED
     OPENED = []
     try:
@@ -161,24 +163,24 @@ def opened_by_build(data: Path, store: Path) -> list[str]:
         "x" * 300,
     ],
 )
-def test_a_name_reaches_nothing_outside_the_folder(tmp_path: Path, name: str) -> None:
+def test_a_name_opens_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
     data = write_small_dataset(tmp_path / "d", VIDEOS)
-    for place in (tmp_path, data):
-        (place / "secret.avi").write_bytes((data / "Videos" / f"{NAME}.avi").read_bytes())
+    for folder in (tmp_path, data):
+        (folder / "secret.avi").write_bytes((data / "Videos" / f"{NAME}.avi").read_bytes())
     for table in ("FileList.csv", "VolumeTracings.csv"):
         text = (data / table).read_text().replace(NAME, name)
         (data / table).write_text(text)
     opened = opened_by_build(data, tmp_path / "s.zarr")
     assert any(path.endswith(f"{OTHERS[0]}.avi") for path in opened)
     assert not [path for path in opened if "secret" in path or path.endswith("hostname")]
-    found = read_all(tmp_path / "s.zarr")
-    assert set(found["index/video"][found["index/status"] == 0]) == set(OTHERS)
+    content = read_all(tmp_path / "s.zarr")
+    assert set(content["index/video"][content["index/status"] == 0]) == set(OTHERS)
 
 
 @pytest.mark.parametrize(
     "kind", ["outside", "chain", "folder-link", "loop", "nowhere", "pipe", "device", "folder"]
 )
-def test_what_is_no_file_of_the_folder_is_not_read(tmp_path: Path, kind: str) -> None:
+def test_links_and_special_files_are_not_opened(tmp_path: Path, kind: str) -> None:
     data = write_small_dataset(tmp_path / "d", VIDEOS)
     path = data / "Videos" / f"{NAME}.avi"
     secret = tmp_path / "secret" / f"{NAME}.avi"
@@ -202,12 +204,12 @@ def test_what_is_no_file_of_the_folder_is_not_read(tmp_path: Path, kind: str) ->
             }[kind]
         )
     opened = opened_by_build(data, tmp_path / "s.zarr")
-    assert not [one for one in opened if "secret" in one or one in ("/dev/zero", str(path))]
-    found = read_all(tmp_path / "s.zarr")
-    assert set(found["index/video"][found["index/status"] == 0]) == set(OTHERS)
+    assert not [name for name in opened if "secret" in name or name in ("/dev/zero", str(path))]
+    content = read_all(tmp_path / "s.zarr")
+    assert set(content["index/video"][content["index/status"] == 0]) == set(OTHERS)
 
 
-def test_a_folder_of_videos_may_itself_be_a_link(tmp_path: Path) -> None:
+def test_the_folder_of_videos_may_be_a_link(tmp_path: Path) -> None:
     data = write_small_dataset(tmp_path / "d", VIDEOS)
     (data / "Videos").rename(tmp_path / "elsewhere")
     (data / "Videos").symlink_to(tmp_path / "elsewhere")
@@ -217,7 +219,7 @@ def test_a_folder_of_videos_may_itself_be_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", ["FileList.csv", "VolumeTracings.csv"])
 @pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "utf-16", "zeros", "one-line", "wide"])
-def test_a_table_that_is_none_is_an_error(tmp_path: Path, table: str, kind: str) -> None:
+def test_a_file_that_is_not_a_table_is_an_error(tmp_path: Path, table: str, kind: str) -> None:
     data = write_small_dataset(tmp_path / "d", VIDEOS, write_videos=False)
     path = data / table
     text = path.read_text()

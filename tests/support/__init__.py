@@ -1,1 +1,1 @@
-"""What several tests share: data sets, oracles and strategies."""
+"""Code shared by tests: data sets, stores, faults, reference procedures and strategies."""

@@ -1,4 +1,4 @@
-"""AVI files put together by hand, as various programs lay them out, and FFmpeg to read them."""
+"""AVI files in the layouts that various programs write, and FFmpeg to read them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import cv2
 import numpy as np
 
 INDEX_BASES = ("movi", "file")
-"""What the offsets in a file's index count from; both are in use."""
+"""Start of the offsets in a file's index; both are in use."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How an AVI file is laid out.
+    """Layout of an AVI file.
 
     Attributes
     ----------
     index : str or None
-        One of `INDEX_BASES`, or no index.
+        One of `INDEX_BASES`; None for no index.
     rec : bool
-        Whether each frame is in a list of its own, named ``rec ``.
+        Whether each frame is in its own list, named ``rec ``.
     junk : bool
-        Whether there are chunks that mean nothing between header and frames.
+        Whether there are meaningless chunks between header and frames.
     sound : bool
-        Whether there is a stream of sound before the video, and a chunk of it before each frame.
+        Whether there is an audio stream before the video, with a chunk before each frame.
     padding : int
-        Zeros that each frame's chunk is filled up with.
+        Number of zeros at the end of each frame's chunk.
     """
 
     index: str | None = "movi"
@@ -40,9 +40,9 @@ class Layout:
 
 
 def chunk(tag: bytes, content: bytes, size: int | None = None) -> bytes:
-    """A chunk, padded to an even size; `size` is what it says that its size is."""
-    told = len(content) if size is None else size
-    return tag + struct.pack("<I", told) + content + b"\0" * (len(content) % 2)
+    """A chunk, padded to an even size; `size` is written to its header instead of the true size."""
+    stated = len(content) if size is None else size
+    return tag + struct.pack("<I", stated) + content + b"\0" * (len(content) % 2)
 
 
 def avi_bytes(
@@ -64,11 +64,11 @@ def avi_bytes(
     )  # fmt: skip
     streams = [chunk(b"LIST", b"strl" + chunk(b"strh", stream) + chunk(b"strf", form))]
     if layout.sound:
-        heard = struct.pack(
+        audio = struct.pack(
             "<4sIIHHIIIIIIII4h", b"auds", 0, 0, 0, 0, 0, 1, 8000, 0, 100, 100, 0, 1, 0, 0, 0, 0
         )
         wave = struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8)
-        streams.insert(0, chunk(b"LIST", b"strl" + chunk(b"strh", heard) + chunk(b"strf", wave)))
+        streams.insert(0, chunk(b"LIST", b"strl" + chunk(b"strh", audio) + chunk(b"strf", wave)))
     header = chunk(b"LIST", b"hdrl" + chunk(b"avih", main) + b"".join(streams))
     junk = chunk(b"JUNK", b"00dc" * 33) if layout.junk else b""
     movie, entries = b"movi", []
@@ -78,15 +78,17 @@ def avi_bytes(
         parts = [(tag, chunk(tag, content), len(content))]
         if layout.sound:
             parts.insert(0, (b"00wb", chunk(b"00wb", b"\x80" * 161), 161))
-        whole = b"".join(part for _, part, _ in parts)
-        at = len(movie) + (12 if layout.rec else 0)
+        group = b"".join(part for _, part, _ in parts)
+        offset = len(movie) + (12 if layout.rec else 0)
         for name, part, size in parts:
-            entries.append((name, at, size))
-            at += len(part)
-        movie += chunk(b"LIST", b"rec " + whole) if layout.rec else whole
+            entries.append((name, offset, size))
+            offset += len(part)
+        movie += chunk(b"LIST", b"rec " + group) if layout.rec else group
     before = 12 + len(header) + len(junk) + 8
     base = before if layout.index == "file" else 0
-    table = b"".join(struct.pack("<4sIII", tag, 0x10, base + at, size) for tag, at, size in entries)
+    table = b"".join(
+        struct.pack("<4sIII", tag, 0x10, base + offset, size) for tag, offset, size in entries
+    )
     content = b"AVI " + header + junk + chunk(b"LIST", movie)
     if layout.index:
         content += chunk(b"idx1", table)
@@ -94,21 +96,21 @@ def avi_bytes(
 
 
 def jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
-    """A JPEG file of a gray image, stored as colour like an ultrasound machine's."""
-    done, content = cv2.imencode(
+    """A JPEG file of a gray image, stored in colour as ultrasound machines do."""
+    success, content = cv2.imencode(
         ".jpg", cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
-    assert done
+    assert success
     return content.tobytes()
 
 
 def ffmpeg_frames(path: Path) -> np.ndarray:
-    """Every frame of a video as OpenCV's FFmpeg reader gives it, gray, (frame, y, x) uint8."""
+    """All frames of a video from OpenCV's FFmpeg reader, gray, (frame, y, x) uint8."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     frames = []
     while True:
-        done, frame = capture.read()
-        if not done:
+        success, frame = capture.read()
+        if not success:
             break
         frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
     capture.release()

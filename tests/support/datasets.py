@@ -1,7 +1,7 @@
-"""Data sets small enough to write by hand: what the tests of preparation read.
+"""Small data sets for the tests of preparation.
 
-Their frames hold a pattern that tells video and frame apart, so that a test
-sees at once when the wrong frame was read.
+Each frame has a pattern of its own, so that a test notices when a wrong frame
+was read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TRACINGS_HEADER = "FileName,X1,Y1,X2,Y2,Frame\n"
 
 @dataclasses.dataclass
 class SmallVideo:
-    """One video of a small data set, and its traces as rows of X1, Y1, X2, Y2 by frame."""
+    """A video of a small data set; `traces` maps frame numbers to rows of X1, Y1, X2, Y2."""
 
     name: str
     frames: int
@@ -36,7 +36,7 @@ def half_ellipse_trace(
     width: float = 26.0,
     rows: int = 21,
 ) -> np.ndarray:
-    """A trace of half an ellipse, laid out as the data set lays out its rows, (rows, 4)."""
+    """A trace of half an ellipse, in EchoNet-Dynamic's order of rows, (rows, 4)."""
     top, bottom = np.array(apex), np.array(base)
     length = np.linalg.norm(bottom - top)
     down = (bottom - top) / length
@@ -53,7 +53,7 @@ def half_ellipse_trace(
 
 
 def frame_pattern(video: int, frame: int) -> np.ndarray:
-    """A smooth gray image whose level and phase tell the video and the frame, uint8."""
+    """A smooth gray image, uint8, whose level and phase depend on the video and the frame."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     wave = np.sin(x / 9 + frame * 0.7) * np.cos(y / 11 + video * 1.3)
     return (110 + (video * 37) % 60 + 40 * wave).astype(np.uint8)
@@ -62,7 +62,7 @@ def frame_pattern(video: int, frame: int) -> np.ndarray:
 def write_video(
     path: Path, frames: Sequence[np.ndarray], fourcc: str = "MJPG", fps: float = 50.0
 ) -> None:
-    """Write gray frames as an AVI file of a codec."""
+    """Write gray frames as an AVI file with the given codec."""
     height, width = frames[0].shape
     code = cv2.VideoWriter.fourcc(*fourcc)
     writer = cv2.VideoWriter(str(path), code, fps, (width, height), True)
@@ -97,7 +97,7 @@ def write_small_dataset(
 
 
 def small_videos(count: int, seed: int = 0) -> list[SmallVideo]:
-    """Videos with a large and a small contour each, in either order, in all three splits."""
+    """Videos with a large and a small contour each, in either order, from all three splits."""
     rng = np.random.default_rng(seed)
     videos = []
     for number in range(count):

@@ -1,7 +1,7 @@
-"""A disk that fails at the n-th step of writing files: by a kill of the process, or by being full.
+"""Simulates a failure at the n-th step of writing: the process is killed, or the disk is full.
 
-The steps are those of writing to a file (of which half is done), be it by
-ourselves, by zarr or by HDF5, of an fsync, and of a rename.
+A step is a write to a file (half of which is carried out), an fsync or a
+rename, whether by this project, by zarr or by HDF5.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from unittest import mock
 
 STEPS = ("fsync", "replace", "rename")
-"""Functions of `os` that are steps of writing, beside what is written to a file."""
+"""Functions of `os` that count as steps of writing, in addition to writes to files."""
 
 REMOVALS = ("unlink", "rmdir")
-"""Functions of `os` by which files and folders are taken away."""
+"""Functions of `os` that remove files and folders."""
 
 PRELOAD = (
     "echo_prep.build.build",
@@ -30,38 +30,37 @@ PRELOAD = (
     "zarr",
     "numcodecs",
 )
-"""What a server imports once for all processes that are to be killed; some of it is imported late
-by those who use it."""
+"""Modules that the server imports once for all processes that will be killed."""
 
 
 def kill() -> None:
-    """End this process as a power cut does."""
+    """End this process at once, as a power failure does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def be_full() -> None:
-    """Refuse as a full disk does."""
+    """Raise the error of a full disk."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Disk:
-    """Counts the steps of writing, and does harm at one of them."""
+    """Counts the steps of writing, and fails at one of them."""
 
-    def __init__(self, at: int, harm: Callable[[], None]) -> None:
+    def __init__(self, failing_step: int, fail: Callable[[], None]) -> None:
         self.steps = 0
-        self._at = at
-        self._harm = harm
+        self._failing_step = failing_step
+        self._fail = fail
 
-    def step(self, before: Callable[[], Any] = lambda: None) -> None:
-        """Count a step; `before` is what is still done of the one that fails."""
+    def step(self, partial: Callable[[], Any] = lambda: None) -> None:
+        """Count a step; `partial` is the part of a failing step that is still carried out."""
         self.steps += 1
-        if self.steps == self._at:
-            before()
-            self._harm()
+        if self.steps == self._failing_step:
+            partial()
+            self._fail()
 
 
 class HalfWriter:
-    """A file of which half of what it is given arrives, where the disk fails."""
+    """A file that receives only half of the write at which the disk fails."""
 
     def __init__(self, file: Any, disk: Disk) -> None:
         self._file = file
@@ -87,13 +86,13 @@ class HalfWriter:
 
 @contextlib.contextmanager
 def failing_disk(
-    at: int, harm: Callable[[], None], calls: tuple[str, ...] = STEPS
+    step: int, fail: Callable[[], None], calls: tuple[str, ...] = STEPS
 ) -> Iterator[Disk]:
-    """Within the block, do harm at the `at`-th step of writing, from 1; never where `at` is 0.
+    """Within the block, fail at a step of writing, counted from 1; 0 only counts the steps.
 
-    Where `calls` are not `STEPS`, these functions of `os` alone are steps.
+    If `calls` differs from `STEPS`, only these functions of `os` count as steps.
     """
-    disk = Disk(at, harm)
+    disk = Disk(step, fail)
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -112,13 +111,13 @@ def failing_disk(
 
 @contextlib.contextmanager
 def _failing_files(disk: Disk) -> Iterator[None]:
-    """Within the block, count each write to a file that is opened in one of two ways."""
+    """Within the block, count the writes to files opened with `os.fdopen` or `Path.open`."""
 
     def fdopen(handle: int, mode: str = "r", *arguments: Any, **named: Any) -> Any:
         file = real_fdopen(handle, mode, *arguments, **named)
         return HalfWriter(file, disk) if mode == "wb" else file
 
-    # zarr, the lock and HDF5 open their files by their paths.
+    # zarr, the lock and HDF5 open their files with Path.open.
     def path_open(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
         file = real_path_open(path, mode, *arguments, **named)
         return HalfWriter(file, disk) if set(mode) & set("wax+") else file
@@ -132,33 +131,33 @@ def _failing_files(disk: Disk) -> Iterator[None]:
 
 
 def killed_at(
-    at: int,
+    step: int,
     work: Callable[..., Any],
     *arguments: Any,
     calls: tuple[str, ...] = STEPS,
     **options: Any,
 ) -> bool:
-    """Do some work in a process of its own, which is killed at a step of its writing.
+    """Call a function in a new process, which is killed at a step of its writing.
 
-    The process is forked off a server that has imported `PRELOAD` and has
-    touched no store, which no fork survives.
+    The process is forked from a server that has imported `PRELOAD` but has not
+    opened a store, since open stores do not survive a fork.
 
     Parameters
     ----------
-    at : int
+    step : int
     work : callable
-        Importable by name; it is given the arguments and options.
+        Importable by name; called with the arguments and options.
     calls : tuple of str
         See `failing_disk`.
 
     Returns
     -------
     killed : bool
-        False where the work was done before the step was reached.
+        False if the call returned before it reached the step.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    process = context.Process(target=_work_until, args=(at, work, arguments, options, calls))
+    process = context.Process(target=_work_until, args=(step, work, arguments, options, calls))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
@@ -166,11 +165,11 @@ def killed_at(
 
 
 def _work_until(
-    at: int,
+    step: int,
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
     options: dict[str, Any],
     calls: tuple[str, ...],
 ) -> None:
-    with failing_disk(at, kill, calls):
+    with failing_disk(step, kill, calls):
         work(*arguments, **options)

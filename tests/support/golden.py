@@ -1,7 +1,7 @@
-"""The data set that the golden stores were built from, and its content in closed form.
+"""The data set that the golden stores were built from, with its content in closed form.
 
-Frames are flat squares of 16 pixels, which Motion-JPEG keeps exactly; contours
-are rectangles, whose masks can be written down.
+Frames consist of uniform 16-pixel squares, which Motion-JPEG stores exactly.
+Contours are rectangles, whose masks are known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from support.datasets import write_video
 
 SIDE = 48
-"""Height and width of the frames; small, since the stores are part of the repository."""
+"""Height and width of the frames, small because the stores are part of the repository."""
 
 VIDEOS = ("GOLD-A", "GOLD-B", "GOLD-C")
 SPLITS = ("TRAIN", "VAL", "TEST")
@@ -23,11 +23,11 @@ SMALL = (16, 12, 30, 36)
 """Left, top, right and bottom of the two contours, in pixels."""
 
 TRACED = (1, 4)
-"""Frames that are traced: the large contour first, but in GOLD-B, where it comes second."""
+"""Traced frames; the large contour comes first except in GOLD-B, where it comes second."""
 
 
 def frame(video: int, number: int) -> np.ndarray:
-    """A frame's gray values: each square of 16 pixels has its own."""
+    """Gray values of a frame; each 16-pixel square has its own."""
     y, x = np.mgrid[: SIDE // 16, : SIDE // 16]
     return np.kron(40 + 20 * video + 8 * number + 16 * y + 5 * x, np.ones((16, 16))).astype(
         np.uint8
@@ -35,12 +35,12 @@ def frame(video: int, number: int) -> np.ndarray:
 
 
 def box(video: int, number: int) -> tuple[int, int, int, int]:
-    """The contour that is traced in a frame."""
+    """The contour traced in a frame."""
     return LARGE if (number == TRACED[0]) == (video != 1) else SMALL
 
 
 def chords(box: tuple[int, int, int, int]) -> np.ndarray:
-    """21 rows of X1, Y1, X2, Y2: the long axis, then chords from wall to wall, from the apex on."""
+    """21 rows of X1, Y1, X2, Y2: the long axis, then chords from wall to wall, apex first."""
     left, top, right, bottom = box
     levels = np.linspace(top, bottom, 20)
     middle = (left + right) / 2
@@ -49,7 +49,7 @@ def chords(box: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def mask(box: tuple[int, int, int, int]) -> np.ndarray:
-    """The rectangle, its border included."""
+    """The rectangle, including its border."""
     left, top, right, bottom = box
     inside = np.zeros((SIDE, SIDE), dtype=np.uint8)
     inside[top : bottom + 1, left : right + 1] = 1

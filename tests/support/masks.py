@@ -1,4 +1,4 @@
-"""Pairs of masks to compare: ellipses that overlap more or less, with noise in some."""
+"""Pairs of masks to compare: ellipses that overlap to varying degrees, some with stray pixels."""
 
 from __future__ import annotations
 

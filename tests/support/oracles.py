@@ -1,7 +1,7 @@
-"""The procedures of the data set's loader and of the paper, written for their plain meaning.
+"""Procedures of EchoNet-Dynamic's loader and of the paper, written as directly as possible.
 
-Nothing here is fast, and nothing of the packages under test is used: whole
-images, one point at a time, SciPy and scikit-image where those use OpenCV.
+They are slow, and independent of the packages under test: they work on full
+images, point by point, and use SciPy and scikit-image where the packages use OpenCV.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ RADIUS, SIGMA, ITERATIONS = 10, 5, 2
 """The paper's pixel expansion, Gaussian and border band."""
 
 
-def dice(one: np.ndarray, other: np.ndarray) -> float:
+def dice(first: np.ndarray, second: np.ndarray) -> float:
     """Foreground Dice of two masks."""
-    return 2 * float((one & other).sum()) / float(one.sum() + other.sum())
+    return 2 * float((first & second).sum()) / float(first.sum() + second.sum())
 
 
 def reference_mask(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The mask as EchoNet-Dynamic's own loader draws it from the rows of a trace, (21, 4)."""
+    """The mask that EchoNet-Dynamic's loader draws from the rows of a trace, (21, 4)."""
     x1, y1, x2, y2 = rows.T
     x = np.concatenate((x1[1:], np.flip(x2[1:])))
     y = np.concatenate((y1[1:], np.flip(y2[1:])))
@@ -39,17 +39,17 @@ def reference_mask(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def all_points(rows: np.ndarray) -> np.ndarray:
-    """All 42 points of a trace, the long axis first, in the contour's order after it."""
+    """All 42 points of a trace: the long axis, then the contour in order."""
     return np.array([*rows[0].reshape(2, 2), *rows[1:, :2], *rows[:0:-1, 2:]])
 
 
 def paper_points(rows: np.ndarray) -> list[Point]:
-    """The paper's coordinates: cut to whole numbers, the long axis among them."""
+    """The paper's coordinates: truncated to whole numbers, including the long axis."""
     return [(int(x), int(y)) for x, y in all_points(rows)]
 
 
 def centroid_order(points: Sequence[Point]) -> list[Point]:
-    """Points by their angle about their mean (section 3.5)."""
+    """Points sorted by angle about their mean (section 3.5)."""
     cx = sum(x for x, _ in points) / len(points)
     cy = sum(y for _, y in points) / len(points)
     return sorted(points, key=lambda point: math.atan2(point[1] - cy, point[0] - cx))
@@ -69,28 +69,28 @@ def paper_mask(rows: np.ndarray, method: str, shape: tuple[int, int]) -> np.ndar
 
 
 def angles(points: Sequence[Point]) -> list[float]:
-    """Angle at each point of a closed polygon between its two neighbours, in degrees."""
-    found = []
-    for before, here, after in zip(
+    """Angle at each vertex of a closed polygon, in degrees."""
+    result = []
+    for previous, vertex, following in zip(
         points[-1:] + list(points[:-1]), points, list(points[1:]) + points[:1], strict=True
     ):
-        if before == here or after == here:
-            found.append(180.0)
+        if previous == vertex or following == vertex:
+            result.append(180.0)
             continue
         turn = math.degrees(
-            math.atan2(before[1] - here[1], before[0] - here[0])
-            - math.atan2(after[1] - here[1], after[0] - here[0])
+            math.atan2(previous[1] - vertex[1], previous[0] - vertex[0])
+            - math.atan2(following[1] - vertex[1], following[0] - vertex[0])
         )
         turn = abs(turn) % 360
-        found.append(min(turn, 360 - turn))
-    return found
+        result.append(min(turn, 360 - turn))
+    return result
 
 
 def paper_band(mask: np.ndarray) -> np.ndarray:
-    """The paper's border limits: 3x3, two iterations, dilated XOR eroded (section 3.6)."""
+    """The paper's border band: dilated XOR eroded, 3x3 kernel, two iterations (section 3.6)."""
     square = np.ones((3, 3), bool)
     wide = ndimage.binary_dilation(mask, square, iterations=ITERATIONS)
-    # OpenCV's erosion takes nothing away at the image's edge.
+    # OpenCV's erosion removes nothing at the edge of the image.
     narrow = ndimage.binary_erosion(mask, square, iterations=ITERATIONS, border_value=1)
     return wide ^ narrow
 
@@ -98,7 +98,7 @@ def paper_band(mask: np.ndarray) -> np.ndarray:
 def paper_heatmap(
     point: tuple[int, int], band: np.ndarray, falloff: str, radius: float = RADIUS
 ) -> np.ndarray:
-    """The paper's heatmap of one landmark on whole images, float64 in [0, 1] (section 3.6)."""
+    """The paper's heatmap of one landmark, float64 in [0, 1] (section 3.6)."""
     pixel = np.zeros(band.shape)
     pixel[point[1], point[0]] = 1
     distance = ndimage.distance_transform_edt(pixel == 0)
@@ -112,13 +112,13 @@ def paper_heatmap(
     return np.where(expanded, scaled, 0) * band
 
 
-def along(contour: np.ndarray, share: float) -> np.ndarray:
-    """The point at a share of a closed polygon's length from its first vertex, step by step."""
+def along(contour: np.ndarray, fraction: float) -> np.ndarray:
+    """The point at a fraction of a closed polygon's length from its first vertex."""
     ring = np.concatenate([contour, contour[:1]])
-    left = share * sum(math.dist(a, b) for a, b in itertools.pairwise(ring))
+    remaining = fraction * sum(math.dist(a, b) for a, b in itertools.pairwise(ring))
     for start, stop in itertools.pairwise(ring):
         step = math.dist(start, stop)
-        if left <= step:
-            return start + (stop - start) * (left / step if step else 0)
-        left -= step
+        if remaining <= step:
+            return start + (stop - start) * (remaining / step if step else 0)
+        remaining -= step
     return ring[-1]

@@ -30,7 +30,7 @@ _CHUNKED = (
     echo_prep.build.stages,
     echo_prep.store.work_folder,
 )
-"""Modules that know how many rows a chunk has."""
+"""Modules that import the number of rows per chunk."""
 
 HEATMAPS = "landmarks/chords/anatomical-7/gaussian"
 
@@ -43,7 +43,7 @@ def build_store(data: Path, store: Path, **options: Any) -> Path:
 
 @contextlib.contextmanager
 def chunks_of(rows: int) -> Iterator[None]:
-    """Within the block, cut the arrays of stores into chunks of so many rows."""
+    """Within the block, divide the arrays of stores into chunks of the given number of rows."""
     with contextlib.ExitStack() as stack:
         for module in _CHUNKED:
             stack.enter_context(mock.patch.object(module, "CHUNK_FRAMES", rows))
@@ -51,13 +51,13 @@ def chunks_of(rows: int) -> Iterator[None]:
 
 
 def build_in_small_chunks(data: Path, store: Path, **options: Any) -> None:
-    """Build a store of a few videos that has several chunks."""
+    """Build a store of a few videos with several chunks."""
     with chunks_of(4):
         build_store(data, store, **options)
 
 
 def convert_in_small_chunks(source: Path, target: Path) -> None:
-    """Convert a store of a few videos that has several chunks."""
+    """Convert a store of a few videos with several chunks."""
     with chunks_of(4):
         convert(source, target)
 
@@ -71,7 +71,7 @@ def read_all(store: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
-    """Check that two stores hold the same arrays of the same types and values."""
+    """Check that two stores contain the same arrays with the same types and values."""
     assert first.keys() == second.keys()
     for array, values in first.items():
         assert values.dtype == second[array].dtype, array
@@ -79,7 +79,7 @@ def assert_same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> 
 
 
 def file_bytes(store: Path) -> dict[str, bytes]:
-    """Content of each file of a store, by its path inside."""
+    """Content of each file of a store, by its relative path."""
     if store.is_file():
         return {"": store.read_bytes()}
     return {
@@ -90,7 +90,7 @@ def file_bytes(store: Path) -> dict[str, bytes]:
 
 
 def flip_chunk(store: Path, array: str, chunk: str) -> None:
-    """Change one bit in the middle of a chunk, as a bad disk does: size and times stay."""
+    """Flip one bit in the middle of a chunk, without changing its size and times."""
     if store.is_dir():
         _flip(store / array / chunk, None)
         return
@@ -98,32 +98,33 @@ def flip_chunk(store: Path, array: str, chunk: str) -> None:
         node = file[array]
         first = int(chunk.split(".")[1]) * node.chunks[0]
         info = node.id.get_chunk_info_by_coord((first, *[0] * (node.ndim - 1)))
-        at = info.byte_offset + info.size // 2
-    _flip(store, at)
+        offset = info.byte_offset + info.size // 2
+    _flip(store, offset)
 
 
-def _flip(path: Path, at: int | None) -> None:
+def _flip(path: Path, offset: int | None) -> None:
     times = path.stat()
     content = bytearray(path.read_bytes())
-    content[len(content) // 2 if at is None else at] ^= 16
+    content[len(content) // 2 if offset is None else offset] ^= 16
     path.write_bytes(content)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def empty(folder: Path) -> None:
+def empty_folder(folder: Path) -> None:
+    """Remove everything in a folder."""
     shutil.rmtree(folder)
     folder.mkdir()
 
 
-def fill(folder: Path, whole: Path) -> None:
-    """Make a folder a copy of the one that a store is in."""
+def copy_store(store: Path, folder: Path) -> None:
+    """Replace a folder with a copy of the folder that contains a store."""
     shutil.rmtree(folder)
-    shutil.copytree(whole.parent, folder)
+    shutil.copytree(store.parent, folder)
 
 
-def assert_same_folder(found: Path, wanted: dict[str, bytes]) -> None:
-    """Check that a folder with a store holds what it should, and nothing else."""
-    got = file_bytes(found)
-    assert sorted(got) == sorted(wanted)
-    for name, content in wanted.items():
-        assert got[name] == content, name
+def assert_same_folder(folder: Path, expected: dict[str, bytes]) -> None:
+    """Check that a folder contains exactly the expected files."""
+    files = file_bytes(folder)
+    assert sorted(files) == sorted(expected)
+    for name, content in expected.items():
+        assert files[name] == content, name
