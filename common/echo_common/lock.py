@@ -19,8 +19,8 @@ from echo_common.errors import EchoError, OutputError, StoreLockedError
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 """What a file system answers that has no locks: NFS, Lustre or SMB as some mount them."""
 
-_HOLDER = re.compile(r"(process \d+ on \S*\n)?")
-"""Content of a lock file, which only this module writes: who holds it, or nothing."""
+_HOLDER = re.compile(r"process \d+( (o(n( (\S+\n?)?)?)?)?)?")
+"""Name of the holder in a lock file; cut short if the process was killed while writing it."""
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def exclusive(path: Path, locked: Callable[[str], EchoError]) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            path.write_bytes(b"")
+            os.truncate(path, 0)
         lock.release()
 
 
@@ -114,7 +114,7 @@ def _check_own(path: Path) -> None:
                 content = file.read(1024).decode(errors="replace")
     except FileNotFoundError:
         return
-    if content is None or not _HOLDER.fullmatch(content):
+    if content is None or not ("process ".startswith(content) or _HOLDER.fullmatch(content)):
         raise OutputError(
             f"{path} is there and is not a lock of this software; move it away, since the "
             "command needs this name"

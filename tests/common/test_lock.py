@@ -62,6 +62,16 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.parametrize("length", range(20))
+def test_a_process_killed_while_it_wrote_its_name_holds_nothing(
+    tmp_path: Path, length: int
+) -> None:
+    store = tmp_path / "a.zarr"
+    lock_path(store).write_text("process 12 on host\n"[:length])
+    with build_lock(store):
+        pass
+
+
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_without_locks_of_the_file_system_one_holds_it_all_the_same(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -79,7 +79,7 @@ def train(
         folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
         settings = _resolve(settings, choice, folder)
         trainer = Trainer(settings, choice, loader, device, process)
-        with run_folder.run_lock(folder, process.is_first), resumable(folder):
+        with resumable(folder), run_folder.run_lock(folder, process.is_first):
             if settings.folder.resume:
                 take_up(trainer, folder, store)
             elif process.is_first:
