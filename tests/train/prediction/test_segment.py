@@ -184,7 +184,7 @@ def predicted() -> tuple[Film, Prediction]:
 def test_the_table_has_areas_and_landmarks_of_every_frame() -> None:
     film, prediction = predicted()
     assert area_table(film, prediction).splitlines() == [
-        "frame,seconds,area_px,x1,y1,x2,y2",
+        "frame,seconds,area_px,x0,y0,x1,y1",
         "0,0.0000,150,15.000,10.000,29.000,19.000",
         "10,0.5000,0,,,1.500,2.000",
     ]

@@ -107,7 +107,7 @@ def area_table(film: Film, prediction: Prediction) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     landmarks = 0 if prediction.points is None else prediction.points.shape[1]
-    columns = [f"{axis}{number}" for number in range(1, landmarks + 1) for axis in "xy"]
+    columns = [f"{axis}{number}" for number in range(landmarks) for axis in "xy"]
     writer.writerow(["frame", "seconds", "area_px", *columns])
     areas = prediction.masks.sum(axis=(1, 2), dtype=np.int64)
     for place, number in enumerate(film.numbers):
