@@ -1,4 +1,4 @@
-"""A run that goes on ends where one that never stopped ends, or says why it cannot."""
+"""A resumed run ends with the state of an uninterrupted one, or explains why it cannot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMES = ("seconds", "images_per_second")
 
 
 def without_times(state: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint without what the clock put into it."""
+    """A checkpoint without measured times."""
 
     def row(line: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in line.items() if name not in TIMES}
@@ -32,7 +32,7 @@ def without_times(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def go_on(store: Path, folder: Path, **changes: Any) -> Path:
+def resume(store: Path, folder: Path, **changes: Any) -> Path:
     return train(tiny(store, folder, resume=True, **changes))
 
 
@@ -43,32 +43,33 @@ def go_on(store: Path, folder: Path, **changes: Any) -> Path:
         {"target": "landmarks"},
         {"ema": 0.9, "clip_norm": 0.5, "weight_decay": 0.01, "schedule": "one-cycle"},
     ],
-    ids=["mask", "landmarks", "average"],
+    ids=["mask", "landmarks", "ema"],
 )
-def test_a_run_that_goes_on_is_bit_identical_to_one_undisturbed(
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(
     small_store: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    whole = train(tiny(small_store, tmp_path / "whole", epochs=4, **changes))
-    parts = train_in_parts(tiny(small_store, tmp_path / "parts", epochs=4, **changes), 2, 4)
+    uninterrupted = train(tiny(small_store, tmp_path / "uninterrupted", epochs=4, **changes))
+    resumed = train_in_parts(tiny(small_store, tmp_path / "resumed", epochs=4, **changes), 2, 4)
     for name in ("last.pt", "best.pt"):
         assert_same_states(
-            without_times(checkpoint(whole / name)), without_times(checkpoint(parts / name))
+            without_times(checkpoint(uninterrupted / name)),
+            without_times(checkpoint(resumed / name)),
         )
 
 
-def test_a_constant_rate_lets_a_run_be_made_longer(small_store: Path, tmp_path: Path) -> None:
-    whole = train(tiny(small_store, tmp_path / "whole", schedule="constant", epochs=2))
-    longer = train(tiny(small_store, tmp_path / "longer", schedule="constant", epochs=1))
-    go_on(small_store, longer, schedule="constant", epochs=2)
+def test_a_run_with_a_constant_rate_can_be_extended(small_store: Path, tmp_path: Path) -> None:
+    long = train(tiny(small_store, tmp_path / "long", schedule="constant", epochs=2))
+    extended = train(tiny(small_store, tmp_path / "extended", schedule="constant", epochs=1))
+    resume(small_store, extended, schedule="constant", epochs=2)
     assert_same_states(
-        without_times(checkpoint(whole / "last.pt")), without_times(checkpoint(longer / "last.pt"))
+        without_times(checkpoint(long / "last.pt")), without_times(checkpoint(extended / "last.pt"))
     )
 
 
-def test_another_schedule_is_laid_out_for_its_epochs(small_store: Path, tmp_path: Path) -> None:
+def test_a_run_with_another_schedule_cannot_be_extended(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run", epochs=1))
     with pytest.raises(RunError, match="epochs was 1 and is 2"):
-        go_on(small_store, folder, epochs=2)
+        resume(small_store, folder, epochs=2)
 
 
 def test_another_seed_gives_other_weights(small_store: Path, tmp_path: Path) -> None:
@@ -82,12 +83,12 @@ def test_another_seed_gives_other_weights(small_store: Path, tmp_path: Path) -> 
 def test_a_finished_run_has_nothing_left_to_train(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run"))
     before = checkpoint(folder / "last.pt")
-    go_on(small_store, folder)
+    resume(small_store, folder)
     assert_same_states(checkpoint(folder / "last.pt"), before)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"width": 3}, "width was 2 and is 3"),
         ({"learning_rate": 0.5}, "learning_rate was 0.01 and is 0.5"),
@@ -97,16 +98,16 @@ def test_a_finished_run_has_nothing_left_to_train(small_store: Path, tmp_path: P
     ],
 )
 def test_a_changed_setting_is_refused_by_name(
-    small_store: Path, tmp_path: Path, change: dict[str, Any], told: str
+    small_store: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     folder = train(tiny(small_store, tmp_path / "run", epochs=1))
     before = (folder / "last.pt").read_bytes()
-    with pytest.raises(RunError, match=told):
-        go_on(small_store, folder, epochs=1, **change)
+    with pytest.raises(RunError, match=message):
+        resume(small_store, folder, epochs=1, **change)
     assert (folder / "last.pt").read_bytes() == before
 
 
-def test_a_store_built_anew_is_refused(tmp_path: Path) -> None:
+def test_a_rebuilt_store_with_other_data_is_refused(tmp_path: Path) -> None:
     store, data = tmp_path / "small.zarr", tmp_path / "data"
     videos = small_videos(8)
     write_small_dataset(data, videos)
@@ -119,42 +120,42 @@ def test_a_store_built_anew_is_refused(tmp_path: Path) -> None:
     write_small_dataset(data, videos)
     build(BuildSettings(data=data, store=store, jobs=1, backend="threading"))
     with pytest.raises(RunError, match=r"was built anew since: other frames, masks/chords;"):
-        go_on(store, folder, epochs=1)
+        resume(store, folder, epochs=1)
 
 
-def test_a_store_built_again_without_change_is_taken(
+def test_a_store_rebuilt_without_changes_is_accepted(
     small_dataset: Path, small_store: Path, tmp_path: Path
 ) -> None:
     settings = tiny(small_store, tmp_path / "run")
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(settings)
     build(BuildSettings(data=small_dataset, store=small_store, jobs=1, backend="threading"))
-    go_on(small_store, tmp_path / "run")
+    resume(small_store, tmp_path / "run")
     assert len(checkpoint(tmp_path / "run" / "last.pt")["history"]) == 2
 
 
-def test_a_store_that_was_moved_is_taken(small_store: Path, tmp_path: Path) -> None:
+def test_a_moved_store_is_accepted(small_store: Path, tmp_path: Path) -> None:
     folder, moved = tmp_path / "run", tmp_path / "moved.zarr"
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(tiny(small_store, folder))
     shutil.copytree(small_store, moved)
-    go_on(moved, folder)
+    resume(moved, folder)
     assert len(checkpoint(folder / "last.pt")["history"]) == 2
 
 
-def test_there_must_be_a_run_to_go_on_with(small_store: Path, tmp_path: Path) -> None:
+def test_resuming_needs_a_run(small_store: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"contains no run: config\.toml is missing"):
-        go_on(small_store, tmp_path)
+        resume(small_store, tmp_path)
     with pytest.raises(SettingsError, match="--resume needs --run"):
         train(tiny(small_store, resume=True))
 
 
-def test_a_run_that_never_finished_an_epoch_starts_again(small_store: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_complete_epoch_starts_again(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run", epochs=1))
     (folder / "last.pt").unlink()
     (folder / "best.pt").unlink()
-    go_on(small_store, folder, epochs=1)
-    whole = train(tiny(small_store, tmp_path / "whole", epochs=1))
+    resume(small_store, folder, epochs=1)
+    fresh = train(tiny(small_store, tmp_path / "fresh", epochs=1))
     assert_same_states(
-        checkpoint(folder / "last.pt")["network"], checkpoint(whole / "last.pt")["network"]
+        checkpoint(folder / "last.pt")["network"], checkpoint(fresh / "last.pt")["network"]
     )
