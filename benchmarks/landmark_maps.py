@@ -42,7 +42,7 @@ def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
             raise RunError(f"{folder} predicts masks and has no landmark maps")
         test = bench.orders("test")["test"]
         rows = test[np.linspace(0, len(test) - 1, FRAMES).round().astype(int)]
-        (batch,) = bench.loader.in_gray().batches(rows, FRAMES)
+        (batch,) = bench.loader.batches(rows, FRAMES, normalised=False)
         logits = bench.model.logits(batch.images)
         maps = bench.model.target.maps(logits)
         peaks = maps.amax((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)

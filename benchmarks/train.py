@@ -40,8 +40,8 @@ from echo_common.store.schema import SPLITS
 from echo_prep.build.build import build
 from echo_prep.dataset.echonet_dynamic import TRACINGS, read_dataset
 from echo_prep.settings import BuildSettings
+from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
-from echo_train.data.selection import choose
 from echo_train.data.settings import HEATMAPS
 from echo_train.landmarks.shape_prior import IMPLAUSIBLE, MEASUREMENT, ShapePrior
 from echo_train.metrics.overlap import MaskCounts, packed_counts

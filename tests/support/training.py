@@ -13,9 +13,8 @@ import torch
 
 from echo_common.cli.settings import replace
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice
+from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader
-from echo_train.data.selection import choose
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train

@@ -1,4 +1,4 @@
-"""Which targets a run takes, what it says where they are not there, and which rows count."""
+"""The choice of targets, its error message, and the frames of a store that can be read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from echo_common.store.schema import LandmarkSet
 from echo_prep.build.build import build
 from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
-from echo_train.data.frame_set import Choice, read_frame_set
-from echo_train.data.selection import choose
+from echo_train.data.frame_set import Choice, choose, read_frame_set
 from echo_train.data.settings import SelectionSettings
 
 
@@ -46,13 +45,13 @@ def landmark_choice(method: str, identity: str, count: int, falloff: str) -> Cho
     return Choice(method=method, landmarks=landmarks, falloff=falloff)
 
 
-def test_where_a_store_holds_several_the_default_is_taken(rich_store: EchoStore) -> None:
+def test_of_several_targets_the_default_is_chosen(rich_store: EchoStore) -> None:
     assert choose(rich_store, SelectionSettings()) == Choice(method="chords")
     chosen = choose(rich_store, SelectionSettings(target="landmarks"))
     assert chosen == landmark_choice("chords", "anatomical", 7, "gaussian")
 
 
-def test_where_a_store_holds_one_it_is_taken(
+def test_the_only_target_of_a_store_is_chosen(
     small_dataset: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("cache") / "other.zarr"
@@ -67,16 +66,16 @@ def test_where_a_store_holds_one_it_is_taken(
     assert chosen == landmark_choice("centroid", "angle", 7, "euclidean")
 
 
-def test_what_is_asked_for_is_taken(rich_store: EchoStore) -> None:
+def test_a_requested_target_is_chosen(rich_store: EchoStore) -> None:
     assert choose(rich_store, SelectionSettings(method="convexhull")) == Choice(method="convexhull")
-    asked = SelectionSettings(
+    requested = SelectionSettings(
         target="landmarks",
         landmarks=5,
         method="convexhull",
         identity="uniform",
         falloff="euclidean",
     )
-    assert choose(rich_store, asked) == landmark_choice("convexhull", "uniform", 5, "euclidean")
+    assert choose(rich_store, requested) == landmark_choice("convexhull", "uniform", 5, "euclidean")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_what_is_asked_for_is_taken(rich_store: EchoStore) -> None:
         ),
     ],
 )
-def test_what_a_store_lacks_is_added_by_the_command_in_the_message(
+def test_the_command_in_the_message_adds_the_missing_target(
     settings: SelectionSettings,
     options: str,
     small_store: Path,
@@ -117,18 +116,18 @@ def test_what_a_store_lacks_is_added_by_the_command_in_the_message(
         assert choice.landmarks.count == settings.landmarks
 
 
-def test_rows_that_could_not_be_read_are_passed_over(small_dataset: Path, tmp_path: Path) -> None:
+def test_unreadable_rows_are_skipped(small_dataset: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(small_dataset, data)
-    gone = sorted((data / "Videos").iterdir())[4]
-    gone.unlink()
+    missing = sorted((data / "Videos").iterdir())[4]
+    missing.unlink()
     build(BuildSettings(data=data, store=tmp_path / "some.zarr", jobs=1))
     store = EchoStore(tmp_path / "some.zarr")
     frames = read_frame_set(store, choose(store, SelectionSettings(target="landmarks")))
     status = store.read(schema.STATUS)
     assert (status != 0).sum() == 2
     assert len(frames) == 22
-    assert gone.stem not in set(frames.video)
+    assert missing.stem not in set(frames.video)
     np.testing.assert_array_equal(frames.rows, np.flatnonzero(status == 0))
     np.testing.assert_array_equal(frames.video, store.read("index/video")[frames.rows])
     assert frames.points is not None
@@ -137,7 +136,7 @@ def test_rows_that_could_not_be_read_are_passed_over(small_dataset: Path, tmp_pa
     assert frames.shape == (112, 112)
 
 
-def test_splits_are_the_store_s(small_store: Path) -> None:
+def test_splits_are_those_of_the_store(small_store: Path) -> None:
     frames = read_frame_set(EchoStore(small_store), Choice(method="chords"))
     sizes = [len(frames.indices(split)) for split in schema.SPLITS]
     assert sizes == [12, 6, 6]
@@ -157,5 +156,7 @@ def test_a_video_in_two_splits_is_refused(small_store: Path) -> None:
 
     store = Leaking(small_store)
     name = store.read("index/video")[0]
-    with pytest.raises(SettingsError, match=f"video {name} stand in the splits TEST and TRAIN"):
+    with pytest.raises(
+        SettingsError, match=f"video {name} has frames in the splits TEST and TRAIN"
+    ):
         read_frame_set(store, Choice(method="chords"))

@@ -17,11 +17,9 @@ from echo_common.errors import SettingsError, StoreDamagedError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data import stream
-from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
-from echo_train.data.loader import make_loader
-from echo_train.data.selection import choose
+from echo_train.data.frame_set import Choice, FrameSet, choose, read_frame_set
+from echo_train.data.loader import ResidentSource, make_loader, pixel_arrays, row_bytes
 from echo_train.data.settings import LoaderSettings, SelectionSettings
-from echo_train.data.sources import ResidentSource, row_bytes, wanted_arrays
 from echo_train.data.stream import StreamSource
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
@@ -30,7 +28,7 @@ from support.training import assert_same_states, checkpoint, open_loader, tiny
 
 CPU = torch.device("cpu")
 CHOICE = Choice(method="chords")
-ARRAYS = wanted_arrays(CHOICE, "cached")
+ARRAYS = pixel_arrays(CHOICE, "cached")
 ROW = 2 * 112 * 112
 
 
@@ -196,7 +194,7 @@ def test_the_bytes_of_a_row_are_those_of_its_arrays(small_store: Path) -> None:
         ("landmarks", "rendered"),
     ):
         choice = choose(store, SelectionSettings(target=target))
-        arrays = wanted_arrays(choice, heatmaps)
+        arrays = pixel_arrays(choice, heatmaps)
         expected = sum(store.read(path)[0].nbytes for path in arrays.values())
         assert row_bytes(store, arrays) == expected
 

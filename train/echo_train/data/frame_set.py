@@ -1,8 +1,8 @@
-"""What a run trains on: which of a store's targets, and what is known of each frame.
+"""Which of a store's targets a run uses, and what is known of each frame except its pixels.
 
-The pixels are not here: `echo_train.data.sources` holds them or reads them as they
-are asked for. What a `FrameSet` keeps is a few bytes a frame, however large
-the store is.
+Everything that handles frames by index uses a `FrameSet`; `echo_train.data.loader`
+gives their pixels. A `FrameSet` needs a few bytes per frame, however large the
+store is.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import numpy as np
 from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
+from echo_train.data.settings import SelectionSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which of a store's targets a run uses.
+    """The targets in a store that a run uses.
 
     Attributes
     ----------
     method : str
-        Whose masks are the truth.
+        Method of the masks.
     landmarks : LandmarkSet or None
-        None where the target is the mask.
+        None if the target is the mask.
     falloff : str or None
+        Falloff of the heatmaps.
     """
 
     method: str
@@ -36,27 +38,74 @@ class Choice:
     def __str__(self) -> str:
         if self.landmarks is None:
             return f"masks {self.method}"
-        one = self.landmarks
-        return f"{one.count} {one.identity} landmarks, {self.falloff}, masks {self.method}"
+        count, identity = self.landmarks.count, self.landmarks.identity
+        return f"{count} {identity} landmarks, {self.falloff}, masks {self.method}"
+
+    def array_keys(self, store: EchoStore) -> dict[str, str]:
+        """Stage keys of the arrays that a run is trained on; they change if the data change."""
+        names = [schema.FRAMES, schema.mask_path(self.method)]
+        if self.landmarks is not None:
+            names += [self.landmarks.points, self.landmarks.heatmap(str(self.falloff))]
+        return {name: store.manifests[name].key for name in names}
+
+
+def choose(store: EchoStore, settings: SelectionSettings) -> Choice:
+    """Choose method, identity and falloff of a run.
+
+    Unset options default to what the store contains. If it contains several, the
+    first in the order of `echo_common.store.schema` is chosen.
+
+    Raises
+    ------
+    NotInStoreError
+        If the store lacks the target; the message contains the build command
+        that adds it.
+    """
+    if settings.target == "mask":
+        methods = [name for name in store.methods() if settings.method in (None, name)]
+        if not methods:
+            store.require_mask(settings.method or schema.METHODS[0])
+        return Choice(method=methods[0])
+    candidates = [
+        Choice(method=landmarks.method, landmarks=landmarks, falloff=falloff)
+        for landmarks in store.landmark_sets()
+        if landmarks.count == settings.landmarks
+        and settings.method in (None, landmarks.method)
+        and settings.identity in (None, landmarks.identity)
+        and landmarks.method in store.methods()
+        for falloff in store.falloffs(landmarks)
+        if settings.falloff in (None, falloff)
+    ]
+    if not candidates:
+        # The error message is about the landmarks that settings and defaults name.
+        method = settings.method or next(iter(store.methods()), schema.METHODS[0])
+        landmarks = schema.LandmarkSet(
+            method=method,
+            identity=settings.identity or schema.IDENTITIES[0],
+            count=settings.landmarks,
+        )
+        store.require_landmarks(landmarks, settings.falloff or schema.FALLOFFS[0])
+        store.require_mask(method)
+    return candidates[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FrameSet:
-    """The frames of a store that could be read, without their pixels.
+    """The readable frames of a store, without their pixels.
 
     Attributes
     ----------
     rows : ndarray, (frame,) int64
-        The row of the store, ascending.
+        Rows in the store, ascending.
     video : ndarray, (frame,) str
     number : ndarray, (frame,) int32
-        The frame's index in its video.
+        Index of the frame in its video.
     phase, split : ndarray, (frame,) uint8
         Codes of `echo_common.store.schema.PHASES` and `SPLITS`.
     shape : tuple of int
         (height, width) of every frame, in pixels.
     points : ndarray, (frame, landmark, 2) float32, or None
-        True landmarks, (x, y) in pixels; None where the target is the mask.
+        True landmarks, (x, y) in pixels; None if the target is the mask.
     """
 
     rows: np.ndarray
@@ -71,42 +120,42 @@ class FrameSet:
         return len(self.rows)
 
     def indices(self, split: str) -> np.ndarray:
-        """Frames of a split, in the store's order."""
+        """Indices of the frames in a split, in the order of the store."""
         return np.flatnonzero(self.split == schema.SPLITS.index(split))
 
 
 def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:
-    """Read what is known of a store's sound rows; no pixels.
+    """Read the frame set of a store, without rows that could not be decoded.
 
     Raises
     ------
     StoreDamagedError
         If a chunk is missing or altered.
     SettingsError
-        If a video's frames stand in two splits.
+        If a video has frames in two splits.
     """
-    sound = np.flatnonzero(store.read(schema.STATUS) == 0)
-    video, split = store.read("index/video")[sound], store.read("index/split")[sound]
+    readable = np.flatnonzero(store.read(schema.STATUS) == 0)
+    video, split = store.read("index/video")[readable], store.read("index/split")[readable]
     _check_splits(video, split)
     height, width = store.shape(schema.FRAMES)[1:]
     return FrameSet(
-        rows=sound,
+        rows=readable,
         video=video,
-        number=store.read("index/frame")[sound],
-        phase=store.read("index/phase")[sound],
+        number=store.read("index/frame")[readable],
+        phase=store.read("index/phase")[readable],
         split=split,
         shape=(height, width),
-        points=store.read(choice.landmarks.points)[sound] if choice.landmarks else None,
+        points=store.read(choice.landmarks.points)[readable] if choice.landmarks else None,
     )
 
 
 def _check_splits(video: np.ndarray, split: np.ndarray) -> None:
-    # The store's maker gives a video one split; a store from elsewhere might not, and a patient
-    # on both sides makes every test figure too good.
+    # echo-prep gives each video one split. Other software might not, and a patient in training
+    # and test makes test results too good.
     first: dict[str, int] = {}
     for name, code in zip(video.tolist(), split.tolist(), strict=True):
         if first.setdefault(name, code) != code:
             raise SettingsError(
-                f"frames of video {name} stand in the splits {schema.SPLITS[first[name]]} and "
-                f"{schema.SPLITS[code]}; a video belongs to one split"
+                f"video {name} has frames in the splits {schema.SPLITS[first[name]]} and "
+                f"{schema.SPLITS[code]}; all frames of a video must be in one split"
             )

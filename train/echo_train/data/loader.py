@@ -1,46 +1,119 @@
-"""The loader: a store's frames as batches on the device, which the loop trains on.
+"""Frames of a store as batches on the device, for training and evaluation.
 
-It joins what the other modules do each alone: a source gives uint8 pixels, and
-casting, augmentation, the drawing of heatmaps and normalisation run on them
-batch by batch, on the device. There are no worker processes.
+A source gives stored pixels: from the memory of the device, or from a stream if the
+store does not fit. The loader turns them into batches, and augments, renders
+heatmaps and normalises batch by batch on the device, without worker processes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_common.store.schema import LandmarkSet
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.settings import LoaderSettings
-from echo_train.data.sources import Source, make_source, pick_source, wanted_arrays
 from echo_train.data.splits import assign_folds, draw_splits
+from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
+from echo_train.runtime import device as devices
 from echo_train.transforms.augment import Augmenter, mirror_order
-from echo_train.transforms.batch import Batch, Pixels, normalise, to_batch
+from echo_train.transforms.batch import Batch, Pixels, epoch_order, normalise, to_batch
 from echo_train.transforms.settings import AugmentSettings
+
+RESIDENT_FRACTION = 0.5
+"""Fraction of the free memory that frames may use; the network and its gradients need the rest."""
+
+
+class Source(Protocol):
+    """Gives stored pixels by frame.
+
+    Attributes
+    ----------
+    name : str
+        Value of `--loader`.
+    device : torch.device
+        Device of the pixels.
+    """
+
+    name: str
+    device: torch.device
+
+    def order(self, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+        """Shuffle the frames of an epoch; the order depends on seed and epoch alone."""
+
+    def pixels(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
+        """Yield batches of frames in an order; the last batch may be smaller."""
+
+
+class ResidentSource:
+    """All frames and targets in the memory of a device, as uint8.
+
+    Parameters
+    ----------
+    store : EchoStore
+    frames : FrameSet
+    arrays : dict of str to str
+        From `pixel_arrays`.
+    device : torch.device
+
+    Raises
+    ------
+    StoreDamagedError
+        If a chunk is missing or altered.
+    """
+
+    name = "resident"
+
+    def __init__(
+        self, store: EchoStore, frames: FrameSet, arrays: dict[str, str], device: torch.device
+    ) -> None:
+        self.device = device
+
+        def read(path: str) -> Tensor:
+            values = store.read(path)
+            if len(frames) != len(values):
+                values = values[frames.rows]
+            return torch.from_numpy(values).to(device)
+
+        self._tensors = {name: read(path) for name, path in arrays.items()}
+
+    def order(self, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+        """Shuffle the frames of an epoch; the order depends on seed and epoch alone."""
+        return epoch_order(indices, seed, epoch)
+
+    def pixels(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
+        """Yield batches of frames in an order; the last batch may be smaller."""
+        # The order is copied to the device once per epoch; the indices of a batch are a view of it.
+        for index in torch.split(torch.from_numpy(order).to(self.device), batch_size):
+            yield Pixels(
+                index=index, **{name: values[index] for name, values in self._tensors.items()}
+            )
 
 
 class Loader:
-    """Gives the frames of a store as batches, in any order that it is asked for.
+    """Gives the frames of a store as batches in any order.
 
     Parameters
     ----------
     settings : LoaderSettings
     frames : FrameSet
-        What is known of each frame, without its pixels.
     source : Source
-        Where the pixels come from.
+        Source of the pixels.
     augmenter : Augmenter
-        Changes the frames of training.
+        Augments the frames of training.
     rendered : HeatmapShape or None
-        The heatmaps to draw; None where the source gives them, or none are needed.
+        Shape of the heatmaps to render; None if the source gives them, or
+        without landmarks.
     seed : int
-        Decides the order of the frames in training.
+        Determines the order of the frames in training.
     """
 
     def __init__(
@@ -64,13 +137,6 @@ class Loader:
         if self._points is not None:
             self._points = self._points.to(self.device)
 
-    def in_gray(self) -> Loader:
-        """The same frames from the same source as gray values in [0, 1], not normalised."""
-        settings = dataclasses.replace(self._settings, normalise="none")
-        return Loader(
-            settings, self.frames, self._source, self._augmenter, self._rendered, self._seed
-        )
-
     def order(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """Shuffle frames for an epoch of training.
 
@@ -88,39 +154,43 @@ class Loader:
         return self._source.order(indices, self._seed, epoch)
 
     def batches(
-        self, order: np.ndarray, batch_size: int, augment: int | None = None
+        self,
+        order: np.ndarray,
+        batch_size: int,
+        augment_epoch: int | None = None,
+        normalised: bool = True,
     ) -> Iterator[Batch]:
-        """Give frames in an order, in batches; the last one may be smaller.
+        """Yield batches of frames in an order; the last batch may be smaller.
 
         Parameters
         ----------
         order : ndarray, (sample,) int64
-            Into `frames`.
+            Indices into `frames`.
         batch_size : int
-        augment : int, optional
-            Change the frames as this epoch has it; by default they are left as they are.
+        augment_epoch : int, optional
+            Augment with the random numbers of this epoch; by default frames are
+            not augmented.
+        normalised : bool
+            Normalise images as for the network; else they are gray values in [0, 1].
         """
         for pixels in self._source.pixels(order, batch_size):
             points = None if self._points is None else self._points[pixels.index]
             batch = to_batch(pixels, points)
-            if augment is not None:
-                batch = self._augmenter(batch, augment)
-            images, heatmaps = normalise(batch.images, self._settings.normalise), batch.heatmaps
+            if augment_epoch is not None:
+                batch = self._augmenter(batch, augment_epoch)
+            images, heatmaps = batch.images, batch.heatmaps
+            if normalised:
+                images = normalise(images, self._settings.normalise)
             if self._rendered is not None and batch.points is not None:
                 heatmaps = render_heatmaps(batch.points, batch.masks, self._rendered)
             yield dataclasses.replace(batch, images=images, heatmaps=heatmaps)
 
     def pixels(self, index: np.ndarray) -> Pixels:
-        """Give a few frames as the store has them, on the host; for pictures."""
-        (few,) = self._source.pixels(index, len(index))
-        return Pixels(index=few.index.cpu(), images=few.images.cpu(), masks=few.masks.cpu())
-
-
-def pick_loader(
-    store: EchoStore, choice: Choice, settings: LoaderSettings, device: torch.device
-) -> str:
-    """Settle what `--loader auto` is here: the order of the samples may depend on it."""
-    return pick_source(settings, store, wanted_arrays(choice, settings.heatmaps), device)
+        """Give the stored pixels of a few frames on the host, for pictures."""
+        (pixels,) = self._source.pixels(index, len(index))
+        return Pixels(
+            index=pixels.index.cpu(), images=pixels.images.cpu(), masks=pixels.masks.cpu()
+        )
 
 
 def make_loader(
@@ -139,15 +209,16 @@ def make_loader(
     settings : LoaderSettings
     device : torch.device
     seed : int
-        Decides the order and the augmentation of the frames in training.
+        Determines the order and the augmentation of the frames in training.
 
     Raises
     ------
     StoreDamagedError
         If a chunk is missing or altered.
     SettingsError
-        If a video's frames stand in two splits, there are fewer frames than
-        are to be drawn, or the landmarks cannot be mirrored and were to be.
+        If a video has frames in two splits, there are fewer frames than should
+        be drawn, the landmarks cannot be mirrored as the augmentation requires,
+        or the buffer of a stream is too small.
     """
     augmenter = make_augmenter(settings.augmentation, choice.landmarks, seed)
     rendered = None
@@ -158,24 +229,55 @@ def make_loader(
     frames = draw_splits(read_frame_set(store, choice), splits.split_by, splits.train_images)
     if splits.fold is not None:
         frames = assign_folds(frames, splits.folds, splits.fold)
-    arrays = wanted_arrays(choice, settings.heatmaps)
-    source = make_source(settings, store, frames, arrays, device)
+    arrays = pixel_arrays(choice, settings.heatmaps)
+    source: Source
+    if pick_source(store, choice, settings, device) == "resident":
+        source = ResidentSource(store, frames, arrays, device)
+    else:
+        buffer_bytes = settings.buffer_mb * 1_000_000
+        source = StreamSource(store, frames, arrays, device, row_bytes(store, arrays), buffer_bytes)
     return Loader(settings, frames, source, augmenter, rendered, seed)
 
 
+def pick_source(
+    store: EchoStore, choice: Choice, settings: LoaderSettings, device: torch.device
+) -> str:
+    """Name of the source; ``auto`` is resident if the frames fit in memory, else a stream.
+
+    The order of the samples depends on the source.
+    """
+    if settings.loader != "auto":
+        return settings.loader
+    size = store.rows * row_bytes(store, pixel_arrays(choice, settings.heatmaps))
+    return "resident" if size <= RESIDENT_FRACTION * devices.free_memory(device) else "stream"
+
+
+def pixel_arrays(choice: Choice, heatmaps: str) -> dict[str, str]:
+    """Paths of the arrays that a run reads pixels from, by name of the `Pixels` field."""
+    arrays = {"images": schema.FRAMES, "masks": schema.mask_path(choice.method)}
+    if choice.landmarks is not None and heatmaps == "cached":
+        arrays["heatmaps"] = choice.landmarks.heatmap(str(choice.falloff))
+    return arrays
+
+
+def row_bytes(store: EchoStore, arrays: dict[str, str]) -> int:
+    """Bytes per row of arrays together."""
+    return sum(math.prod(store.shape(path)[1:]) for path in arrays.values())
+
+
 def make_augmenter(
-    settings: AugmentSettings, landmarks: LandmarkSet | None, seed: int = 0
+    settings: AugmentSettings, landmarks: schema.LandmarkSet | None, seed: int = 0
 ) -> Augmenter:
-    """Make the augmenter that the settings ask for.
+    """Make the augmenter of training frames.
 
     Raises
     ------
     SettingsError
-        If the landmarks cannot be mirrored and were to be.
+        If frames should be mirrored and their landmarks cannot be.
     """
     strengths = settings.strengths()
-    flipped = None
+    landmark_order = None
     if landmarks is not None:
         identity, count = landmarks.identity, landmarks.count
-        flipped = mirror_order(identity, count) if strengths.flip else list(range(count))
-    return Augmenter(strengths, seed, flipped)
+        landmark_order = mirror_order(identity, count) if strengths.flip else list(range(count))
+    return Augmenter(strengths, seed, landmark_order)

@@ -20,8 +20,8 @@ from echo_common.cli.settings import replace, setting
 from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
+from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
-from echo_train.data.selection import choose
 from echo_train.evaluation.measure import area_range, measure
 from echo_train.evaluation.robustness import measure_robustness
 from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel, load_model
@@ -29,7 +29,6 @@ from echo_train.metrics.results import SplitResults
 from echo_train.reporting.plots import Panel, draw_attention, draw_overlay
 from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
-from echo_train.runs.resume import store_keys
 from echo_train.runtime import device as devices
 
 SPLITS = ("test", "val", "train", "all")
@@ -108,7 +107,7 @@ class Bench:
         self.model = load_model(folder, settings.checkpoint, device)
         self.store = EchoStore(settings.store or self.model.settings.selection.store)
         choice = choose(self.store, self.model.settings.selection)
-        self.own = store_keys(self.store, choice) == self.model.store
+        self.own = choice.array_keys(self.store) == self.model.store
         own = replace(self.model.settings.data, loader="auto")
         if not self.own:
             # Folds and random draws apply only to the frames that the run was trained on.
@@ -271,7 +270,7 @@ def _draw_frames(
     ranks = np.unique(np.linspace(0, len(scores) - 1, SHOWN).round().astype(int))
     picked = np.argsort(scores, kind="stable")[ranks]
     index = results.index[picked]
-    (batch,) = loader.in_gray().batches(index, len(index))
+    (batch,) = loader.batches(index, len(index), normalised=False)
     pixels = loader.pixels(index)
     images, true = pixels.images.numpy(), pixels.masks.numpy()
     prediction = model.target.predict(model.logits(batch.images))

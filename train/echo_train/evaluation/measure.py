@@ -60,7 +60,7 @@ def measure(
     """
     _check_size(model, loader.frames)
     collector, losses = SplitCollector(model.target, loader.frames, area_range), []
-    batches = loader.in_gray().batches(order, EVALUATION_BATCH)
+    batches = loader.batches(order, EVALUATION_BATCH, normalised=False)
     for batch in progress(batches, -(-len(order) // EVALUATION_BATCH), f"measuring {model.folder}"):
         logits = model.logits(batch.images)
         losses.append(model.target.loss(logits, batch) * len(batch.index))

@@ -46,7 +46,7 @@ def measure_robustness(
     collectors = {
         grade: SplitCollector(model.target, frames, area_range) for grade in [CLEAN, *grades()]
     }
-    batches = loader.in_gray().batches(order, EVALUATION_BATCH)
+    batches = loader.batches(order, EVALUATION_BATCH, normalised=False)
     steps = -(-len(order) // EVALUATION_BATCH)
     for batch in progress(batches, steps, f"corruptions, {model.folder}"):
         for (name, severity), collector in collectors.items():

@@ -13,8 +13,7 @@ from typing import Any
 from echo_common.errors import NotInStoreError
 from echo_common.paper import PRESETS
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice
-from echo_train.data.selection import choose
+from echo_train.data.frame_set import Choice, choose
 from echo_train.training.settings import TrainSettings
 
 ALL = "all"
@@ -37,7 +36,7 @@ def with_preset(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def choose_for_preset(settings: TrainSettings, given: Mapping[str, Any]) -> Choice:
-    """Choose what an experiment trains on; see `echo_train.data.selection.choose`.
+    """Choose what an experiment trains on; see `echo_train.data.frame_set.choose`.
 
     Parameters
     ----------

@@ -10,9 +10,8 @@ from echo_common import atomic
 from echo_common.cli.settings import replace, to_toml
 from echo_common.errors import NotInStoreError, RunError
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice
-from echo_train.data.loader import Loader, make_loader, pick_loader
-from echo_train.data.selection import choose
+from echo_train.data.frame_set import Choice, choose
+from echo_train.data.loader import Loader, make_loader, pick_source
 from echo_train.evaluation.evaluate import measure_splits, write_measured
 from echo_train.evaluation.measure import area_range
 from echo_train.evaluation.trained_model import load_model
@@ -71,7 +70,7 @@ def train(
         store = EchoStore(settings.selection.store)
         choice = choose(store, settings.selection)
         source = distributed.run_on_first(
-            lambda: pick_loader(store, choice, settings.data, device), process
+            lambda: pick_source(store, choice, settings.data, device), process
         )
         settings = replace(settings, loader=source)
         loader = make_loader(store, choice, settings.data, device, settings.training.seed)
