@@ -128,8 +128,8 @@ def test_attention_has_a_row_a_level(tmp_path: Path, drawn: list[Figure]) -> Non
     plots.draw_attention(tmp_path / "attention.png", images, true, maps, "title")
     panels = [axes for axes in drawn[0].axes if axes.images][:6]
     assert [axes.get_ylabel() for axes in panels[::3]] == [
-        "1/2 of the resolution",
-        "1/4 of the resolution",
+        "1/2 resolution",
+        "1/4 resolution",
     ]
     weights = [np.asarray(axes.images[1].get_array()).mean() for axes in panels]
     assert weights == [0.25] * 3 + [0.75] * 3

@@ -274,23 +274,21 @@ def _draw_frames(
     pixels = loader.pixels(index)
     images, true = pixels.images.numpy(), pixels.masks.numpy()
     prediction = model.target.predict(model.logits(batch.images))
-    points = [None] * len(index) if prediction.points is None else list(prediction.points)
     phases = [schema.PHASES[code] for code in loader.frames.phase[index]]
     panels = [
-        Panel(image=image, true=mask, predicted=found, points=landmarks, title=title)
-        for image, mask, found, landmarks, title in zip(
-            images,
-            true,
-            prediction.masks,
-            points,
-            [f"{phase}  Dice {scores[at]:.3f}" for phase, at in zip(phases, picked, strict=True)],
-            strict=True,
+        Panel(
+            image=images[number],
+            true=true[number],
+            predicted=prediction.masks[number],
+            points=None if prediction.points is None else prediction.points[number],
+            title=f"{phases[number]}  Dice {scores[position]:.3f}",
         )
+        for number, position in enumerate(picked)
     ]
     draw_overlay(
         folder / run_folder.OVERLAY,
         panels,
-        title=f"{model.choice}: {len(picked)} of {len(scores)} frames of {split}, worst to best",
+        title=f"{model.choice}: {len(picked)} of {len(scores)} {split} frames, worst to best",
     )
     step = max(1, len(picked) // ATTENTION_FRAMES)
     some = np.arange(0, len(picked), step)[:ATTENTION_FRAMES]
@@ -301,6 +299,6 @@ def _draw_frames(
             images[some],
             true[some],
             maps,
-            title=f"{model.choice}: attention in {len(some)} of {len(scores)} frames of {split}, "
+            title=f"{model.choice}: attention in {len(some)} of {len(scores)} {split} frames, "
             "worst to best",
         )

@@ -85,11 +85,13 @@ def write_page(path: Path, folders: Sequence[Path], summaries: Sequence[dict[str
         for name, folder in zip(names, folders, strict=True)
         if (folder / METRICS).exists()
     }
+    rows = table_rows(list(zip(folders, summaries, strict=True)), every_split=True)
+    name_of = dict(zip(map(str, folders), names, strict=True))
     different, shared = compare_settings(summaries)
     page = _template().render(
         names=names,
         header=HEADER,
-        rows=table_rows(list(zip(folders, summaries, strict=True)), every_split=True),
+        rows=[(name_of[folder], *cells) for folder, *cells in rows],
         differences=compare_runs(folders, summaries),
         curves=_embed(run_curves_png(histories)) if histories else None,
         splits=[

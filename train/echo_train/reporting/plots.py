@@ -201,8 +201,8 @@ def draw_attention(
             axes.imshow(image, cmap="gray", vmin=0, vmax=255)
             shown = axes.imshow(weight, cmap="inferno", vmin=0, vmax=1, alpha=0.55)
             _outline(axes, mask, TRUE)
-        row[0].set_ylabel(f"1/{1 << level} of the resolution", fontsize=9)
-    figure.colorbar(shown, ax=grid, label="weight of a pixel", shrink=0.8)
+        row[0].set_ylabel(f"1/{1 << level} resolution", fontsize=9)
+    figure.colorbar(shown, ax=grid, label="attention weight", shrink=0.8)
     _legend_of_contours(figure, {"tracing": TRUE})
     save_png(figure, path)
 
