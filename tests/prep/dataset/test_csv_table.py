@@ -116,9 +116,12 @@ def _number(cell: str) -> float:
     [
         ("", "no column A, B, C"),
         ("A,B\n1,2\n", "no column C: its first row reads 'A, B'"),
-        ("A;B;C\n1;2;3\n", "no column A, B, C"),
+        ("A:B:C\n1:2:3\n", "no column A, B, C"),
         ("a,b,c\n", "no column"),
-        ("A,B,C".encode("utf-16"), "as UTF-8 text"),
+        ("A,B,D".encode("utf-16"), "separated by commas, semicolons or tabs"),
+        (b"PK\x03\x04" + bytes(99), r"an Excel workbook or a ZIP archive \(save its sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0" + bytes(99), "an Excel workbook"),
+        ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("A,B,C,B\n1,2,3,4\n", "has the column B twice"),
         ("A,B,C,D,D\n", "has the column D twice"),
         (b"\0" * 4096, "no column"),
@@ -127,6 +130,70 @@ def _number(cell: str) -> float:
 def test_what_is_no_such_table_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(tmp_path, content)
+
+
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("declared", ["", "sep={}", '"sep={}"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_what_spreadsheets_write_is_the_same_table(
+    tmp_path: Path, encoding: str, separator: str, declared: str, end: str
+) -> None:
+    lines = ["A,B,C,more", "12.5,ü,-3", "1e-3,,", "", "7,x y,0.25,"]
+    if separator != ",":
+        lines = [line.replace(",", separator).replace(".", ",") for line in lines]
+    if declared:
+        lines.insert(0, declared.format(separator))
+    (tmp_path / "x.csv").write_bytes(end.join(lines).encode(encoding))
+    table = read_table(tmp_path / "x.csv", required=COLUMNS, numbers=("A", "C"))
+    first = 3 if declared else 2
+    assert list(table.index) == [first, first + 1, first + 3]
+    assert table["A"].tolist() == [12.5, 1e-3, 7]
+    assert table["B"].tolist() == ["ü", "", "x y"]
+    np.testing.assert_array_equal(table["C"], [-3, np.nan, 0.25])
+
+
+@pytest.mark.parametrize(
+    "cells, numbers",
+    [
+        # Points with semicolons: LibreOffice in English.
+        (["1.5", "1.25", "3"], [1.5, 1.25, 3]),
+        (["1,5", "1.25", "1,234"], [1.5, 1.25, 1.234]),
+        (["1.234,5", "1,2,3", ",5", "5,"], [np.nan] * 4),
+    ],
+)
+def test_numbers_between_semicolons(tmp_path: Path, cells: list[str], numbers: list[float]) -> None:
+    lines = ["A;B;C", *(f"{cell};x;" for cell in cells)]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    table = read_table(tmp_path / "x.csv", required=COLUMNS, numbers=("A",))
+    np.testing.assert_array_equal(table["A"], numbers)
+
+
+@pytest.mark.parametrize(
+    "cells, numbers",
+    [
+        (["51,25", "7,125", "3"], [51.25, 7.125, 3]),
+        # A comma may separate thousands, and nothing says whether it does.
+        (["1,234", "3"], [np.nan, 3]),
+        (["1,234", "51,25", "3.5"], [np.nan, 51.25, 3.5]),
+    ],
+)
+def test_quoted_numbers_between_commas(
+    tmp_path: Path, cells: list[str], numbers: list[float]
+) -> None:
+    lines = ["A,B,C", *(f'"{cell}",x,' for cell in cells)]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    table = read_table(tmp_path / "x.csv", required=COLUMNS, numbers=("A",))
+    np.testing.assert_array_equal(table["A"], numbers)
+
+
+def test_lines_that_excel_took_for_one_cell(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('A;B;C\n"1,5;x;2"\n"2,5;""y"";3"\n')
+    table = read_table(tmp_path / "x.csv", required=COLUMNS, numbers=("A",))
+    assert table.to_numpy().tolist() == [[1.5, "x", "2"], [2.5, "y", "3"]]
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
