@@ -38,6 +38,7 @@ from echo_common.cli.command import run_command
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import FRAMES, LandmarkSet, mask_path
 from echo_prep.dataset.echonet_dynamic import VIDEOS, read_dataset
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import read_frames
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
@@ -101,11 +102,11 @@ def measure_readers(data: Path, rounds: int) -> tuple[float, list[tuple[str, str
         # The reader is so much faster that it needs more repetitions for a precise time.
         for _ in range(REPETITIONS):
             for name, numbers in traced.items():
-                read_frames(folder, name, numbers, video.shape[1:3])
+                read_frames(VideoFolder(folder), name, numbers, video.shape[1:3])
         reader_seconds += (time.perf_counter() - started) / REPETITIONS
     for name, numbers in traced.items():
         video = decode_all(folder / f"{name}.avi")
-        reads = read_frames(folder, name, numbers, video.shape[1:3])
+        reads = read_frames(VideoFolder(folder), name, numbers, video.shape[1:3])
         for number, read in zip(numbers, reads, strict=True):
             gray = cv2.cvtColor(video[number], cv2.COLOR_RGB2GRAY).astype(int)
             difference = max(difference, int(np.abs(gray - read.pixels).max()))

@@ -22,6 +22,7 @@ from helpers import decode_all, describe_machine
 
 from echo_common.cli.command import run_command
 from echo_prep.dataset.echonet_dynamic import VIDEOS, read_dataset
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import prepare_process, read_frames
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.phantom.study import SIZE
@@ -42,7 +43,7 @@ def read_all_frames(path: Path, numbers: Sequence[int]) -> dict[int, np.ndarray]
 
 
 def read_with_project(path: Path, numbers: Sequence[int]) -> dict[int, np.ndarray]:
-    reads = read_frames(path.parent, path.stem, numbers, (SIZE, SIZE))
+    reads = read_frames(VideoFolder(path.parent), path.stem, numbers, (SIZE, SIZE))
     return {
         number: read.pixels
         for number, read in zip(numbers, reads, strict=True)

@@ -30,6 +30,8 @@ class BuildSettings(HeatmapSettings):
     Attributes
     ----------
     data, store : Path
+    archive : Path or None
+        A folder that links in the folder of videos may lead to.
     method, identity, falloff : tuple of str
     landmarks : tuple of int
         Numbers of landmarks; each is made for each method and identity.
@@ -55,6 +57,9 @@ class BuildSettings(HeatmapSettings):
     """
 
     data: Path = setting(Path("data/EchoNet-Dynamic"), "Folder of the data set.")
+    archive: Path | None = setting(
+        None, "A folder outside the data set that links in its folder of videos may lead to."
+    )
     store: Path = setting(DEFAULT_STORE, "The store to build or to add to.")
     method: tuple[str, ...] = setting(
         ("chords",), "How traced points become one polygon; several with commas.", choices=METHODS

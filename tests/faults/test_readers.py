@@ -19,6 +19,7 @@ import pytest
 from echo_common.errors import EchoError
 from echo_prep.build.build import build
 from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import prepare_process, read_frames
 from echo_prep.settings import BuildSettings
 from support.avi import Layout, avi_bytes, jpeg
@@ -50,7 +51,7 @@ def assert_no_wrong_frame(folder: Path, content: bytes) -> list[bool]:
     """Check that each frame is either correct or refused; returns which ones were read."""
     prepare_process()
     (folder / "a.avi").write_bytes(content)
-    reads = read_frames(folder, "a", [*range(COUNT), COUNT, 2**31 - 1], SHAPE)
+    reads = read_frames(VideoFolder(folder), "a", [*range(COUNT), COUNT, 2**31 - 1], SHAPE)
     for number, read in enumerate(reads):
         if read.pixels is None:
             assert read.message
@@ -218,7 +219,9 @@ def test_the_folder_of_videos_may_be_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["FileList.csv", "VolumeTracings.csv"])
-@pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "utf-16", "zeros", "one-line", "wide"])
+@pytest.mark.parametrize(
+    "kind", ["folder", "pipe", "loop", "workbook", "zeros", "one-line", "wide"]
+)
 def test_a_file_that_is_not_a_table_is_an_error(tmp_path: Path, table: str, kind: str) -> None:
     data = write_small_dataset(tmp_path / "d", VIDEOS, write_videos=False)
     path = data / table
@@ -233,7 +236,7 @@ def test_a_file_that_is_not_a_table_is_an_error(tmp_path: Path, table: str, kind
     else:
         path.write_bytes(
             {
-                "utf-16": text.encode("utf-16"),
+                "workbook": b"PK\x03\x04" + text.encode(),
                 "zeros": bytes(len(text)),
                 "one-line": text.replace("\n", " ").encode(),
                 "wide": b"," * 1_000_000,

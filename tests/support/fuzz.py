@@ -14,6 +14,7 @@ import numpy as np
 from echo_common.errors import EchoError
 from echo_prep.build.plan import make_plan
 from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, read_dataset
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import OK, prepare_process, read_frames
 from support.avi import Layout, avi_bytes, jpeg
 from support.datasets import FILE_LIST_HEADER, TRACINGS_HEADER, half_ellipse_trace
@@ -29,7 +30,7 @@ def read_video(content: bytes, folder: Path) -> None:
     prepare_process()
     (folder / "a.avi").write_bytes(content)
     numbers = [2, 0, 99]
-    reads = read_frames(folder, "a", numbers, SHAPE)
+    reads = read_frames(VideoFolder(folder), "a", numbers, SHAPE)
     assert len(reads) == len(numbers)
     for read in reads:
         assert (read.status == OK) == (read.pixels is not None) == (not read.message)

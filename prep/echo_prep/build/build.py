@@ -28,7 +28,7 @@ from echo_prep.build.plan import Plan
 from echo_prep.build.reuse import Current, find_current, find_plan
 from echo_prep.build.stages import Stage, index_content, index_stage
 from echo_prep.build.worker import ChunkTask
-from echo_prep.dataset.echonet_dynamic import VIDEOS
+from echo_prep.dataset.echonet_dynamic import video_folder
 from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.rejects import Reject, frame_rejects, rejects_path, write_rejects
 from echo_prep.settings import BuildSettings
@@ -187,10 +187,10 @@ def _build_locked(
 
 def check_videos(settings: BuildSettings) -> None:
     """See that there is a folder of videos, before anything is written."""
-    videos = settings.data / VIDEOS
-    if not videos.is_dir():
+    videos = video_folder(settings.data)
+    if not videos.path.is_dir():
         raise DataNotFoundError(
-            f"no folder {videos}: the frames have to be read from the videos in it"
+            f"no folder {videos.path}: the frames have to be read from the videos in it"
         )
 
 
@@ -199,7 +199,7 @@ def _forget_changed(settings: BuildSettings, work: WorkFolder, need: Need) -> No
     noted, numbers = need.stage.arrays[0], sorted(need.numbers)
     lacking = set(work.lacking([noted], need.stage.key, numbers))
     kept = work.chunks(noted.path, need.stage.key, (one for one in numbers if one not in lacking))
-    for number in changed_videos(kept, settings.data / VIDEOS):
+    for number in changed_videos(kept, video_folder(settings.data, settings.archive)):
         work.forget(noted, number)
 
 
@@ -213,6 +213,7 @@ def make_tasks(
         for number in work.lacking(stage.arrays, stage.key, sorted(need.numbers)):
             lacking.setdefault(number, []).append(stage)
     content = index_content(plan)
+    videos = video_folder(settings.data, settings.archive)
     for number, missing in sorted(lacking.items()):
         rows = slice(number * CHUNK_FRAMES, (number + 1) * CHUNK_FRAMES)
         yield ChunkTask(
@@ -220,7 +221,7 @@ def make_tasks(
             start=rows.start,
             stages=tuple(missing),
             work=work.root,
-            videos=settings.data / VIDEOS,
+            videos=videos,
             index={path: values[rows] for path, values in content.items()},
             shape=plan.shape,
         )

@@ -16,8 +16,8 @@ from echo_prep.build.stages import (
     points_stage,
     stage_again,
 )
-from echo_prep.dataset.echonet_dynamic import VIDEOS
-from echo_prep.dataset.file_names import SUFFIX
+from echo_prep.dataset.echonet_dynamic import video_folder
+from echo_prep.dataset.file_names import SUFFIX, VideoFolder
 from echo_prep.dataset.video import file_size
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import Fault, Survey, array_faults
@@ -103,7 +103,7 @@ def _need(
         faults += array_faults(
             held.container, array.path, manifest, settings.check, suspects.get(array.path, ())
         )
-        numbers |= changed_videos(manifest.chunks, settings.data / VIDEOS)
+        numbers |= changed_videos(manifest.chunks, video_folder(settings.data, settings.archive))
     wrong = [fault for fault in faults if fault.chunk and fault.state != "surplus"]
     numbers |= {schema.chunk_number(str(fault.chunk)) for fault in wrong}
     surplus: dict[str, tuple[str, ...]] = {}
@@ -118,15 +118,14 @@ def _need(
     )
 
 
-def changed_videos(chunks: dict[str, dict[str, Any]], videos: Path) -> set[int]:
+def changed_videos(chunks: dict[str, dict[str, Any]], videos: VideoFolder) -> set[int]:
     """Chunks whose videos have another size now. One that is gone is no reason to lose its rows.
 
     Parameters
     ----------
     chunks : dict of str to dict
         Manifest entries by the chunk's name, some of them with the noted sizes.
-    videos : Path
-        The data set's folder of videos.
+    videos : VideoFolder
     """
     noted = {
         schema.chunk_number(name): chunk["notes"]["sizes"]
@@ -135,7 +134,7 @@ def changed_videos(chunks: dict[str, dict[str, Any]], videos: Path) -> set[int]:
     }
     if not noted:
         return set()
-    now = _plain_sizes(videos)
+    now = _plain_sizes(videos.path)
     changed = set()
     for number, sizes in noted.items():
         for name, size in sizes:

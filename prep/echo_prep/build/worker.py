@@ -17,6 +17,7 @@ import numpy as np
 from echo_common.geometry.raster import rasterise_all
 from echo_common.store import schema
 from echo_prep.build.stages import Stage, landmark_set
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import file_size, prepare_process, read_frames
 from echo_prep.geometry.heatmaps import HeatmapSettings, border_band, draw_heatmaps
 from echo_prep.geometry.landmarks import choose_landmarks
@@ -38,8 +39,7 @@ class ChunkTask:
         The stages that lack this chunk.
     work : Path
         The build's work folder.
-    videos : Path
-        The data set's folder of videos.
+    videos : VideoFolder
     index : dict of str to ndarray
         The plan's rows of this chunk: content of the index stage's arrays, by path.
     shape : tuple of int
@@ -50,7 +50,7 @@ class ChunkTask:
     start: int
     stages: tuple[Stage, ...]
     work: Path
-    videos: Path
+    videos: VideoFolder
     index: dict[str, np.ndarray]
     shape: tuple[int, int]
 

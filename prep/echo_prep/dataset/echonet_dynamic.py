@@ -9,16 +9,17 @@ whole data set (no folder, a missing column) is an error.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echo_common.errors import DataNotFoundError
+from echo_common.errors import DataError, DataNotFoundError
 from echo_common.store.schema import SPLITS
-from echo_prep.dataset.csv_table import read_table
-from echo_prep.dataset.file_names import SUFFIX, unsafe_name
+from echo_prep.dataset.csv_table import read_columns, read_table, to_numbers
+from echo_prep.dataset.file_names import VideoFolder, unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, read_traces
 from echo_prep.dataset.types import Dataset, Trace, Video
@@ -32,6 +33,14 @@ VIDEOS = "Videos"
 
 LARGEST_SIDE = 4096
 """Pixels; a listed height or width above this is a typing error and is ignored."""
+
+_CAMUS = re.compile(r"patient\d{4}")
+"""Names of CAMUS's folders and files."""
+
+_CONVERT = (
+    "this version reads EchoNet-Dynamic's format, with a long axis and 20 chords for each traced "
+    "frame (X1, Y1, X2, Y2): convert the tracings to it"
+)
 
 _NUMBERS = ("EF", "EDV", "ESV", "FPS", "FrameHeight", "FrameWidth")
 
@@ -56,9 +65,12 @@ def read_dataset(root: Path) -> Dataset:
             f"no data set at {root}: give the folder that holds {FILE_LIST}, {TRACINGS} and "
             f"{VIDEOS}/ with --data or ECHO_DATA (echo-prep synth makes an example)"
         )
-    file_list = read_table(root / FILE_LIST, required=("FileName", "Split"), optional=_NUMBERS)
+    _refuse_other_layouts(root)
+    file_list = read_table(
+        find_entry(root, FILE_LIST), required=("FileName", "Split"), optional=_NUMBERS
+    )
     listed, rejects = _read_videos(file_list)
-    tracings = read_table(root / TRACINGS, required=TRACE_COLUMNS, numbers=TRACE_NUMBERS)
+    tracings = read_table(find_entry(root, TRACINGS), required=TRACE_COLUMNS, numbers=TRACE_NUMBERS)
     traces, bad_traces, traced = read_traces(tracings)
     rejects += bad_traces
     rejects += _unlisted(traces, {**listed, **{reject.video: None for reject in rejects}})
@@ -73,6 +85,23 @@ def read_dataset(root: Path) -> Dataset:
     )
 
 
+def find_entry(root: Path, name: str) -> Path:
+    """Path of a data set's file or folder, whose name may be in other letters: ``videos``."""
+    path = root / name
+    if path.exists():
+        return path
+    try:
+        others = [other for other in root.iterdir() if other.name.lower() == name.lower()]
+    except OSError:
+        return path
+    return others[0] if len(others) == 1 else path
+
+
+def video_folder(root: Path, archive: Path | None = None) -> VideoFolder:
+    """The folder of a data set's videos; for `archive`, see `VideoFolder`."""
+    return VideoFolder(find_entry(root, VIDEOS), archive)
+
+
 def fingerprint(root: Path) -> dict[str, str]:
     """SHA-256 of each CSV file of a data set, by file name.
 
@@ -82,16 +111,39 @@ def fingerprint(root: Path) -> dict[str, str]:
         If a file cannot be read.
     """
     return {
-        name: hashlib.sha256((root / name).read_bytes()).hexdigest()
+        name: hashlib.sha256(find_entry(root, name).read_bytes()).hexdigest()
         for name in (FILE_LIST, TRACINGS)
     }
 
 
-def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
-    import pandas as pd
+def _refuse_other_layouts(root: Path) -> None:
+    """Name the format of an archive that is not EchoNet-Dynamic's, and what to do.
 
+    Raises
+    ------
+    DataError
+        If the folder is a known archive of another format.
+    """
+    names = {path.name for path in root.iterdir()}
+    if {"X", "Y"} <= set(read_columns(find_entry(root, TRACINGS))):
+        raise DataError(
+            f"{root} has the format of EchoNet-Pediatric: {TRACINGS} has a point of the contour in "
+            f"each row (X, Y); {_CONVERT}"
+        )
+    if FILE_LIST in names:
+        return
+    if {"A4C", "PSAX"} & names:
+        raise DataError(
+            f"{root} has the format of EchoNet-Pediatric, whose views are data sets of their own: "
+            f"give its folder A4C or PSAX with --data"
+        )
+    if any(_CAMUS.match(name) for name in names):
+        raise DataError(f"{root} has the format of CAMUS (NIfTI files of patients); {_CONVERT}")
+
+
+def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
     numbers = {
-        column: pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+        column: to_numbers(table[column], table.attrs["separator"]).to_numpy()
         if column in table
         else np.full(len(table), np.nan)
         for column in _NUMBERS
@@ -104,7 +156,7 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
     for position, (line, row) in enumerate(zip(table.index, cells, strict=True)):
         text = dict(zip(table.columns, row, strict=True))
         where = f"{FILE_LIST} row {line}"
-        name = text["FileName"].removesuffix(SUFFIX)
+        name = video_name(text["FileName"])
         if reason := unsafe_name(name):
             rejects.append(Reject(video=name, where=where, reason="refused", message=reason))
             continue

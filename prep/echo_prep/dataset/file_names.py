@@ -6,12 +6,22 @@ set's own folder of videos.
 
 from __future__ import annotations
 
+import errno
+import functools
+import os
 import stat
+import unicodedata
 from pathlib import Path
 
 from echo_common.errors import DataError
 
 SUFFIX = ".avi"
+"""The suffix of EchoNet-Dynamic's videos."""
+
+_SUFFIXES = (
+    SUFFIX, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".dcm",
+)  # fmt: skip
+"""Suffixes of videos in lower case; content decides what a file is."""
 
 _SHOWN = 80
 """Number of characters of a name that a message shows."""
@@ -19,6 +29,21 @@ _SHOWN = 80
 
 class RefusedError(DataError):
     """The name refers to something that must not be opened."""
+
+
+def video_name(text: str) -> str:
+    """Name of a video: its file name without a video's suffix, with composed letters.
+
+    FileList.csv, VolumeTracings.csv and the folder may differ in both.
+
+    Examples
+    --------
+    >>> [video_name(text) for text in ("a.avi", "a.AVI", "a.mp4", "a", "a.b")]
+    ['a', 'a', 'a', 'a', 'a.b']
+    """
+    stem, dot, suffix = text.rpartition(".")
+    name = stem if (dot + suffix).lower() in _SUFFIXES else text
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def unsafe_name(name: str) -> str | None:
@@ -39,40 +64,97 @@ def shown_name(name: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def locate_video(folder: Path, name: str) -> Path:
-    """Find the file of a video, which must be a regular file inside the folder.
-
-    The folder itself may be a link, since archives are often kept on another
-    disk; a link inside it may not lead outside.
+class VideoFolder:
+    """The folder of a data set's videos: finds the file of each.
 
     Parameters
     ----------
-    folder : Path
-        The data set's folder of videos.
-    name : str
-        The video's name without its suffix.
-
-    Raises
-    ------
-    RefusedError
-        If the name is not a plain file name, or the file is outside the
-        folder or not a regular file.
-    FileNotFoundError
-        If the file does not exist.
+    path : Path
+        May be a link, since archives are often kept on another disk.
+    archive : Path, optional
+        A folder that links in it may lead to; without it, none may lead outside.
     """
-    if reason := unsafe_name(name):
-        raise RefusedError(reason)
-    path = folder / (name + SUFFIX)
-    if stat.S_ISREG(path.lstat().st_mode):
-        # Neither a link nor a path: resolving it, which takes time, is not necessary.
+
+    def __init__(self, path: Path, archive: Path | None = None) -> None:
+        self.path, self.archive = path, archive
+
+    def __reduce__(self) -> tuple[type[VideoFolder], tuple[Path, Path | None]]:
+        # A worker lists the folder itself, and only if it has to.
+        return VideoFolder, (self.path, self.archive)
+
+    def locate(self, name: str) -> Path:
+        """Find the file of a video.
+
+        Parameters
+        ----------
+        name : str
+            From `video_name`.
+
+        Returns
+        -------
+        path : Path
+            A regular file, and no link. NAME.avi is preferred; otherwise the
+            one file of the folder with this name and another suffix, case of
+            suffix or Unicode form.
+
+        Raises
+        ------
+        RefusedError
+            If the name is not a plain file name, two files have it, or the
+            file is outside the folder or not a regular file.
+        FileNotFoundError
+            If the file does not exist.
+        """
+        if reason := unsafe_name(name):
+            raise RefusedError(reason)
+        path = self.path / (name + SUFFIX)
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            path = self.path / self._other_spelling(name)
+            mode = path.lstat().st_mode
+        # Resolving takes time, and is only necessary for a link.
+        return path if stat.S_ISREG(mode) else self._resolve(path)
+
+    def _resolve(self, path: Path) -> Path:
+        try:
+            path = path.resolve(strict=True)
+        except RuntimeError as error:
+            raise RefusedError("the file is a link to itself") from error
+        if not any(path.is_relative_to(folder) for folder in self._allowed):
+            raise RefusedError(
+                f"the file is a link that leads outside {self.path}; if it is to be followed, give "
+                "the folder that it leads to with --archive"
+            )
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RefusedError("not a regular file")
         return path
-    home = folder.resolve()
-    try:
-        path = path.resolve(strict=True)
-    except RuntimeError as error:
-        raise RefusedError("the file is a link to itself") from error
-    if not path.is_relative_to(home):
-        raise RefusedError(f"the file is a link that leads outside {folder}")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise RefusedError("not a regular file")
-    return path
+
+    def _other_spelling(self, name: str) -> str:
+        spellings = self._spellings.get(name, ())
+        if not spellings:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        if len(spellings) > 1:
+            raise RefusedError(
+                f"{len(spellings)} files have this name: {', '.join(sorted(spellings)[:4])}; keep "
+                "one of them"
+            )
+        return spellings[0]
+
+    @functools.cached_property
+    def _allowed(self) -> list[Path]:
+        folders = [self.path] if self.archive is None else [self.path, self.archive]
+        return [folder.resolve() for folder in folders]
+
+    @functools.cached_property
+    def _spellings(self) -> dict[str, list[str]]:
+        """File names in the folder, by the name of the video."""
+        found: dict[str, list[str]] = {}
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    found.setdefault(video_name(entry.name), []).append(entry.name)
+        except OSError:
+            # Then each file is missing.
+            return {}
+        return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from echo_common.geometry.contours import shoelace_areas
-from echo_prep.dataset.file_names import SUFFIX, unsafe_name
+from echo_prep.dataset.file_names import unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.types import Trace
 
@@ -53,7 +53,7 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
     """
     lines = np.asarray(table.index, dtype=np.int64)
     coordinates = table[list(TRACE_NUMBERS)].to_numpy(np.float64)
-    names, texts = table["FileName"].to_numpy(), table["Frame"].to_numpy()
+    names, texts = _video_names(table["FileName"].to_numpy()), table["Frame"].to_numpy()
     order, starts, sizes = _groups(names, texts)
     complete = np.flatnonzero(sizes == TRACE_ROWS)
     blocks = coordinates[order[starts[complete, None] + np.arange(TRACE_ROWS)]]
@@ -65,7 +65,7 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
     traces: dict[str, list[Trace]] = {}
     rejects: list[Reject] = []
     for group, first in enumerate(order[starts].tolist()):
-        name = str(names[first]).removesuffix(SUFFIX)
+        name = str(names[first])
         number, block = numbers[group], blocks_of.get(group)
         fault = _frame_fault(name, str(texts[first]), number)
         if fault is None:
@@ -121,6 +121,14 @@ def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     long_axis = rows[..., 0, :].reshape(*rows.shape[:-2], 2, 2)
     return long_axis, np.concatenate([rows[..., 1:, :2], rows[..., :0:-1, 2:]], axis=-2)
+
+
+def _video_names(texts: np.ndarray) -> np.ndarray:
+    import pandas as pd
+
+    codes, words = pd.factorize(texts)
+    names = [video_name(str(word)) for word in words]
+    return np.array(names, dtype=object)[codes] if names else texts
 
 
 def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

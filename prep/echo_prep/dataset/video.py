@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +12,7 @@ from echo_common.store.schema import STATUSES
 from echo_common.video.content import VideoError
 from echo_common.video.frame import Frame
 from echo_common.video.reader import Video
-from echo_prep.dataset.file_names import RefusedError, locate_video
+from echo_prep.dataset.file_names import RefusedError, VideoFolder
 
 OK = STATUSES.index("ok")
 MISSING = STATUSES.index("missing")
@@ -47,23 +46,22 @@ def prepare_process() -> None:
     cv2.setNumThreads(1)
 
 
-def file_size(folder: Path, name: str) -> int | None:
+def file_size(folder: VideoFolder, name: str) -> int | None:
     """Size in bytes of a video's file; None if there is no file that may be opened."""
     try:
-        return locate_video(folder, name).stat().st_size
+        return folder.locate(name).stat().st_size
     except (OSError, RefusedError):
         return None
 
 
 def read_frames(
-    folder: Path, name: str, numbers: Sequence[int], shape: tuple[int, int]
+    folder: VideoFolder, name: str, numbers: Sequence[int], shape: tuple[int, int]
 ) -> list[FrameRead]:
     """Read frames of a video as gray images.
 
     Parameters
     ----------
-    folder : Path
-        The data set's folder of videos.
+    folder : VideoFolder
     name : str
         The video's name without its suffix.
     numbers : sequence of int
@@ -77,11 +75,11 @@ def read_frames(
         One per number; a fault of the file is repeated for each.
     """
     try:
-        with Video(locate_video(folder, name), follow_link=False) as video:
+        with Video(folder.locate(name), follow_link=False) as video:
             frames = {frame.number: frame for frame in video.frames(set(numbers), shape)}
             count, ending = video.count, video.ending()
     except FileNotFoundError:
-        return _all(numbers, MISSING, f"there is no {name}.avi in {folder.name}/")
+        return _all(numbers, MISSING, f"there is no {name}.avi in {folder.path.name}/")
     except RefusedError as error:
         return _all(numbers, REFUSED, str(error))
     except VideoError as error:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from echo_common.cli.command import run_command
 from echo_prep.cli import cli
 from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import prepare_process, read_frames
 from support.avi import Layout, avi_bytes, ffmpeg_frames, jpeg
 from support.datasets import SHAPE, frame_pattern, small_videos, write_small_dataset, write_video
@@ -206,7 +207,7 @@ def test_bytes_changed_anywhere_in_a_video(
         del content[int(cut * len(content)) :]
     folder = tmp_path_factory.mktemp("videos")
     (folder / "a.avi").write_bytes(content)
-    for read in read_frames(folder, "a", [5, 0, 3, 99], SHAPE):
+    for read in read_frames(VideoFolder(folder), "a", [5, 0, 3, 99], SHAPE):
         assert (read.pixels is None) == bool(read.message)
         assert read.pixels is None or read.pixels.shape == SHAPE
 

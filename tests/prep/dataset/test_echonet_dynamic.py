@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from echo_common.errors import DataError, DataNotFoundError
-from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.dataset.echonet_dynamic import read_dataset, video_folder
 from echo_prep.dataset.types import Dataset
 from support.datasets import (
     FILE_LIST_HEADER,
@@ -182,6 +184,71 @@ def test_a_listed_video_without_traces_is_no_fault(root: Path) -> None:
     dataset = read_dataset(root)
     assert dataset.rejects == ()
     assert len(dataset.videos) == 6
+
+
+@pytest.mark.parametrize("suffix", ["", ".avi", ".AVI", ".mp4"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_the_two_tables_may_spell_a_name_differently(
+    tmp_path: Path, suffix: str, form: Literal["NFC", "NFD"]
+) -> None:
+    videos = [SmallVideo(name=f"Müller {number}", frames=9, traces={1: half_ellipse_trace()})
+              for number in range(2)]  # fmt: skip
+    root = write_small_dataset(tmp_path / "d", videos, write_videos=False)
+    spelt = unicodedata.normalize(form, "Müller 0") + suffix
+    edit(root / "FileList.csv", lambda lines: lines.__setitem__(
+        1, lines[1].replace("Müller 0", spelt)
+    ))  # fmt: skip
+    dataset = read_dataset(root)
+    assert [video.name for video in dataset.videos] == ["Müller 0", "Müller 1"]
+    assert dataset.rejects == ()
+
+
+def test_tables_of_a_german_excel_are_the_same_data_set(root: Path) -> None:
+    expected = read_dataset(root)
+    for name in ("FileList.csv", "VolumeTracings.csv"):
+        lines = (root / name).read_text().splitlines()
+        cells = [line.split(",") for line in lines]
+        lines = [";".join(cell.replace(".", ",") if at else cell for at, cell in enumerate(row))
+                 for row in cells]  # fmt: skip
+        (root / name).write_bytes(("\ufeff" + "\r\n".join(lines)).encode("utf-16-le"))
+    found = read_dataset(root)
+    assert found.videos == expected.videos and found.rejects == ()
+    for name, traces in expected.traces.items():
+        for trace, other in zip(traces, found.traces[name], strict=True):
+            assert (trace.frame, trace.line) == (other.frame, other.line)
+            np.testing.assert_array_equal(trace.contour, other.contour)
+
+
+def test_names_of_files_in_other_letters(root: Path) -> None:
+    expected = read_dataset(root)
+    (root / "FileList.csv").rename(root / "filelist.csv")
+    (root / "VolumeTracings.csv").rename(root / "VOLUMETRACINGS.CSV")
+    (root / "Videos").rename(root / "videos")
+    found = read_dataset(root)
+    assert found.videos == expected.videos
+    assert found.fingerprint == expected.fingerprint
+    assert video_folder(root).path == root / "videos"
+
+
+def test_echonet_pediatric_is_named(tmp_path: Path) -> None:
+    view = tmp_path / "A4C"
+    view.mkdir()
+    (view / "FileList.csv").write_text(
+        "FileName,EF,Sex,Age,Weight,Height,Split\na.avi,60,F,3,14,95,0\n"
+    )
+    (view / "VolumeTracings.csv").write_text(
+        "FileName,X,Y,Frame\na.avi,50.5,20.25,12\na.avi,,,No Systolic\n"
+    )
+    with pytest.raises(DataError, match=r"format of EchoNet-Pediatric.*convert the tracings"):
+        read_dataset(view)
+    with pytest.raises(DataError, match=r"EchoNet-Pediatric.*give its folder A4C or PSAX"):
+        read_dataset(tmp_path)
+
+
+def test_camus_is_named(tmp_path: Path) -> None:
+    (tmp_path / "patient0001").mkdir()
+    with pytest.raises(DataError, match=r"format of CAMUS .*convert the tracings"):
+        read_dataset(tmp_path)
 
 
 POISON: dict[str, tuple[str, Callable[[list[str]], object], Counter[str], set[str]]] = {

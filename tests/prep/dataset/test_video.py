@@ -14,6 +14,7 @@ from echo_common.video import reader
 from echo_common.video.avi import read_frame_bytes, read_index
 from echo_common.video.content import VideoError
 from echo_common.video.jpeg import jpeg_shape
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import file_size, prepare_process, read_frames
 from support.avi import Layout, avi_bytes, chunk, ffmpeg_frames, jpeg
 from support.datasets import SHAPE, frame_pattern, write_video
@@ -39,11 +40,13 @@ def quiet() -> None:
 
 
 def statuses(folder: Path, name: str, numbers: list[int], shape: tuple[int, int] = SHAPE) -> str:
-    return " ".join(STATUSES[read.status] for read in read_frames(folder, name, numbers, shape))
+    return " ".join(
+        STATUSES[read.status] for read in read_frames(VideoFolder(folder), name, numbers, shape)
+    )
 
 
 def pixels(folder: Path, name: str, numbers: list[int]) -> np.ndarray:
-    reads = read_frames(folder, name, numbers, SHAPE)
+    reads = read_frames(VideoFolder(folder), name, numbers, SHAPE)
     assert [read.message for read in reads] == [""] * len(numbers)
     return np.array([read.pixels for read in reads])
 
@@ -84,7 +87,7 @@ def test_other_codecs_are_read_exactly(tmp_path: Path, codec: str) -> None:
     assert len(expected) >= 8
     numbers = [len(expected) - 1, 0, 4]
     np.testing.assert_array_equal(pixels(tmp_path, "a", numbers), expected[numbers])
-    reads = read_frames(tmp_path, "a", [2, len(expected), 500], SHAPE)
+    reads = read_frames(VideoFolder(tmp_path), "a", [2, len(expected), 500], SHAPE)
     assert [STATUSES[read.status] for read in reads] == ["ok", "beyond-end", "beyond-end"]
     np.testing.assert_array_equal(reads[0].pixels, expected[2])
 
@@ -100,7 +103,7 @@ def test_dropped_frames_count_as_ffmpeg_counts_them(tmp_path: Path) -> None:
 
 def test_a_frame_beyond_the_end_says_how_many_there_are(tmp_path: Path) -> None:
     write_video(tmp_path / "a.avi", PATTERNS)
-    good, bad = read_frames(tmp_path, "a", [8, 9], SHAPE)
+    good, bad = read_frames(VideoFolder(tmp_path), "a", [8, 9], SHAPE)
     assert good.status == 0
     assert STATUSES[bad.status] == "beyond-end"
     assert bad.message == "frame 9 is traced, and the video has frames 0 to 8"
@@ -113,7 +116,7 @@ def test_another_size_is_told_before_it_is_decoded(
     write_video(tmp_path / "a.avi", frames)
     write_video(tmp_path / "b.avi", frames, "FFV1")
     for name in "ab":
-        (read,) = read_frames(tmp_path, name, [1], SHAPE)
+        (read,) = read_frames(VideoFolder(tmp_path), name, [1], SHAPE)
         assert STATUSES[read.status] == "wrong-size"
         assert read.message == "the frames are 120x90, and the data set's 112x112"
     monkeypatch.setattr(reader, "decode_jpeg", None)
@@ -150,7 +153,7 @@ def test_a_missing_file_and_names_that_are_refused(tmp_path: Path) -> None:
     assert statuses(videos, "none", [0, 1]) == "missing missing"
     for name in ("../secret", "link", "folder", "pipe", "", "a\0"):
         assert statuses(videos, name, [0]) == "refused", name
-        assert file_size(videos, name) is None
+        assert file_size(VideoFolder(videos), name) is None
     assert statuses(videos, "x" * 300, [0]) == "unreadable"
 
 
@@ -167,7 +170,7 @@ def test_a_missing_file_and_names_that_are_refused(tmp_path: Path) -> None:
 )
 def test_what_is_no_video(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.avi").write_bytes(content)
-    (read,) = read_frames(tmp_path, "a", [0], SHAPE)
+    (read,) = read_frames(VideoFolder(tmp_path), "a", [0], SHAPE)
     assert STATUSES[read.status] == "unreadable"
     assert message in read.message
 
@@ -179,7 +182,7 @@ def test_a_file_without_right_to_read(tmp_path: Path, monkeypatch: pytest.Monkey
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    (read,) = read_frames(tmp_path, "a", [0], SHAPE)
+    (read,) = read_frames(VideoFolder(tmp_path), "a", [0], SHAPE)
     assert (STATUSES[read.status], read.message) == (
         "unreadable",
         "the file cannot be opened: Permission denied",
@@ -192,7 +195,7 @@ def test_every_cut_gives_sound_frames_or_says_why_not(tmp_path: Path) -> None:
     lost = []
     for tenth in range(11):
         (tmp_path / "a.avi").write_bytes(content[: len(content) * tenth // 10])
-        reads = read_frames(tmp_path, "a", list(range(9)), SHAPE)
+        reads = read_frames(VideoFolder(tmp_path), "a", list(range(9)), SHAPE)
         for number, read in enumerate(reads):
             if read.pixels is not None:
                 np.testing.assert_array_equal(read.pixels, expected[number])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from echo_common.errors import DataError
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import read_frames
 from echo_prep.synth.videos import split_of, write_video
 
@@ -37,7 +38,7 @@ def test_a_video_can_be_read_back(tmp_path: Path, codec: str) -> None:
     y, x = np.mgrid[:112, :112]
     frames = [(127 + 100 * np.sin(x / 9 + k) * np.cos(y / 7)).astype(np.uint8) for k in range(5)]
     write_video(tmp_path / "video.avi", frames, 25.0, codec)
-    reads = read_frames(tmp_path, "video", [3, 0], (112, 112))
+    reads = read_frames(VideoFolder(tmp_path), "video", [3, 0], (112, 112))
     for read, frame in zip(reads, (frames[3], frames[0]), strict=True):
         assert read.pixels is not None
         assert np.abs(read.pixels.astype(int) - frame).mean() < 2
