@@ -9,12 +9,23 @@ import platform
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import joblib
 import numpy as np
 
+from echo_common.store.reader import EchoStore
+from echo_prep.build.build import build
 from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
+from echo_prep.settings import BuildSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from echo_train.data.frame_set import Choice
+    from echo_train.data.loader import Loader
+    from echo_train.training.settings import TrainSettings
 
 
 def describe_machine() -> str:
@@ -51,6 +62,29 @@ def repeat_dataset(source: Path, target: Path, count: int) -> Path:
     _write_csv(target / FILE_LIST, file_list)
     _write_csv(target / TRACINGS, tracings)
     return target
+
+
+def build_store(data: Path, store: Path) -> Path:
+    """Build a store with the default settings, unless it is there already."""
+    build(BuildSettings(data=data, store=store))
+    return store
+
+
+def build_large_store(data: Path, work: Path, frames: int) -> Path:
+    """Build a store of `frames` traced frames by repeating the videos of a smaller data set."""
+    large = repeat_dataset(data, work / f"repeated-{frames}", frames // 2)
+    return build_store(large, work / f"large-{frames}.zarr")
+
+
+def open_loader(settings: TrainSettings, device: torch.device) -> tuple[Choice, Loader]:
+    """Open the store of a run as its training does."""
+    # Only some benchmarks train, and importing torch takes seconds.
+    from echo_train.data.frame_set import choose
+    from echo_train.data.loader import make_loader
+
+    store = EchoStore(settings.selection.store)
+    choice = choose(store, settings.selection)
+    return choice, make_loader(store, choice, settings.data, device, settings.training.seed)
 
 
 def _read_csv(path: Path) -> list[list[str]]:
