@@ -28,7 +28,7 @@ class ZarrContainer:
     """A store that is a folder in the Zarr v3 format.
 
     Chunks are read file by file rather than through the zarr package, whose
-    reader takes several times as long (see `benchmarks/read_store.py`) and
+    reader takes several times as long (see `benchmarks/prep.py`) and
     gives zeros for a chunk that is not there.
     """
 
