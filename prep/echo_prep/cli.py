@@ -13,8 +13,9 @@ from echo_common.cli import progress
 from echo_common.cli.command import run_command
 from echo_common.cli.settings import click_options, given_options
 from echo_common.paper import BUILD as PAPER
-from echo_prep.build.build import BuildReport, build
+from echo_prep.build.build import build
 from echo_prep.build.dry_run import describe_forecast, forecast
+from echo_prep.build.reuse import BuildReport
 from echo_prep.dataset.rejects import count_reasons, rejects_path
 from echo_prep.preview.panels import PreviewSettings
 from echo_prep.preview.preview import preview

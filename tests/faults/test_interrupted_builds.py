@@ -196,7 +196,7 @@ def test_a_full_disk_at_any_write_loses_nothing(data: Path, undisturbed: Path, c
                 code, messages = build(data, store)
             assert code == 1, step
             assert messages.splitlines()[-1].startswith("error: the disk is full"), messages
-            assert "what is done is kept" in messages
+            assert "finished chunks are kept" in messages
             assert not list(cache.rglob(".*.tmp"))
             frames_incomplete = (store / "frames").exists() and not (
                 store / "index" / "status"

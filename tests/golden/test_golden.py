@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_prep.build.build import build
 from echo_prep.preview.panels import PreviewSettings
 from echo_prep.preview.preview import preview
 from echo_prep.settings import BuildSettings
-from echo_prep.store.delivery import list_stages
 from echo_prep.store.info import store_info
 from echo_prep.store.publish import write_root
 from echo_prep.store.verify import verify
@@ -144,7 +144,7 @@ def _forget_truncate(path: Path) -> None:
             manifest = dataclasses.replace(manifest, parameters=parameters, key=key)
             (path / array / "manifest.json").write_text(manifest.json)
         manifests[array] = manifest
-    write_root(path, {**store.attributes, "stages": list_stages(manifests)})
+    write_root(path, {**store.attributes, "stages": stage_table(manifests)})
 
 
 @pytest.mark.parametrize(

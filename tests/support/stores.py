@@ -13,8 +13,8 @@ from unittest import mock
 import h5py
 import numpy as np
 
-import echo_prep.build.build
 import echo_prep.build.stages
+import echo_prep.build.worker
 import echo_prep.store.convert
 import echo_prep.store.publish_hdf5
 import echo_prep.store.work_folder
@@ -24,7 +24,7 @@ from echo_prep.settings import BuildSettings
 from echo_prep.store.convert import convert
 
 _CHUNKED = (
-    echo_prep.build.build,
+    echo_prep.build.worker,
     echo_prep.store.convert,
     echo_prep.store.publish_hdf5,
     echo_prep.build.stages,

@@ -118,3 +118,21 @@ def _chunk(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _number(item: tuple[str, Any]) -> int:
     return chunk_number(item[0])
+
+
+def stage_table(manifests: dict[str, Manifest]) -> dict[str, Any]:
+    """The root's list of stages, from the manifest of each array."""
+    stages: dict[str, Any] = {}
+    for array, manifest in manifests.items():
+        entry = stages.setdefault(
+            manifest.stage,
+            {
+                "key": manifest.key,
+                "parameters": manifest.parameters,
+                "inputs": manifest.inputs,
+                "versions": manifest.versions,
+                "arrays": {},
+            },
+        )
+        entry["arrays"][array] = manifest.digest()
+    return stages

@@ -1,4 +1,4 @@
-"""What a build has to make: the stages that are asked for, and what the store lacks of each."""
+"""Which stages a build has to provide, and which parts of each are missing from the store."""
 
 from __future__ import annotations
 
@@ -14,117 +14,125 @@ from echo_prep.build.stages import (
     heatmap_stage,
     mask_stage,
     points_stage,
-    stage_again,
+    restore_stage,
 )
 from echo_prep.dataset.echonet_dynamic import video_folder
 from echo_prep.dataset.file_names import SUFFIX, VideoFolder
 from echo_prep.dataset.video import file_size
 from echo_prep.settings import BuildSettings
-from echo_prep.store.integrity import Fault, Survey, array_faults
-from echo_prep.store.verify import read_mark
-
-_KINDS = ("index", "frames", "mask", "points", "heatmap")
+from echo_prep.store.integrity import Fault, StoreState, array_faults
+from echo_prep.store.verify import read_damage_list
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Need:
-    """What a store lacks of one stage.
+class MissingParts:
+    """The parts of one stage that a store lacks.
 
     Attributes
     ----------
     stage : Stage
-    numbers : frozenset of int
-        Chunks that have to be made.
-    fresh : bool
-        Whether the store has nothing of the stage that counts.
+    chunks : frozenset of int
+        Numbers of the chunks to make, in all arrays of the stage.
+    whole_stage : bool
+        Whether the store has nothing of the stage that can be kept.
     metadata : frozenset of str
-        Arrays whose declaration has to be written anew.
+        Arrays whose metadata has to be written again.
     surplus : dict of str to tuple of str
         By array, chunks that do not belong to it.
     """
 
     stage: Stage
-    numbers: frozenset[int]
-    fresh: bool = False
+    chunks: frozenset[int]
+    whole_stage: bool = False
     metadata: frozenset[str] = frozenset()
     surplus: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self.numbers or self.fresh or self.metadata or self.surplus)
+    def __bool__(self) -> bool:
+        return bool(self.chunks or self.whole_stage or self.metadata or self.surplus)
 
 
-def wanted_stages(settings: BuildSettings, index: Stage, held: Survey) -> list[Stage]:
-    """What is asked for and, unless pruned, what the store has: it never goes stale in part."""
+def requested_stages(settings: BuildSettings, index: Stage, state: StoreState) -> list[Stage]:
+    """Stages that the settings request and, unless pruned, those that the store has already.
+
+    The stages that the store has are part of every build, so that none becomes
+    stale while others are updated.
+    """
     stages = {stage.name: stage for stage in (index, frames_stage(index))}
-    for parameters in () if settings.prune else held.parameters():
+    for parameters in () if settings.prune else state.stage_parameters():
         if parameters.get("method") in settings.method:
-            # A method's masks, points and heatmaps in a store are all from the same coordinates.
+            # All stages of a method in a store are made from the same coordinates.
             parameters = {**parameters, "truncate": settings.truncate}
-        again = stage_again(index, parameters)
-        if again is not None:
-            stages[again.name] = again
+        restored = restore_stage(index, parameters)
+        if restored is not None:
+            stages[restored.name] = restored
     for method in settings.method:
-        asked = [mask_stage(index, method, settings.truncate)]
+        requested = [mask_stage(index, method, settings.truncate)]
         for identity in () if settings.masks_only else settings.identity:
             for count in settings.landmarks:
-                one_set = schema.LandmarkSet(method=method, identity=identity, count=count)
-                asked.append(points_stage(index, one_set, settings.truncate))
-                asked += [
-                    heatmap_stage(index, one_set, falloff, settings.heatmaps(), settings.truncate)
+                landmarks = schema.LandmarkSet(method=method, identity=identity, count=count)
+                requested.append(points_stage(index, landmarks, settings.truncate))
+                requested += [
+                    heatmap_stage(index, landmarks, falloff, settings.heatmaps(), settings.truncate)
                     for falloff in settings.falloff
                 ]
-        stages.update({stage.name: stage for stage in asked})
-    return sorted(stages.values(), key=lambda stage: (_KINDS.index(stage.kind), stage.name))
+        stages.update({stage.name: stage for stage in requested})
+    return sorted(stages.values(), key=lambda stage: stage.order)
 
 
-def find_needs(settings: BuildSettings, stages: list[Stage], held: Survey) -> list[Need]:
-    """See what the store lacks of each stage; in the stages' order."""
-    suspects = read_mark(settings.target())
-    return [_need(settings, stage, held, suspects) for stage in stages]
+def find_missing(
+    settings: BuildSettings, stages: list[Stage], state: StoreState
+) -> list[MissingParts]:
+    """Find what the store lacks of each stage; false if it lacks nothing."""
+    damaged = read_damage_list(settings.target())
+    return [_missing_parts(settings, stage, state, damaged) for stage in stages]
 
 
-def _need(
-    settings: BuildSettings, stage: Stage, held: Survey, suspects: dict[str, set[str]]
-) -> Need:
-    manifests = [held.manifests.get(array.path) for array in stage.arrays]
-    if held.container is None or not all(
+def _missing_parts(
+    settings: BuildSettings, stage: Stage, state: StoreState, damaged: dict[str, set[str]]
+) -> MissingParts:
+    manifests = [state.manifests.get(array.path) for array in stage.arrays]
+    if state.container is None or not all(
         manifest is not None
         and manifest.key == stage.key
         and len(manifest.chunks) == stage.chunk_count
         for manifest in manifests
     ):
-        return Need(stage=stage, numbers=frozenset(range(stage.chunk_count)), fresh=True)
+        return MissingParts(
+            stage=stage, chunks=frozenset(range(stage.chunk_count)), whole_stage=True
+        )
     faults: list[Fault] = []
-    numbers: set[int] = set()
+    chunks: set[int] = set()
     for array, manifest in zip(stage.arrays, manifests, strict=True):
         assert manifest is not None
         faults += array_faults(
-            held.container, array.path, manifest, settings.check, suspects.get(array.path, ())
+            state.container, array.path, manifest, settings.check, damaged.get(array.path, ())
         )
-        numbers |= changed_videos(manifest.chunks, video_folder(settings.data, settings.archive))
-    wrong = [fault for fault in faults if fault.chunk and fault.state != "surplus"]
-    numbers |= {schema.chunk_number(str(fault.chunk)) for fault in wrong}
+        chunks |= changed_videos(manifest.chunks, video_folder(settings.data, settings.archive))
     surplus: dict[str, tuple[str, ...]] = {}
     for fault in faults:
+        if fault.chunk is None:
+            continue
         if fault.state == "surplus":
-            surplus[fault.where] = (*surplus.get(fault.where, ()), str(fault.chunk))
-    return Need(
+            surplus[fault.where] = (*surplus.get(fault.where, ()), fault.chunk)
+        else:
+            chunks.add(schema.chunk_number(fault.chunk))
+    return MissingParts(
         stage=stage,
-        numbers=frozenset(numbers),
+        chunks=frozenset(chunks),
         metadata=frozenset(fault.where for fault in faults if fault.chunk is None),
         surplus=surplus,
     )
 
 
 def changed_videos(chunks: dict[str, dict[str, Any]], videos: VideoFolder) -> set[int]:
-    """Chunks whose videos have another size now. One that is gone is no reason to lose its rows.
+    """Numbers of the chunks with a video whose size has changed.
+
+    A video that is gone does not count: its rows are kept.
 
     Parameters
     ----------
     chunks : dict of str to dict
-        Manifest entries by the chunk's name, some of them with the noted sizes.
+        Manifest entries by name of the chunk; sizes of videos are in the notes.
     videos : VideoFolder
     """
     noted = {
@@ -134,17 +142,18 @@ def changed_videos(chunks: dict[str, dict[str, Any]], videos: VideoFolder) -> se
     }
     if not noted:
         return set()
-    now = _plain_sizes(videos.path)
+    sizes_now = _file_sizes(videos.path)
     changed = set()
     for number, sizes in noted.items():
         for name, size in sizes:
-            found = now[name + SUFFIX] if name + SUFFIX in now else file_size(videos, name)
-            if found is not None and found != size:
+            file = name + SUFFIX
+            now = sizes_now[file] if file in sizes_now else file_size(videos, name)
+            if now is not None and now != size:
                 changed.add(number)
     return changed
 
 
-def _plain_sizes(folder: Path) -> dict[str, int]:
+def _file_sizes(folder: Path) -> dict[str, int]:
     """Sizes of a folder's regular files, in one pass: ten thousand look-ups take a second."""
     try:
         with os.scandir(folder) as entries:

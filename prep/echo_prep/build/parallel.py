@@ -1,10 +1,9 @@
-"""Running a build's tasks on many workers, and finishing without one that is killed.
+"""Running the tasks of a build on many workers, and finishing the build when one is killed.
 
-One worker that is killed takes joblib's whole call with it and does not say
-what it was doing; a cluster names the tasks that it gave up. So each task
-leaves a mark while it runs; after an abort the others go on together, and
-those with a mark run again, each alone. A task that is killed even then is
-named.
+If a worker is killed, joblib aborts its whole call and does not say which task
+the worker ran. So each task leaves a marker file while it runs. After an abort
+the tasks without a marker continue together, then those with a marker run one
+at a time. A task whose worker is killed again is named in the error.
 """
 
 from __future__ import annotations
@@ -24,10 +23,13 @@ from echo_prep.settings import BuildSettings
 from echo_prep.store.work_folder import WorkFolder
 
 _HEAD_START = 0.5
-"""Seconds that worker processes take to start, about."""
+"""Seconds that worker processes take to start, roughly."""
 
 Run = Callable[[Sequence[ChunkTask], int], Iterator[int]]
-"""Runs tasks on so many workers, and yields the number of each as it ends."""
+"""Runs tasks on a number of workers, and yields the number of each task as it ends."""
+
+Backend = tuple[Run, tuple[type[BaseException], ...]]
+"""How to run tasks, and the exceptions that show that a worker was killed."""
 
 
 def run_tasks(
@@ -38,11 +40,10 @@ def run_tasks(
     Raises
     ------
     StoreError
-        After all others have ended, if a task's worker was killed twice; the
-        message names the task.
+        If the worker of a task was killed twice; all other tasks end first.
     SettingsError
-        If the backend's package is not installed, or the cluster not there, or
-        the backend has no cluster and one is named.
+        If the backend's package is not installed, the cluster cannot be
+        reached, or a cluster is named for a backend that has none.
     """
     if settings.scheduler is not None and settings.backend not in ("dask", "ray"):
         raise SettingsError(
@@ -58,39 +59,40 @@ def run_tasks(
     lost: list[ChunkTask] = []
     with _backend(settings, workers) as (run, killed):
         while waiting:
-            work.started()
+            work.take_started()
             try:
                 for number in run(list(waiting.values()), workers):
                     del waiting[number]
                     yield number
             except killed:
-                for number in [number for number, task in waiting.items() if _done(task, work)]:
+                for number in [n for n, task in waiting.items() if _is_finished(task, work)]:
                     del waiting[number]
                     yield number
-                # Without a mark nobody knows who it was, so everyone goes on alone.
-                suspects = [number for number in work.started() if number in waiting]
+                # Without a marker, any of the tasks may be the cause, so all run alone.
+                suspects = [number for number in work.take_started() if number in waiting]
                 alone.update({number: waiting.pop(number) for number in suspects or list(waiting)})
         for number, task in alone.items():
             try:
                 yield from run([task], 1)
             except killed:
-                if _done(task, work):
+                if _is_finished(task, work):
                     yield number
                 else:
                     lost.append(task)
     if lost:
         raise StoreError(
-            f"the worker was killed twice, the second time with nothing beside it, at "
-            f"{'; '.join(_describe(task) for task in lost)}; all other chunks are done and kept. "
-            "Most often memory was short: run the same command again with more of it"
+            f"the worker was killed twice, the second time while it ran alone, at "
+            f"{'; '.join(_describe(task) for task in lost)}; all other chunks are finished and "
+            "kept. The usual cause is too little memory: run the same command again with more"
         )
 
 
 def _head_start(waiting: dict[int, ChunkTask]) -> Iterator[int]:
-    """Make chunks here for as long as workers would only be starting; for masks, that is all.
+    """Make chunks in this process while workers would still be starting.
 
-    A chunk whose videos are read is left to a worker: a damaged file, or the
-    memory that it asks for, may end the process that opens it.
+    Masks are often finished in that time. Chunks with videos to read are left
+    to workers: a damaged file, or the memory that it claims, may end the
+    process that opens it.
     """
     until = time.monotonic() + _HEAD_START
     for number in [number for number, task in waiting.items() if not task.reads_videos]:
@@ -99,8 +101,10 @@ def _head_start(waiting: dict[int, ChunkTask]) -> Iterator[int]:
         yield make_chunk(waiting.pop(number))
 
 
-def _done(task: ChunkTask, work: WorkFolder) -> bool:
-    return not any(work.lacking(stage.arrays, stage.key, [task.number]) for stage in task.stages)
+def _is_finished(task: ChunkTask, work: WorkFolder) -> bool:
+    return not any(
+        work.missing_chunks(stage.arrays, stage.key, [task.number]) for stage in task.stages
+    )
 
 
 def _describe(task: ChunkTask) -> str:
@@ -112,10 +116,7 @@ def _describe(task: ChunkTask) -> str:
 
 
 @contextlib.contextmanager
-def _backend(
-    settings: BuildSettings, workers: int
-) -> Iterator[tuple[Run, tuple[type[BaseException], ...]]]:
-    """Give a `Run`, and the exceptions by which a killed worker shows."""
+def _backend(settings: BuildSettings, workers: int) -> Iterator[Backend]:
     if settings.backend == "dask":
         with _dask(settings, workers) as cluster:
             yield cluster
@@ -132,24 +133,19 @@ def _backend(
 
 def _run(tasks: Sequence[ChunkTask], workers: int, **config: Any) -> Iterator[int]:
     with parallel_config(n_jobs=workers, **config):
-        # One task a batch: a mark then stands for what was lost with its worker, and no more.
+        # One task per batch, so that a worker that is killed loses no other task.
         parallel = Parallel(return_as="generator_unordered", batch_size=1)
         yield from parallel(delayed(make_chunk)(task) for task in tasks)
 
 
 def _run_loky(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
-    # joblib takes one job to mean this very process, which a killed task would end.
+    # With one job joblib would run the task in this process, which must not be killed.
     yield from _run(tasks, max(workers, 2), backend="loky", inner_max_num_threads=1)
 
 
 @contextlib.contextmanager
-def _dask(
-    settings: BuildSettings, workers: int
-) -> Iterator[tuple[Run, tuple[type[BaseException], ...]]]:
-    try:
-        distributed: Any = importlib.import_module("distributed")
-    except ImportError as error:
-        raise _not_installed("dask", error) from error
+def _dask(settings: BuildSettings, workers: int) -> Iterator[Backend]:
+    distributed = _import_cluster("distributed", "dask")
     with contextlib.ExitStack() as stack:
         try:
             cluster: Any = settings.scheduler or stack.enter_context(
@@ -163,8 +159,7 @@ def _dask(
         killed = distributed.scheduler.KilledWorker
 
         def run(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
-            # Not through joblib 1.6, whose dask backend does not hear of a task that failed, and
-            # waits for it without end.
+            # Not through joblib 1.6, whose dask backend waits forever for a task that failed.
             futures = client.map(make_chunk, tasks, pure=False)
             lost = None
             for future in distributed.as_completed(futures):
@@ -172,7 +167,7 @@ def _dask(
                 if error is None:
                     yield future.result()
                 elif isinstance(error, killed):
-                    # The others go on meanwhile.
+                    # The other tasks continue.
                     lost = error
                 else:
                     raise error
@@ -183,13 +178,8 @@ def _dask(
 
 
 @contextlib.contextmanager
-def _ray(
-    settings: BuildSettings, workers: int
-) -> Iterator[tuple[Run, tuple[type[BaseException], ...]]]:
-    try:
-        ray: Any = importlib.import_module("ray")
-    except ImportError as error:
-        raise _not_installed("ray", error) from error
+def _ray(settings: BuildSettings, workers: int) -> Iterator[Backend]:
+    ray = _import_cluster("ray", "ray")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if settings.scheduler is None:
         options |= {"num_cpus": workers, "include_dashboard": False}
@@ -200,8 +190,8 @@ def _ray(
     killed = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 
     def run(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
-        # Not through joblib, which takes a single job to mean this very process. A task that
-        # kills its worker is not tried again at once: what to do then is `run_tasks`' to say.
+        # Not through joblib, which runs a single job in this process. ray itself does not retry
+        # a task that kills its worker: `run_tasks` decides what to do.
         remote = ray.remote(max_retries=0)(make_chunk)
         waiting, lost = [remote.remote(task) for task in tasks], None
         while waiting:
@@ -221,11 +211,14 @@ def _ray(
         ray.shutdown()
 
 
-def _not_installed(backend: str, error: ImportError) -> SettingsError:
-    return SettingsError(
-        f"--backend {backend} needs packages that are not installed ({error}); install them with: "
-        f"pip install 'echo-lv-segmentation[{backend}]'"
-    )
+def _import_cluster(package: str, backend: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise SettingsError(
+            f"--backend {backend} needs packages that are not installed ({error}); install them "
+            f"with: pip install 'echo-lv-segmentation[{backend}]'"
+        ) from error
 
 
 def _no_scheduler(settings: BuildSettings, error: Exception) -> SettingsError:

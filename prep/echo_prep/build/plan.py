@@ -1,4 +1,4 @@
-"""The plan of a store: its rows, fixed before anything is decoded."""
+"""The plan of a store: its rows, which are fixed before any video is decoded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import hashlib
 import numpy as np
 
 from echo_common.errors import DataError
+from echo_common.store import schema
 from echo_common.store.schema import PHASES
 from echo_prep.dataset.echonet_dynamic import TRACINGS
 from echo_prep.dataset.file_names import shown_name
@@ -16,14 +17,24 @@ from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.types import Dataset, Trace, Video
 
 DEFAULT_SHAPE = (112, 112)
-"""(height, width) of EchoNet-Dynamic's frames, where FileList.csv does not say."""
+"""(height, width) of EchoNet-Dynamic's frames, if FileList.csv does not give it."""
+
+COLUMNS = {
+    **{
+        name: f"index/{name}"
+        for name in ("video", "frame", "phase", "split", "ef", "edv", "esv", "fps")
+    },
+    "long_axis": schema.LONG_AXIS,
+    "contour": schema.CONTOUR,
+}
+"""Path of the array that contains each column of a plan."""
 
 ED, ES, UNKNOWN = (PHASES.index(name) for name in ("ED", "ES", "unknown"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every row of a store, in order: by FileList.csv, then by frame number.
+    """Every row of a store, in the order of FileList.csv, then of the frame numbers.
 
     Attributes
     ----------
@@ -34,13 +45,13 @@ class Plan:
     phase, split : ndarray, (row,) uint8
         Codes of `echo_common.store.schema.PHASES` and `SPLITS`.
     ef, edv, esv, fps : ndarray, (row,) float32
-        NaN where not known.
+        NaN if not known.
     long_axis : ndarray, (row, 2, 2) float32
     contour : ndarray, (row, 40, 2) float32
     shape : tuple of int
         (height, width) of every frame.
     rejects : tuple of Reject
-        What was left out, in a stable order.
+        Videos and traces that were left out, in a fixed order.
     traced : int
         Number of traces in VolumeTracings.csv.
     fingerprint : dict of str to str
@@ -65,8 +76,12 @@ class Plan:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Content of the index stage's arrays, by path."""
+        return {path: getattr(self, name) for name, path in COLUMNS.items()}
+
     def digest(self) -> str:
-        """SHA-256 over all rows: what every stage is made from."""
+        """SHA-256 of all rows, on which every stage depends."""
         digest = hashlib.sha256()
         for name in self.video:
             digest.update(str(name).encode() + b"\0")
@@ -79,21 +94,21 @@ class Plan:
 
 
 def make_plan(dataset: Dataset) -> Plan:
-    """Fix the rows of a store.
+    """Make the rows of a store from a data set.
 
     Raises
     ------
     DataError
-        If no trace is sound.
+        If no trace is valid.
     """
     shape = _common_shape(dataset.videos)
     rejects = list(dataset.rejects)
     rows: list[tuple[Video, Trace, int]] = []
     for video in dataset.videos:
-        sound = []
+        visible = []
         for trace in dataset.traces[video.name]:
-            if _touches(trace.contour, shape):
-                sound.append(trace)
+            if _is_visible(trace.contour, shape):
+                visible.append(trace)
                 continue
             rejects.append(
                 Reject(
@@ -101,17 +116,17 @@ def make_plan(dataset: Dataset) -> Plan:
                     frame=trace.frame,
                     where=f"{TRACINGS} row {trace.line}",
                     reason="outside",
-                    message=f"the contour lies outside the {shape[1]}x{shape[0]} frame",
+                    message=f"the contour is outside the {shape[1]}x{shape[0]} frame",
                 )
             )
-        for trace, phase in zip(sound, _phases(sound), strict=True):
+        for trace, phase in zip(visible, _phases(visible), strict=True):
             rows.append((video, trace, phase))
     if not rows:
         first = (
             f"; the first: {shown_name(rejects[0].video)}: {rejects[0].message}" if rejects else ""
         )
         raise DataError(
-            f"{dataset.root} has no sound trace among {dataset.traced}, so there is nothing to "
+            f"{dataset.root} has no valid trace among {dataset.traced}, so there is nothing to "
             f"build{first}"
         )
     return Plan(
@@ -126,19 +141,20 @@ def make_plan(dataset: Dataset) -> Plan:
         long_axis=to_float32(np.stack([trace.long_axis for _, trace, _ in rows])),
         contour=to_float32(np.stack([trace.contour for _, trace, _ in rows])),
         shape=shape,
-        rejects=tuple(sorted(rejects, key=lambda one: (one.where.split(" ")[0], _row(one)))),
+        rejects=tuple(sorted(rejects, key=_file_and_row)),
         traced=dataset.traced,
         fingerprint=dataset.fingerprint,
     )
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
-    """Round to float32 so that no value moves to another pixel.
+    """Round to float32 so that no coordinate moves to another pixel.
 
-    A coordinate just below a half, 50.49999999, would become 50.5 and be drawn
-    one pixel further; it becomes the float32 below instead. So does one just
-    below a whole number, which the paper's code would cut to another one. So
-    masks made from the store are those made from the CSV file, pixel for pixel.
+    A coordinate just below a half, such as 50.49999999, would become 50.5 and
+    be drawn in the next pixel; it becomes the float32 below instead. The same
+    holds for a coordinate just below a whole number, which the paper's code
+    truncates. Masks made from the store are therefore equal to masks made from
+    the CSV file, pixel for pixel.
 
     Parameters
     ----------
@@ -156,7 +172,7 @@ def to_float32(values: np.ndarray) -> np.ndarray:
 
 
 def _phases(traces: list[Trace]) -> list[int]:
-    """Tell ED from ES by area; from order it cannot be told (the public CSV has both)."""
+    """Phase of each trace by area; the order of rows does not tell (the public CSV has both)."""
     codes = [UNKNOWN] * len(traces)
     areas = [trace.area for trace in traces]
     if len(set(areas)) > 1:
@@ -170,11 +186,12 @@ def _common_shape(videos: tuple[Video, ...]) -> tuple[int, int]:
     return counts.most_common(1)[0][0] if counts else DEFAULT_SHAPE
 
 
-def _touches(contour: np.ndarray, shape: tuple[int, int]) -> bool:
+def _is_visible(contour: np.ndarray, shape: tuple[int, int]) -> bool:
     height, width = shape
     low, high = contour.min(axis=0), contour.max(axis=0)
     return bool((high >= 0).all() and low[0] <= width - 1 and low[1] <= height - 1)
 
 
-def _row(reject: Reject) -> int:
-    return int(reject.where.rsplit(" ", 1)[1])
+def _file_and_row(reject: Reject) -> tuple[str, int]:
+    file, *_, row = reject.where.split(" ")
+    return file, int(row)

@@ -1,145 +1,220 @@
-"""Seeing in a second that a store is already what a build would make.
+"""What an existing store already answers: that it is up to date, its rows, and what remains to do.
 
-The two CSV files are read as bytes alone: where they are those that the store
-was made from, the store's own list of rows and of what was left out holds.
+A build with nothing to do ends within a second: it reads the two CSV files
+only to compute their digests. If these are the store's, the store's own rows
+and list of rejects are valid.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from echo_common.errors import EchoError
+from echo_common.errors import DataNotFoundError, EchoError
 from echo_common.store import schema
+from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
-from echo_prep.build.missing import find_needs, wanted_stages
-from echo_prep.build.plan import Plan, make_plan
-from echo_prep.build.stages import INDEX, index_columns, index_stage, index_stage_again
-from echo_prep.dataset.echonet_dynamic import fingerprint, read_dataset
+from echo_prep.build.missing import MissingParts, find_missing, requested_stages
+from echo_prep.build.plan import COLUMNS, Plan, make_plan
+from echo_prep.build.stages import INDEX, Stage, index_stage, restore_index_stage
+from echo_prep.dataset.echonet_dynamic import fingerprint, read_dataset, video_folder
+from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.rejects import Reject, frame_rejects
 from echo_prep.settings import BuildSettings
-from echo_prep.store.delivery import list_stages
-from echo_prep.store.integrity import Survey, group_faults, survey
-from echo_prep.store.verify import mark_path
-from echo_prep.store.work_folder import work_path
+from echo_prep.store.integrity import StoreState, group_faults, inspect_store
+from echo_prep.store.verify import damage_path
+from echo_prep.store.work_folder import WorkFolder, work_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Current:
-    """What stands in a store that needs nothing.
+class BuildReport:
+    """What a build did, and what the store contains after it.
 
     Attributes
     ----------
-    stages : tuple of str
+    store : Path
+    made, kept : tuple of str
+        Names of the stages that were made, and of those that were up to date.
+    dropped : tuple of str
+        Arrays that `prune` removed.
     rows : int
-        Rows that can be used.
+        Number of rows whose frame could be read.
     videos : int
-        Videos that these are from.
+        Number of videos of these rows.
     traced : int
-        Traces in the data set, sound or not.
+        Number of traces in the data set, valid or not.
     rejects : tuple of Reject
+    bytes : int
+        Size of the store on the disk.
+    seconds : float
     """
 
-    stages: tuple[str, ...]
+    store: Path
+    made: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     rows: int
     videos: int
     traced: int
     rejects: tuple[Reject, ...]
+    bytes: int = 0
+    seconds: float = 0.0
 
 
-def find_current(settings: BuildSettings) -> Current | None:
-    """Say what a store holds if a build has nothing to do; None where it may have.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RemainingWork:
+    """What a build has to do, compared with the store as it is.
+
+    Attributes
+    ----------
+    state : StoreState
+    plan : Plan
+    parts : list of MissingParts
+        Of every stage that the store will contain, in the order of the build.
+    removed : tuple of str
+        Arrays to remove from the store.
+    videos : VideoFolder
+    """
+
+    state: StoreState
+    plan: Plan
+    parts: list[MissingParts]
+    removed: tuple[str, ...]
+    videos: VideoFolder
+
+    def names(self, complete: bool) -> tuple[str, ...]:
+        """Names of the stages that the store has completely, or of the others."""
+        return tuple(parts.stage.name for parts in self.parts if bool(parts) != complete)
+
+    def stages_by_chunk(self, folder: WorkFolder) -> dict[int, list[Stage]]:
+        """Stages to make for each chunk of rows, without those that the work folder has."""
+        stages: dict[int, list[Stage]] = {}
+        for parts in self.parts:
+            stage = parts.stage
+            for number in folder.missing_chunks(stage.arrays, stage.key, sorted(parts.chunks)):
+                stages.setdefault(number, []).append(stage)
+        return stages
+
+
+def find_work(settings: BuildSettings) -> RemainingWork:
+    """Compare a store with what the settings request.
+
+    Raises
+    ------
+    DataNotFoundError, DataError
+        If the data set cannot be read, or frames have to be read and it has no
+        folder of videos.
+    StoreError
+        If there is something at the store's path that is not a store.
+    """
+    state = inspect_store(settings.target())
+    plan = _stored_plan(settings, state) or make_plan(read_dataset(settings.data))
+    stages = requested_stages(settings, index_stage(plan), state)
+    arrays = {array.path for stage in stages for array in stage.arrays}
+    work = RemainingWork(
+        state=state,
+        plan=plan,
+        parts=find_missing(settings, stages, state),
+        removed=tuple(array for array in state.arrays if array not in arrays),
+        videos=video_folder(settings.data, settings.archive),
+    )
+    reads_videos = any(parts.stage.kind == "frames" and parts.chunks for parts in work.parts)
+    if reads_videos and not work.videos.path.is_dir():
+        raise DataNotFoundError(
+            f"no folder {work.videos.path}, from which the frames have to be read"
+        )
+    return work
+
+
+def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
+    """Report on a store for which a build has nothing to do; None if it may have something to do.
 
     Raises
     ------
     StoreError
-        If something is at the store's path that is no store.
+        If there is something at the store's path that is not a store.
     """
     store = settings.target()
-    held = survey(store)
-    if not held.attributes or work_path(store).exists() or mark_path(store).exists():
+    state = inspect_store(store)
+    if not state.attributes or work_path(store).exists() or damage_path(store).exists():
         return None
     try:
-        if held.attributes.get("fingerprint") != fingerprint(settings.data):
+        if state.attributes.get("fingerprint") != fingerprint(settings.data):
             return None
     except OSError:
         return None
-    stages = _stages(settings, held)
+    stages = _complete_stages(settings, state)
     if stages is None:
         return None
     try:
-        return _sum_up(EchoStore(store), stages)
+        return _report(EchoStore(store), stages)
     except (EchoError, KeyError, TypeError):
-        # Whatever is wrong with it, the build sees it again, and mends it.
+        # The build finds the same fault, and repairs it.
         return None
 
 
-def _stages(settings: BuildSettings, held: Survey) -> tuple[str, ...] | None:
-    """Names of the stages, where each is current and there is nothing else."""
-    index = next((one for one in held.manifests.values() if one.stage == INDEX), None)
-    if index is None or index_stage_again(index.parameters).key != index.key:
+def _complete_stages(settings: BuildSettings, state: StoreState) -> tuple[str, ...] | None:
+    """Names of the stages, if the store has all of them, sound, and nothing else."""
+    parameters = _index_parameters(state)
+    if parameters is None:
         return None
-    stages = wanted_stages(settings, index_stage_again(index.parameters), held)
+    stages = requested_stages(settings, restore_index_stage(parameters), state)
     arrays = {array.path for stage in stages for array in stage.arrays}
-    if arrays != set(held.arrays) or list_stages(held.manifests) != held.attributes["stages"]:
+    if arrays != set(state.arrays) or stage_table(state.manifests) != state.attributes["stages"]:
         return None
-    if held.container is None or group_faults(held.container, arrays):
+    if state.container is None or group_faults(state.container, arrays):
         return None
-    if any(need.changes for need in find_needs(settings, stages, held)):
+    if any(find_missing(settings, stages, state)):
         return None
     return tuple(stage.name for stage in stages)
 
 
-def _sum_up(store: EchoStore, stages: tuple[str, ...]) -> Current:
+def _report(store: EchoStore, stages: tuple[str, ...]) -> BuildReport:
     video, frame = store.read("index/video"), store.read("index/frame")
-    sound = store.read(schema.STATUS) == 0
+    usable = store.read(schema.STATUS) == 0
     rejects = tuple(Reject(**reject) for reject in store.attributes["rejects"])
-    return Current(
-        stages=stages,
-        rows=int(sound.sum()),
-        videos=len(set(video[sound])),
+    return BuildReport(
+        store=store.path,
+        kept=stages,
+        rows=int(usable.sum()),
+        videos=len(set(video[usable])),
         traced=store.attributes["traced"],
         rejects=rejects + frame_rejects(video, frame, store.manifests[schema.STATUS]),
     )
 
 
-def find_plan(settings: BuildSettings, held: Survey) -> Plan:
-    """Fix the rows of a store.
+def _index_parameters(state: StoreState) -> dict[str, Any] | None:
+    """Parameters of the store's rows; None if another version of the code made them."""
+    for manifest in state.manifests.values():
+        if manifest.stage == INDEX:
+            current = restore_index_stage(manifest.parameters).key == manifest.key
+            return manifest.parameters if current else None
+    return None
 
-    To read and check both CSV files takes longer than to make another
-    method's masks, so where a store was made from these very files its own
-    rows are taken.
 
-    Parameters
-    ----------
-    settings : BuildSettings
-    held : Survey
-        What stands at the store's path.
+def _stored_plan(settings: BuildSettings, state: StoreState) -> Plan | None:
+    """Rows of a store that was made from these very CSV files; None otherwise.
 
-    Raises
-    ------
-    DataNotFoundError, DataError
-        As of `echo_prep.dataset.echonet_dynamic.read_dataset` and `echo_prep.build.plan.make_plan`.
+    Reading and checking both CSV files takes longer than making the masks of
+    another method.
     """
-    return _stored_plan(settings, held) or make_plan(read_dataset(settings.data))
-
-
-def _stored_plan(settings: BuildSettings, held: Survey) -> Plan | None:
-    index = next((one for one in held.manifests.values() if one.stage == INDEX), None)
     try:
-        if index is None or held.attributes.get("fingerprint") != fingerprint(settings.data):
+        parameters = _index_parameters(state)
+        if parameters is None or state.attributes.get("fingerprint") != fingerprint(settings.data):
             return None
-        plan = _read_plan(EchoStore(settings.target()), tuple(index.parameters["shape"]))
+        plan = _read_plan(EchoStore(settings.target()), tuple(parameters["shape"]))
     except (OSError, EchoError, KeyError, TypeError):
-        # Whatever is wrong with it, the files say it again.
+        # Whatever the fault is, the CSV files have the same rows.
         return None
-    # The key holds a digest of all rows, and the version of the code that fixed them.
-    return plan if index_stage(plan).key == index.key else None
+    # The digest of all rows is one of the parameters.
+    return plan if index_stage(plan).parameters == parameters else None
 
 
 def _read_plan(store: EchoStore, shape: tuple[int, int]) -> Plan:
-    columns = {name: store.read(path) for name, path in index_columns().items()}
+    columns = {name: store.read(path) for name, path in COLUMNS.items()}
     columns["video"] = np.array([str(name) for name in columns["video"]], dtype=object)
     return Plan(
         **columns,

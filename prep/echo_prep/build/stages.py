@@ -1,7 +1,7 @@
-"""The stages of a store: what each is made from, and the key that says whether it is current.
+"""The stages of a store: the arrays of each, its inputs, and the key that shows if it is stale.
 
-A stage's key is the digest of its inputs' keys, its parameters and its code
-version. Raise the version in `_CODE` whenever a stage's result changes.
+A stage's key is the digest of the keys of its inputs, its parameters and its
+code version. Raise the version in `_CODE` when the result of a stage changes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import dataclasses
 import hashlib
 import json
 from typing import Any
-
-import numpy as np
 
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
@@ -22,13 +20,14 @@ from echo_prep.geometry.heatmaps import HeatmapSettings
 INDEX = "index"
 
 _CODE = {"index": 1, "frames": 1, "mask": 1, "points": 1, "heatmap": 1}
+"""Code version of each kind of stage, in the order in which a build makes them."""
 
 _FRAME_AXES = ("frame", "y", "x")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A part of the store that is made, and counts, as a whole.
+    """A part of the store that is complete or missing as a whole.
 
     Attributes
     ----------
@@ -37,9 +36,9 @@ class Stage:
     kind : str
         ``index``, ``frames``, ``mask``, ``points`` or ``heatmap``.
     parameters : dict
-        All that decides the result beside the inputs.
+        Everything that determines the result besides the inputs.
     inputs : dict of str to str
-        Key of each stage that it is made from, by stage.
+        Key of each stage that it is made from, by name of the stage.
     arrays : tuple of ArraySpec
     """
 
@@ -62,6 +61,11 @@ class Stage:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
+    def order(self) -> tuple[int, str]:
+        """Position of the stage in a build."""
+        return list(_CODE).index(self.kind), self.name
+
+    @property
     def chunk_count(self) -> int:
         """Number of chunks of each of its arrays."""
         return -(-self.arrays[0].shape[0] // CHUNK_FRAMES)
@@ -69,7 +73,7 @@ class Stage:
     def manifest(
         self, chunks: dict[str, dict[str, Any]], versions: dict[str, str], metadata: str = ""
     ) -> Manifest:
-        """Manifest of one of its arrays; `publish` fills in a digest that is not known yet."""
+        """Manifest of one of its arrays; `publish` adds the digest of new metadata."""
         return Manifest(
             stage=self.name,
             key=self.key,
@@ -82,18 +86,18 @@ class Stage:
 
 
 def index_stage(plan: Plan) -> Stage:
-    """Make the stage of the rows: `index/*` and `tracing/*`."""
+    """Stage of the rows: `index/*` and `tracing/*`."""
     parameters = {
         "rows": len(plan),
         "shape": list(plan.shape),
         "points": plan.contour.shape[1],
         "plan": plan.digest(),
     }
-    return index_stage_again(parameters)
+    return restore_index_stage(parameters)
 
 
-def index_stage_again(parameters: dict[str, Any]) -> Stage:
-    """Make the stage of the rows that a store already has, from its manifest's parameters."""
+def restore_index_stage(parameters: dict[str, Any]) -> Stage:
+    """Stage of the rows of an existing store, from the parameters in its manifests."""
     rows, points = parameters["rows"], parameters["points"]
 
     def column(name: str, dtype: str, **attributes: Any) -> ArraySpec:
@@ -133,7 +137,7 @@ def index_stage_again(parameters: dict[str, Any]) -> Stage:
 
 
 def frames_stage(index: Stage) -> Stage:
-    """Make the stage of the gray frames, and of each row's status."""
+    """Stage of the gray frames and the status of each row."""
     rows, (height, width) = index.parameters["rows"], index.parameters["shape"]
     status = ArraySpec(
         path=schema.STATUS,
@@ -156,7 +160,7 @@ def frames_stage(index: Stage) -> Stage:
 
 
 def mask_stage(index: Stage, method: str, truncate: bool) -> Stage:
-    """Make the stage of one method's masks, from coordinates cut to whole pixels or as traced."""
+    """Stage of the masks of a method, from coordinates truncated to whole pixels or as traced."""
     rows, (height, width) = index.parameters["rows"], index.parameters["shape"]
     masks = ArraySpec(
         path=schema.mask_path(method),
@@ -175,7 +179,7 @@ def mask_stage(index: Stage, method: str, truncate: bool) -> Stage:
 
 
 def points_stage(index: Stage, landmarks: schema.LandmarkSet, truncate: bool) -> Stage:
-    """Make the stage of one landmark set's points, from coordinates cut or as traced."""
+    """Stage of the points of a landmark set, from truncated coordinates or as traced."""
     points = ArraySpec(
         path=landmarks.points,
         shape=(index.parameters["rows"], landmarks.count, 2),
@@ -199,7 +203,7 @@ def heatmap_stage(
     settings: HeatmapSettings,
     truncate: bool,
 ) -> Stage:
-    """Make the stage of one landmark set's heatmaps of one falloff."""
+    """Stage of the heatmaps of a landmark set and a falloff."""
     sources = (
         mask_stage(index, landmarks.method, truncate),
         points_stage(index, landmarks, truncate),
@@ -214,7 +218,7 @@ def heatmap_stage(
     )
     shape = dataclasses.asdict(settings)
     if falloff == "euclidean":
-        # The Euclidean falloff has no sigma: another value of it makes nothing stale.
+        # The Euclidean falloff has no sigma, so another value makes nothing stale.
         del shape["sigma"]
     return Stage(
         name=heatmaps.path,
@@ -230,57 +234,45 @@ def heatmap_stage(
     )
 
 
-def stage_again(index: Stage, kept: dict[str, Any]) -> Stage | None:
-    """Make the stage that a store already has, from its manifest's parameters.
+def restore_stage(index: Stage, stored: dict[str, Any]) -> Stage | None:
+    """Stage of an existing store, from the parameters in its manifests.
 
     Parameters
     ----------
     index : Stage
-        The index as it is now planned.
-    kept : dict
+        The index stage of the build.
+    stored : dict
         Parameters of a mask, points or heatmap stage.
 
     Returns
     -------
     stage : Stage or None
-        None where the parameters are those of the index or of the frames.
+        None for the parameters of the index and of the frames.
     """
-    truncate = kept.get("truncate", False)
-    if "falloff" in kept:
+    truncate = stored.get("truncate", False)
+    if "falloff" in stored:
         shape = {
-            field.name: kept[field.name]
+            field.name: stored[field.name]
             for field in dataclasses.fields(HeatmapSettings)
-            if field.name in kept
+            if field.name in stored
         }
         return heatmap_stage(
-            index, landmark_set(kept), kept["falloff"], HeatmapSettings(**shape), truncate
+            index, landmark_set(stored), stored["falloff"], HeatmapSettings(**shape), truncate
         )
-    if "identity" in kept:
-        return points_stage(index, landmark_set(kept), truncate)
-    return mask_stage(index, kept["method"], truncate) if "method" in kept else None
+    if "identity" in stored:
+        return points_stage(index, landmark_set(stored), truncate)
+    return mask_stage(index, stored["method"], truncate) if "method" in stored else None
 
 
 def landmark_set(parameters: dict[str, Any]) -> schema.LandmarkSet:
-    """Read the landmark set that a points or heatmap stage's parameters name."""
+    """Landmark set of a points or heatmap stage, from its parameters."""
     return schema.LandmarkSet(
         method=parameters["method"], identity=parameters["identity"], count=parameters["count"]
     )
 
 
-def index_columns() -> dict[str, str]:
-    """Path of the array in which each of a plan's columns is kept, by name."""
-    names = ("video", "frame", "phase", "split", "ef", "edv", "esv", "fps")
-    columns = {name: f"index/{name}" for name in names}
-    return {**columns, "long_axis": schema.LONG_AXIS, "contour": schema.CONTOUR}
-
-
-def index_content(plan: Plan) -> dict[str, np.ndarray]:
-    """Content of the index stage's arrays, by path."""
-    return {path: getattr(plan, name) for name, path in index_columns().items()}
-
-
 def _flags(names: tuple[str, ...]) -> dict[str, Any]:
-    # Codes with their meanings, as the CF conventions of netCDF write them; xarray users know it.
+    # Codes and their meanings, as in the CF conventions of netCDF.
     return {
         "flag_values": list(range(len(names))),
         "flag_meanings": " ".join(name.replace(" ", "_") for name in names),

@@ -1,14 +1,14 @@
-"""Making one chunk of rows: all that is missing of it, in one worker, in one pass.
+"""Making a chunk of rows: everything that is missing of it, in one pass, in any process.
 
-A chunk is written into the build's work folder, and then recorded with its
-digest. A chunk that is not what a record says does not count, so a build that
-is killed anywhere goes on from the records.
+A chunk is written into the work folder of the build, then recorded with its
+digest. Only chunks that match their record count, so a build that was killed
+resumes from the records.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +16,34 @@ import numpy as np
 
 from echo_common.geometry.raster import rasterise_all
 from echo_common.store import schema
+from echo_common.store.schema import CHUNK_FRAMES
+from echo_prep.build.plan import Plan
 from echo_prep.build.stages import Stage, landmark_set
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import file_size, prepare_process, read_frames
 from echo_prep.geometry.heatmaps import HeatmapSettings, border_band, draw_heatmaps
 from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.geometry.polygons import polygons, whole_pixels
-from echo_prep.store.work_folder import WorkFolder
+from echo_prep.store.work_folder import Notes, WorkFolder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ChunkTask:
-    """What a worker needs to make its chunk; small, as it is sent to another process.
+    """What a worker needs to make a chunk; small, since it is sent to another process.
 
     Attributes
     ----------
     number : int
-        Which chunk of rows.
+        Number of the chunk.
     start : int
         Its first row.
     stages : tuple of Stage
         The stages that lack this chunk.
     work : Path
-        The build's work folder.
+        The work folder of the build.
     videos : VideoFolder
     index : dict of str to ndarray
-        The plan's rows of this chunk: content of the index stage's arrays, by path.
+        Rows of the plan in this chunk: content of the index stage's arrays, by path.
     shape : tuple of int
         (height, width) of every frame.
     """
@@ -56,7 +58,7 @@ class ChunkTask:
 
     @property
     def reads_videos(self) -> bool:
-        """Whether its videos have to be opened."""
+        """Whether videos have to be opened for this chunk."""
         return any(stage.kind == "frames" for stage in self.stages)
 
     @property
@@ -70,41 +72,63 @@ class ChunkTask:
         return self.index["index/frame"]
 
 
+def make_tasks(
+    plan: Plan, stages: Mapping[int, list[Stage]], work: WorkFolder, videos: VideoFolder
+) -> list[ChunkTask]:
+    """Divide the rows of a plan into one task for each chunk, with the stages to make of it."""
+    arrays = plan.arrays()
+    tasks = []
+    for number, missing in sorted(stages.items()):
+        rows = slice(number * CHUNK_FRAMES, (number + 1) * CHUNK_FRAMES)
+        tasks.append(
+            ChunkTask(
+                number=number,
+                start=rows.start,
+                stages=tuple(missing),
+                work=work.root,
+                videos=videos,
+                index={path: content[rows] for path, content in arrays.items()},
+                shape=plan.shape,
+            )
+        )
+    return tasks
+
+
 def make_chunk(task: ChunkTask) -> int:
     """Make, write and record a chunk of every stage of the task.
 
-    Safe to run twice, and in any process: what it writes depends on the task
+    It may run twice, and in any process: what it writes depends on the task
     alone.
 
     Returns
     -------
     number : int
-        The task's own, which says who is done where tasks end out of order.
+        The number of the chunk, since tasks may end in any order.
     """
     prepare_process()
     work = WorkFolder(task.work)
-    started = work.start(task.number)
-    maker = _Maker(task)
+    marker = work.mark_started(task.number)
+    maker = _ChunkMaker(task)
     for stage in task.stages:
         contents, notes = maker.make(stage)
         for array in stage.arrays:
-            # What was found on the way stands once, with the stage's first array.
-            found = notes if array is stage.arrays[0] else {}
-            work.put(array, stage.key, task.number, contents[array.path], found)
-    started.unlink(missing_ok=True)
+            # The notes are kept once, with the stage's first array.
+            kept = notes if array is stage.arrays[0] else {}
+            work.write_chunk(array, stage.key, task.number, contents[array.path], kept)
+    marker.unlink(missing_ok=True)
     return task.number
 
 
-class _Maker:
-    """Computes the arrays of one chunk; masks and points that two stages need are made once."""
+class _ChunkMaker:
+    """Computes the arrays of one chunk; masks and points that several stages use are made once."""
 
     def __init__(self, task: ChunkTask) -> None:
         self.task = task
         self._masks: dict[tuple[str, bool], np.ndarray] = {}
         self._points: dict[tuple[schema.LandmarkSet, bool], np.ndarray] = {}
 
-    def make(self, stage: Stage) -> tuple[dict[str, np.ndarray], dict[str, list[Any]]]:
-        """Content of the stage's arrays for this chunk by path, and what was noted."""
+    def make(self, stage: Stage) -> tuple[dict[str, np.ndarray], Notes]:
+        """Content of the stage's arrays for this chunk by path, and notes."""
         if stage.kind == "index":
             return self.task.index, {}
         if stage.kind == "frames":
@@ -120,21 +144,24 @@ class _Maker:
         """Masks of a method, (row, y, x) uint8."""
         method, truncate = parameters["method"], parameters["truncate"]
         if (method, truncate) not in self._masks:
-            borders = polygons(*self._traces(truncate), method)
-            self._masks[method, truncate] = rasterise_all(borders, self.task.shape, method)
+            outlines = polygons(*self._traces(truncate), method)
+            self._masks[method, truncate] = rasterise_all(outlines, self.task.shape, method)
         return self._masks[method, truncate]
 
     def points(self, parameters: dict[str, Any]) -> np.ndarray:
         """Points of a landmark set, (row, landmark, xy) float32."""
-        one, truncate = landmark_set(parameters), parameters["truncate"]
-        if (one, truncate) not in self._points:
-            points = choose_landmarks(*self._traces(truncate), one.method, one.identity, one.count)
-            self._points[one, truncate] = points.astype(np.float32)
-        return self._points[one, truncate]
+        key = landmark_set(parameters), parameters["truncate"]
+        if key not in self._points:
+            landmarks, truncate = key
+            points = choose_landmarks(
+                *self._traces(truncate), landmarks.method, landmarks.identity, landmarks.count
+            )
+            self._points[key] = points.astype(np.float32)
+        return self._points[key]
 
     def _traces(self, truncate: bool) -> tuple[np.ndarray, np.ndarray]:
-        change = whole_pixels if truncate else np.asarray
-        return change(self.task.index[schema.LONG_AXIS]), change(self.task.index[schema.CONTOUR])
+        axes, contours = self.task.index[schema.LONG_AXIS], self.task.index[schema.CONTOUR]
+        return (whole_pixels(axes), whole_pixels(contours)) if truncate else (axes, contours)
 
     def _heatmaps(self, parameters: dict[str, Any]) -> np.ndarray:
         names = {field.name for field in dataclasses.fields(HeatmapSettings)}
@@ -145,7 +172,7 @@ class _Maker:
         bands = np.stack([border_band(mask, settings) for mask in masks])
         return draw_heatmaps(points, bands, parameters["falloff"], settings)
 
-    def _frames(self) -> tuple[dict[str, np.ndarray], dict[str, list[Any]]]:
+    def _frames(self) -> tuple[dict[str, np.ndarray], Notes]:
         task = self.task
         frames = np.zeros((len(task.frame), *task.shape), dtype=np.uint8)
         status = np.zeros(len(task.frame), dtype=np.uint8)
@@ -163,5 +190,5 @@ class _Maker:
                     frames[row] = read.pixels
                 else:
                     failures.append([task.start + int(row), read.status, read.message])
-        notes: dict[str, list[Any]] = {"failures": failures, "sizes": sizes}
+        notes: Notes = {"failures": failures, "sizes": sizes}
         return {schema.FRAMES: frames, schema.STATUS: status}, notes

@@ -1,9 +1,8 @@
-"""One array on its way into a store."""
+"""One array of a store as a build or a conversion leaves it, and what has to be written for it."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import ArraySpec, chunk_name
@@ -11,59 +10,42 @@ from echo_common.store.schema import ArraySpec, chunk_name
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One array on its way into a store.
+    """One array of a store, and what has to be written for it.
 
     Attributes
     ----------
     spec : ArraySpec
     key : str
-        Of its stage.
+        Key of its stage.
     manifest : Manifest
-        Of the whole array, as the work folder's chunks have it.
-    made : frozenset of int
-        Numbers of the chunks that come from the work folder; the others are
-        in the store.
-    fresh : bool
-        Whether the store's own array, if it has one, counts for nothing.
-    metadata : bool
-        Whether the store's declaration of the array has to be written anew.
+        Manifest of the whole array, with the digests of the work folder's chunks.
+    new_chunks : frozenset of int
+        Numbers of the chunks to take from the work folder; the others are in
+        the store already.
+    replaces : bool
+        Whether the whole array comes from the work folder and replaces the
+        one in the store.
+    redeclare : bool
+        Whether the metadata of the array has to be written again.
     surplus : tuple of str
-        Chunks of the store's array that do not belong to it.
+        Chunks in the store that do not belong to the array.
     """
 
     spec: ArraySpec
     key: str
     manifest: Manifest
-    made: frozenset[int]
-    fresh: bool = True
-    metadata: bool = False
+    new_chunks: frozenset[int] = frozenset()
+    replaces: bool = True
+    redeclare: bool = False
     surplus: tuple[str, ...] = ()
 
     @property
-    def changes(self) -> bool:
-        """Whether the store's array is not already what it should be."""
-        return bool(self.fresh or self.made or self.metadata or self.surplus)
+    def changes_store(self) -> bool:
+        """Whether anything has to be written for this array."""
+        return bool(self.replaces or self.new_chunks or self.redeclare or self.surplus)
 
-    def moved(self) -> list[str]:
+    def moved_chunks(self) -> list[str]:
         """Names of the chunks that move from the work folder into a Zarr store."""
-        if self.fresh:
+        if self.replaces:
             return list(self.manifest.chunks)
-        return [chunk_name(number, len(self.spec.shape)) for number in sorted(self.made)]
-
-
-def list_stages(manifests: dict[str, Manifest]) -> dict[str, Any]:
-    """Root's list of stages, from the manifest of each array."""
-    stages: dict[str, Any] = {}
-    for array, manifest in manifests.items():
-        entry = stages.setdefault(
-            manifest.stage,
-            {
-                "key": manifest.key,
-                "parameters": manifest.parameters,
-                "inputs": manifest.inputs,
-                "versions": manifest.versions,
-                "arrays": {},
-            },
-        )
-        entry["arrays"][array] = manifest.digest()
-    return stages
+        return [chunk_name(number, len(self.spec.shape)) for number in sorted(self.new_chunks)]

@@ -1,4 +1,4 @@
-"""What a store holds, from what and when it was made: `echo-prep info`."""
+"""A summary of a store: what it contains, its sources, times and sizes. For `echo-prep info`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from echo_common.store.reader import EchoStore
 
 
 def store_info(path: Path) -> dict[str, Any]:
-    """Sum a store up, as a table that can be written as JSON.
+    """Summarise a store as a table that can be written as JSON.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def store_info(path: Path) -> dict[str, Any]:
     info : dict
         ``store``, ``format``, ``schema``, ``fingerprint``, ``frame`` (height and
         width), ``rows``, ``usable``, ``videos``, ``traced``, ``splits`` (usable
-        rows by split and phase), ``left_out`` (traces and videos by reason),
+        rows by split and phase), ``left_out`` (number of traces and videos by reason),
         ``bytes``, and ``stages``: by name, ``made`` (UTC), ``bytes``,
         ``uncompressed``, ``parameters`` and ``versions``.
 
@@ -62,7 +62,7 @@ def store_info(path: Path) -> dict[str, Any]:
 
 
 def describe_info(info: dict[str, Any]) -> list[str]:
-    """Say the same in lines for a person."""
+    """Describe a summary in lines of text."""
     height, width = info["frame"]
     lines = [
         f"{info['store']}: {info['format']}, schema {info['schema']}, {_size(info['bytes'])}",
@@ -78,11 +78,11 @@ def describe_info(info: dict[str, Any]) -> list[str]:
     lines += [f"made from {name}, SHA-256 {digest}" for name, digest in info["fingerprint"].items()]
     lines.append("stages:")
     for name, stage in info["stages"].items():
-        given = {key: value for key, value in stage["parameters"].items() if key != "plan"}
-        settings = ", ".join(f"{key} {value}" for key, value in given.items())
+        parameters = {key: value for key, value in stage["parameters"].items() if key != "plan"}
+        settings = ", ".join(f"{key} {value}" for key, value in parameters.items())
         sizes = f"{_size(stage['bytes'])} ({_size(stage['uncompressed'])} uncompressed)"
-        about = f"; {settings}" if settings else ""
-        lines.append(f"  {name}: {sizes}, made {stage['made']}{about}")
+        suffix = f"; {settings}" if settings else ""
+        lines.append(f"  {name}: {sizes}, made {stage['made']}{suffix}")
     return lines
 
 
@@ -96,9 +96,11 @@ def _stage_info(store: EchoStore, arrays: list[str]) -> dict[str, Any]:
     manifests = [store.manifests[array] for array in arrays]
     specs = [store.container.spec(array)[0] for array in arrays]
     return {
-        # A store itself has no times, so that the same data give the same bytes.
+        # From the file system: a store contains no times, so that equal data give equal bytes.
         "made": _utc(store.container.written_at(arrays[-1])),
-        "bytes": sum(chunk["bytes"] for one in manifests for chunk in one.chunks.values()),
+        "bytes": sum(
+            chunk["bytes"] for manifest in manifests for chunk in manifest.chunks.values()
+        ),
         "uncompressed": sum(
             int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize
             for spec in specs

@@ -1,4 +1,7 @@
-"""What a store holds, and where it is not what it should be: for `build`, `verify` and `info`."""
+"""The state of a store, and what in it is missing, damaged or surplus.
+
+`build` inspects the store that it adds to; `verify` and `convert` check all of it.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,17 @@ from echo_common.store.opening import open_container
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing in a store that is not what it should be.
+    """One fault of a store.
 
     Attributes
     ----------
     where : str
         The array or group; empty for the root.
     chunk : str or None
-        The chunk's name; None where the array's own metadata is meant.
+        Name of the chunk; None if the fault is in the array's own metadata.
     state : str
         ``missing``, ``damaged`` or ``surplus``.
     message : str
-        What was found.
     """
 
     where: str
@@ -39,60 +41,57 @@ class Fault:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Survey:
-    """What stands at a store's path.
+class StoreState:
+    """What is at a store's path.
 
     Attributes
     ----------
     container : Container or None
-        None where there is no store yet, or one that does not open.
+        None if there is no store yet, or one that does not open.
     attributes : dict
-        The root's; empty where they cannot be read.
+        The root's attributes; empty if they cannot be read.
     arrays : tuple of str
-        Whatever has a manifest, readable or not.
+        Every array that has a manifest, readable or not.
     manifests : dict of str to Manifest
-        Of each array that has a readable one.
+        Manifest of each array, if it is readable.
     """
 
-    container: Container | None
-    attributes: dict[str, Any]
-    arrays: tuple[str, ...]
-    manifests: dict[str, Manifest]
+    container: Container | None = None
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    arrays: tuple[str, ...] = ()
+    manifests: dict[str, Manifest] = dataclasses.field(default_factory=dict)
 
-    def parameters(self) -> list[dict[str, Any]]:
-        """Parameters of every stage that the root lists or a manifest is of."""
+    def stage_parameters(self) -> list[dict[str, Any]]:
+        """Parameters of every stage that the root lists or that a manifest belongs to."""
         listed = self.attributes.get("stages") or {}
         found = {name: stage["parameters"] for name, stage in listed.items()}
-        found.update({one.stage: one.parameters for one in self.manifests.values()})
+        found.update({manifest.stage: manifest.parameters for manifest in self.manifests.values()})
         return list(found.values())
 
 
-def survey(store: Path) -> Survey:
-    """See what is at a store's path, whatever its state.
+def inspect_store(store: Path) -> StoreState:
+    """Look at a store's path, whatever the state of the store.
 
     Raises
     ------
     StoreError
-        If something is there that is no store, or has another schema.
+        If there is something else at the path, or a store with another schema.
     """
-    nothing = Survey(container=None, attributes={}, arrays=(), manifests={})
     try:
         container = open_container(store)
         attributes = _attributes_or_none(container)
         arrays = tuple(container.arrays())
-    except StoreNotFoundError:
-        return nothing
-    except StoreDamagedError:
-        # An HDF5 file that does not even list its arrays.
-        return nothing
+    except (StoreNotFoundError, StoreDamagedError):
+        # An HDF5 file that does not open, or does not list its arrays, is replaced.
+        return StoreState()
     except StoreError as error:
         if store.is_dir() and all(atomic.is_leftover(entry) for entry in store.iterdir()):
-            return nothing
+            return StoreState()
         raise StoreError(
-            f"{store} is there and is not a store; give another --store, or move it away"
+            f"{store} exists and is not a store; give another --store, or move it away"
         ) from error
     if "digest" in attributes and attributes != with_digest(attributes):
-        # A root that was altered is written again from the manifests.
+        # An altered root is written again from the manifests.
         attributes = {}
     if attributes and attributes.get("schema") != schema.SCHEMA:
         raise StoreError(
@@ -107,14 +106,16 @@ def survey(store: Path) -> Survey:
             continue
         if manifest is not None:
             manifests[array] = manifest
-    return Survey(container=container, attributes=attributes, arrays=arrays, manifests=manifests)
+    return StoreState(
+        container=container, attributes=attributes, arrays=arrays, manifests=manifests
+    )
 
 
 def _attributes_or_none(container: Container) -> dict[str, Any]:
     try:
         return container.attributes()
     except StoreDamagedError:
-        # Written again from the manifests.
+        # The root is written again from the manifests.
         return {}
 
 
@@ -133,8 +134,9 @@ def array_faults(
     array : str
     manifest : Manifest
     full : bool
-        Whether every chunk is read and its digest compared. Where not, its
-        size is, and its digest only where it was written after the manifest.
+        Whether every chunk is read and its digest compared. If not, sizes are
+        compared, and the digests of chunks modified after the manifest was
+        written.
     suspects : collection of str
         Chunks whose digest is compared in any case.
     """
@@ -142,7 +144,7 @@ def array_faults(
     try:
         container.spec(array)
         sound = container.metadata(array) == manifest.metadata
-        reason = "its declaration is not the one that the manifest was made for"
+        reason = "its metadata is not that of its manifest"
     except StoreDamagedError as error:
         sound, reason = False, str(error)
     if not sound:
@@ -152,18 +154,18 @@ def array_faults(
     except StoreDamagedError as error:
         return [Fault(where=array, chunk=name, state="damaged", message=str(error))
                 for name in manifest.chunks]  # fmt: skip
-    # A write to a chunk leaves its time; damage that does not is found by a full check.
+    # A write to a chunk changes its time; damage that does not is found by a full check.
     newer = container.newer_chunks(array)
     for name, listed in manifest.chunks.items():
         if name not in sizes:
-            faults.append(Fault(where=array, chunk=name, state="missing", message="is not there"))
+            faults.append(Fault(where=array, chunk=name, state="missing", message="is missing"))
         elif sizes[name] != listed["bytes"]:
-            message = f"has {sizes[name]} bytes, not {listed['bytes']}"
+            message = f"has {sizes[name]} bytes instead of {listed['bytes']}"
             faults.append(Fault(where=array, chunk=name, state="damaged", message=message))
-        elif (full or name in suspects or name in newer) and _altered(
+        elif (full or name in suspects or name in newer) and _is_altered(
             container, array, name, listed
         ):
-            message = "was altered: its checksum is not the manifest's"
+            message = "was altered: its digest is not that of the manifest"
             faults.append(Fault(where=array, chunk=name, state="damaged", message=message))
     faults += [
         Fault(where=array, chunk=name, state="surplus", message="is not in the manifest")
@@ -173,7 +175,7 @@ def array_faults(
 
 
 def store_faults(store: Path) -> list[Fault]:
-    """Check all of a store: every byte that counts.
+    """Check all of a store: every byte that a reader could use.
 
     Raises
     ------
@@ -198,22 +200,27 @@ def store_faults(store: Path) -> list[Fault]:
     stages = attributes.get("stages") or {}
     if not stages:
         faults.append(Fault(where="", state="missing", message="the build did not finish"))
-    listed = {array: digest for one in stages.values() for array, digest in one["arrays"].items()}
+    listed = {
+        array: digest for stage in stages.values() for array, digest in stage["arrays"].items()
+    }
     for array, digest in listed.items():
-        try:
-            manifest = container.manifest(array)
-        except EchoError as error:
-            faults.append(Fault(where=array, state="damaged", message=str(error)))
-            continue
-        if manifest is None:
-            faults.append(Fault(where=array, state="missing", message="has no manifest"))
-            continue
-        if manifest.digest() != digest:
-            message = "its manifest is not the one that the root lists"
-            faults.append(Fault(where=array, state="damaged", message=message))
-        faults += array_faults(container, array, manifest, full=True)
+        faults += _listed_array_faults(container, array, digest)
     faults += _surplus_arrays(container, listed) + group_faults(container, listed)
     container.close()
+    return faults
+
+
+def _listed_array_faults(container: Container, array: str, digest: str) -> list[Fault]:
+    try:
+        manifest = container.manifest(array)
+    except EchoError as error:
+        return [Fault(where=array, state="damaged", message=str(error))]
+    if manifest is None:
+        return [Fault(where=array, state="missing", message="has no manifest")]
+    faults = array_faults(container, array, manifest, full=True)
+    if manifest.digest() != digest:
+        message = "its manifest is not the one that the root lists"
+        faults.insert(0, Fault(where=array, state="damaged", message=message))
     return faults
 
 
@@ -226,7 +233,7 @@ def _surplus_arrays(container: Container, listed: Collection[str]) -> list[Fault
     return [Fault(where=array, state="surplus", message=message) for array in surplus]
 
 
-def _altered(container: Container, array: str, chunk: str, listed: dict[str, Any]) -> bool:
+def _is_altered(container: Container, array: str, chunk: str, listed: dict[str, Any]) -> bool:
     try:
         return hashlib.sha256(container.raw(array, chunk)).hexdigest() != listed["sha256"]
     except (LookupError, OSError):
@@ -234,7 +241,7 @@ def _altered(container: Container, array: str, chunk: str, listed: dict[str, Any
 
 
 def group_faults(container: Container, arrays: Collection[str]) -> list[Fault]:
-    """Report the groups of these arrays whose metadata is missing or altered."""
+    """Groups of these arrays whose metadata is missing or altered."""
     return [
         Fault(where=group, state="damaged", message="its zarr.json is not that of a plain group")
         for group in container.broken_groups(arrays)

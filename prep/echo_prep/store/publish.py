@@ -1,8 +1,8 @@
-"""Moving what a build made into the store, so that a kill between two steps loses nothing.
+"""Moving finished arrays into the store, so that a kill between two steps loses nothing.
 
-A Zarr store takes whole arrays by one rename each, and mended chunks one by
-one; an HDF5 store is put together anew, from its own sound chunks and those
-of the work folder, and takes the old one's place by one rename.
+A Zarr store takes each whole array by one rename, and repaired chunks one by
+one. An HDF5 store is assembled in a new file, from its own sound chunks and
+those of the work folder, and the new file replaces the old one by one rename.
 """
 
 from __future__ import annotations
@@ -18,77 +18,82 @@ from typing import Any
 from echo_common import atomic
 from echo_common.store import schema
 from echo_common.store.container import Container
-from echo_common.store.manifest import Manifest, with_digest
+from echo_common.store.manifest import Manifest, stage_table, with_digest
 from echo_common.store.zarr_folder import GROUP, is_group
-from echo_prep.store.delivery import Delivery, list_stages
+from echo_prep.store.delivery import Delivery
 from echo_prep.store.work_folder import WorkFolder, create_array
 
 
 def publish(
     store: Path,
     work: WorkFolder,
-    held: Container | None,
+    source: Container | None,
     deliveries: Sequence[Delivery],
-    dropped: Sequence[str],
+    removed: Sequence[str],
     attributes: dict[str, Any],
 ) -> None:
-    """Make a store hold exactly these arrays.
+    """Make a store contain exactly these arrays.
 
     Parameters
     ----------
     store : Path
     work : WorkFolder
-    held : Container or None
-        The store as it is.
+        Contains the new chunks.
+    source : Container or None
+        The store that contains the other chunks: the store itself as it was,
+        or the one that is converted.
     deliveries : sequence of Delivery
         Every array of the store, changed or not.
-    dropped : sequence of str
-        Arrays that the store has and shall not have.
+    removed : sequence of str
+        Arrays to remove from the store.
     attributes : dict
         The root's attributes, without ``schema``, ``stages`` and ``digest``.
     """
     if schema.is_hdf5(store):
+        # Imported here: a Zarr store is written without h5py.
         from echo_prep.store.publish_hdf5 import publish_hdf5
 
-        publish_hdf5(store, work, held, deliveries, bool(dropped), attributes)
+        publish_hdf5(store, work, source, deliveries, bool(removed), attributes)
     else:
-        _publish_zarr(store, work, deliveries, dropped, attributes)
+        _publish_zarr(store, work, deliveries, removed, attributes)
 
 
 def _publish_zarr(
     store: Path,
     work: WorkFolder,
     deliveries: Sequence[Delivery],
-    dropped: Sequence[str],
+    removed: Sequence[str],
     attributes: dict[str, Any],
 ) -> None:
     store.mkdir(exist_ok=True)
     if not (store / "zarr.json").exists():
         write_root(store, {"schema": schema.SCHEMA, "stages": {}})
-    work.flush((one.spec.path, name) for one in deliveries for name in one.moved())
+    work.flush(
+        (delivery.spec.path, name) for delivery in deliveries for name in delivery.moved_chunks()
+    )
     manifests = {}
-    for one in deliveries:
-        _make_groups(store, one.spec.path)
-        put = _move_array if one.fresh else _mend_array
-        manifests[one.spec.path] = put(store, work, one)
-    for path in dropped:
+    for delivery in deliveries:
+        _make_groups(store, delivery.spec.path)
+        put = _move_array if delivery.replaces else _repair_array
+        manifests[delivery.spec.path] = put(store, work, delivery)
+    for path in removed:
         _discard(work, store / path)
         _remove_empty_groups(store, Path(path))
-    stages = list_stages(manifests)
+    stages = stage_table(manifests)
     write_root(store, {"schema": schema.SCHEMA, "stages": stages, **attributes})
 
 
-def _move_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
-    # The manifest goes in last, then one rename makes the array count. A kill between two steps
-    # leaves either the work folder's array whole or the store's.
-    folder, target = work.folder(one.spec.path), store / one.spec.path
-    expected = {"zarr.json", *one.manifest.chunks}
+def _move_array(store: Path, work: WorkFolder, delivery: Delivery) -> Manifest:
+    # The manifest is written last, then one rename makes the array count. A kill between two
+    # steps leaves a whole array in the work folder or in the store.
+    folder, target = work.array_folder(delivery.spec.path), store / delivery.spec.path
+    expected = {"zarr.json", *delivery.manifest.chunks}
     for file in folder.iterdir():
-        # Half-written files of a killed worker do not belong to the array.
+        # Partial files of a killed worker do not belong to the array.
         if file.name not in expected:
             file.unlink()
     atomic.fsync_path(folder / "zarr.json")
-    manifest = _declared(one.manifest, folder)
+    manifest = _with_metadata(delivery.manifest, folder)
     atomic.write_text(folder / schema.MANIFEST, manifest.json)
     _discard(work, target)
     folder.rename(target)
@@ -96,42 +101,44 @@ def _move_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
     return manifest
 
 
-def _mend_array(store: Path, work: WorkFolder, one: Delivery) -> Manifest:
-    # The array is damaged already: a kill between two of these steps leaves it damaged still,
-    # and the next build goes on.
-    target = store / one.spec.path
-    if one.metadata:
-        fresh = work.root / "declared"
-        shutil.rmtree(fresh, ignore_errors=True)
-        create_array(fresh, one.spec, one.key)
-        atomic.write_bytes(target / "zarr.json", (fresh / "zarr.json").read_bytes())
-    for name in one.moved():
-        (work.folder(one.spec.path) / name).replace(target / name)
-    for name in one.surplus:
+def _repair_array(store: Path, work: WorkFolder, delivery: Delivery) -> Manifest:
+    # The array is damaged already. A kill between two of these steps leaves it damaged, and the
+    # next build repairs the rest.
+    target = store / delivery.spec.path
+    if delivery.redeclare:
+        declared = work.root / "declared"
+        shutil.rmtree(declared, ignore_errors=True)
+        create_array(declared, delivery.spec, delivery.key)
+        atomic.write_bytes(target / "zarr.json", (declared / "zarr.json").read_bytes())
+    for name in delivery.moved_chunks():
+        (work.array_folder(delivery.spec.path) / name).replace(target / name)
+    for name in delivery.surplus:
         (target / name).unlink(missing_ok=True)
-    if one.changes:
+    if delivery.changes_store:
         atomic.fsync_path(target)
-    manifest = _declared(one.manifest, target) if one.metadata else one.manifest
-    # Written anew after a chunk is, so that no chunk is younger than its manifest.
-    if one.made or not _holds(target / schema.MANIFEST, manifest.json):
+    manifest = delivery.manifest
+    if delivery.redeclare:
+        manifest = _with_metadata(manifest, target)
+    # Written after the chunks, so that no chunk is newer than its manifest.
+    if delivery.new_chunks or not _has_content(target / schema.MANIFEST, manifest.json):
         atomic.write_text(target / schema.MANIFEST, manifest.json)
     return manifest
 
 
-def _declared(manifest: Manifest, folder: Path) -> Manifest:
+def _with_metadata(manifest: Manifest, folder: Path) -> Manifest:
     metadata = hashlib.sha256((folder / "zarr.json").read_bytes()).hexdigest()
     return dataclasses.replace(manifest, metadata=metadata)
 
 
 def write_root(store: Path, attributes: dict[str, Any]) -> None:
-    """Write a Zarr store's root, where it is not what it should be."""
+    """Write the root of a Zarr store, unless it has this content already."""
     metadata = {
         "attributes": with_digest(attributes),
         "node_type": "group",
         "zarr_format": 3,
     }
     text = json.dumps(metadata, indent=1, sort_keys=True) + "\n"
-    if not _holds(store / "zarr.json", text):
+    if not _has_content(store / "zarr.json", text):
         atomic.write_text(store / "zarr.json", text)
 
 
@@ -164,7 +171,7 @@ def _discard(work: WorkFolder, folder: Path) -> None:
         shutil.rmtree(discarded)
 
 
-def _holds(path: Path, text: str) -> bool:
+def _has_content(path: Path, text: str) -> bool:
     try:
         return path.read_bytes() == text.encode()
     except OSError:

@@ -1,7 +1,8 @@
-"""Checking a store in full, and saying of each damaged, missing or surplus chunk where it is."""
+"""Checking a store completely, and the list of damaged chunks that this leaves for `build`."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from echo_prep.store.integrity import Fault, store_faults
 
 
 def verify(store: Path) -> list[Fault]:
-    """Read all of a store, and leave a mark for `build` where chunks are damaged.
+    """Read all of a store, and list its damaged chunks for the next build.
 
     Parameters
     ----------
@@ -19,7 +20,7 @@ def verify(store: Path) -> list[Fault]:
     Returns
     -------
     faults : list of Fault
-        Empty where the store is whole.
+        Empty if the store is sound.
 
     Raises
     ------
@@ -27,49 +28,43 @@ def verify(store: Path) -> list[Fault]:
         If there is no store at all.
     """
     faults = store_faults(store)
-    suspects: dict[str, list[str]] = {}
+    damaged: dict[str, list[str]] = {}
     for fault in faults:
         if fault.chunk is not None and fault.state == "damaged":
-            suspects.setdefault(fault.where, []).append(fault.chunk)
-    try:
-        if suspects:
-            leave_mark(store, suspects)
+            damaged.setdefault(fault.where, []).append(fault.chunk)
+    # A store on a read-only disk can be checked too; use `build --check` to repair it.
+    with contextlib.suppress(OSError):
+        if damaged:
+            text = json.dumps(damaged, indent=1, sort_keys=True) + "\n"
+            atomic.write_text(damage_path(store), text)
         else:
-            clear_mark(store)
-    except OSError:
-        # A store on a read-only disk can be checked too; what to do about it says --check.
-        pass
+            remove_damage_list(store)
     return faults
 
 
 def describe_fault(fault: Fault) -> str:
-    """Say in a line what is wrong, and where."""
+    """Describe a fault and its place in one line."""
     chunk = f" chunk {fault.chunk}" if fault.chunk is not None else ""
     return f"{fault.state}: {fault.where or 'the root'}{chunk}: {fault.message}"
 
 
-def mark_path(store: Path) -> Path:
-    """Where the mark of a store stands: beside the store."""
+def damage_path(store: Path) -> Path:
+    """Path of a store's list of damaged chunks: next to the store."""
     return store.with_name(store.name + ".damaged.json")
 
 
-def leave_mark(store: Path, suspects: dict[str, list[str]]) -> None:
-    """Name the chunks of each array that `build` shall compare with their digests."""
-    atomic.write_text(mark_path(store), json.dumps(suspects, indent=1, sort_keys=True) + "\n")
+def read_damage_list(store: Path) -> dict[str, set[str]]:
+    """Chunks that `verify` found damaged, by array; empty if there is no readable list.
 
-
-def read_mark(store: Path) -> dict[str, set[str]]:
-    """Chunks under suspicion by array; a mark that cannot be read suspects none.
-
-    Whoever doubts a store whose mark was lost has ``build --check``.
+    A damaged chunk that is not listed is found by ``build --check``.
     """
     try:
-        table = json.loads(mark_path(store).read_text(encoding="utf-8"))
+        table = json.loads(damage_path(store).read_text(encoding="utf-8"))
         return {str(array): {str(name) for name in chunks} for array, chunks in table.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def clear_mark(store: Path) -> None:
-    """Take the mark away: what it named has been compared, and mended."""
-    mark_path(store).unlink(missing_ok=True)
+def remove_damage_list(store: Path) -> None:
+    """Remove the list, after its chunks have been compared and repaired."""
+    damage_path(store).unlink(missing_ok=True)

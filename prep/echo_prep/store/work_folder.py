@@ -1,46 +1,71 @@
-"""The work folder of a build: chunks on their way into the store.
+"""The work folder of a build: finished chunks that are not in the store yet, and their records.
 
-It stands beside the store, on the same file system, so that what is complete
-moves into the store by a rename. Until then no reader sees it. Its arrays are
-Zarr, whatever the store's own format, so that workers can write side by side.
-The zarr package is imported where it is used: it takes a third of a second, and
-neither workers nor a build with nothing to do need it.
+The folder is next to the store, on the same file system, so that a finished
+array moves into the store by a rename. Readers never look at it. Its arrays
+are in the Zarr format, whatever the format of the store, so that workers can
+write at the same time.
 
-Nothing here is flushed to the disk chunk by chunk, which took most of a build's
-time: a chunk counts where its bytes have the digest of its record, be it after
-a kill or after a power cut, and all are flushed together before they move.
+Chunks are not flushed to the disk one by one, which would take most of a
+build's time. A chunk counts if its bytes have the digest in its record, after
+a kill as after a power cut, and all chunks are flushed together before they
+move into the store.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
+from numcodecs import blosc
+from numcodecs.vlen import VLenUTF8
 
 from echo_common import atomic
+from echo_common.cli.command import describe_os_error
+from echo_common.errors import EchoError, StoreError
 from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
-from echo_prep.store.chunk_encoding import codecs, encode_chunk, fill_value
 
 Notes = dict[str, list[Any]]
-"""What making a chunk found, by kind."""
+"""What was found while a chunk was made, such as frames that could not be read, by kind."""
+
+_LEVEL = 5
+"""Compression level of Blosc."""
 
 _FLUSHES = 32
-"""Files that are flushed side by side: a file system writes its journal once for all of them."""
+"""Files that are flushed at the same time; the file system then writes its journal once."""
 
 
 def work_path(store: Path) -> Path:
-    """Where a store's work folder stands."""
+    """Path of a store's work folder."""
     return store.with_name(store.name + ".partial")
 
 
+@contextlib.contextmanager
+def finished_work_kept() -> Iterator[None]:
+    """Turn an error of the operating system into one that says that finished chunks are kept.
+
+    Raises
+    ------
+    StoreError
+        For every OSError that is not a message to the user already.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, EchoError) or error.errno is None:
+            raise
+        raise StoreError(f"{describe_os_error(error)} (finished chunks are kept)") from error
+
+
 class WorkFolder:
-    """Arrays that are being made, and the records of their finished chunks.
+    """Arrays of a build that is in progress, and the records of their finished chunks.
 
     Parameters
     ----------
@@ -51,109 +76,108 @@ class WorkFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def begin(self, array: ArraySpec, key: str) -> None:
-        """Declare an array; what is left of a build with another key is removed."""
-        folder = self.folder(array.path)
-        if self._key(folder) == key:
+    def declare(self, array: ArraySpec, key: str) -> None:
+        """Create an array, unless it exists with this stage key; remove one with another key."""
+        folder = self.array_folder(array.path)
+        if _stage_key(folder) == key:
             return
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self._records(array.path), ignore_errors=True)
         self._records(array.path).mkdir(parents=True)
         create_array(folder, array, key)
 
-    def lacking(self, arrays: Iterable[ArraySpec], key: str, numbers: Iterable[int]) -> list[int]:
-        """Which of these chunks are not, in each of the arrays, what a record says."""
+    def missing_chunks(
+        self, arrays: Iterable[ArraySpec], key: str, numbers: Iterable[int]
+    ) -> list[int]:
+        """Of these chunks, those that are unfinished or damaged in one of the arrays."""
         paths = [array.path for array in arrays]
         return [
             number
             for number in numbers
-            if not all(self._holds(path, key, number) for path in paths)
+            if not all(self._is_finished(path, key, number) for path in paths)
         ]
 
-    def put(
+    def write_chunk(
         self, array: ArraySpec, key: str, number: int, content: np.ndarray, notes: Notes
     ) -> None:
-        """Write one chunk of an array, then note its digest and what was found on the way."""
+        """Write a chunk of an array, then its record: the digest and the notes."""
         name = chunk_name(number, len(array.shape))
-        packed = encode_chunk(array, content, CHUNK_FRAMES)
-        with (self.folder(array.path) / name).open("wb") as file:
-            file.write(packed)
-        chunk: dict[str, Any] = digest(packed)
+        encoded = encode_chunk(array, content)
+        with (self.array_folder(array.path) / name).open("wb") as file:
+            file.write(encoded)
+        chunk: dict[str, Any] = digest(encoded)
         if notes:
             chunk["notes"] = notes
         text = json.dumps({"key": key, "name": name, "chunk": chunk}, sort_keys=True)
         atomic.write_text(self._records(array.path) / f"{number}.json", text, durable=False)
 
-    def forget(self, array: ArraySpec, number: int) -> None:
-        """Let a chunk count as not made."""
+    def forget_chunk(self, array: ArraySpec, number: int) -> None:
+        """Remove a chunk's record, so that the chunk is made again."""
         (self._records(array.path) / f"{number}.json").unlink(missing_ok=True)
 
-    def flush(self, chunks: Iterable[tuple[str, str]]) -> None:
-        """Flush chunks to the disk, each given by its array's path and its name."""
-        files = [self.folder(path) / name for path, name in chunks]
-        with concurrent.futures.ThreadPoolExecutor(_FLUSHES) as pool:
-            for _ in pool.map(atomic.fsync_path, files):
-                pass
-
-    def start(self, number: int) -> Path:
-        """Leave a mark that a chunk is being made; it outlives a worker that is killed."""
-        mark = self.root / "started" / str(number)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-        return mark
-
-    def started(self) -> list[int]:
-        """Chunks whose mark is there, which is then taken away."""
-        folder = self.root / "started"
-        marks = [int(mark.name) for mark in folder.iterdir()] if folder.is_dir() else []
-        shutil.rmtree(folder, ignore_errors=True)
-        return sorted(marks)
-
-    def chunks(self, path: str, key: str, numbers: Iterable[int]) -> dict[str, dict[str, Any]]:
-        """Manifest entries of these chunks, by name.
+    def chunk_entries(
+        self, path: str, key: str, numbers: Iterable[int]
+    ) -> dict[str, dict[str, Any]]:
+        """Manifest entries of these chunks, by chunk name.
 
         Raises
         ------
         RuntimeError
-            If a chunk has no record: a defect of the caller.
+            If a chunk has no record, which is a defect of the caller.
         """
-        found: dict[str, dict[str, Any]] = {}
+        entries: dict[str, dict[str, Any]] = {}
         for number in numbers:
             record = self._read_record(path, key, number)
             if record is None:
                 raise RuntimeError(f"chunk {number} of {path} has no record")
-            found[record["name"]] = record["chunk"]
-        return found
+            entries[record["name"]] = record["chunk"]
+        return entries
+
+    def flush(self, chunks: Iterable[tuple[str, str]]) -> None:
+        """Flush chunks to the disk, each given by the path of its array and its name."""
+        files = [self.array_folder(path) / name for path, name in chunks]
+        with concurrent.futures.ThreadPoolExecutor(_FLUSHES) as pool:
+            for _ in pool.map(atomic.fsync_path, files):
+                pass
+
+    def mark_started(self, number: int) -> Path:
+        """Leave a file that says that a chunk is being made; it outlives a killed worker."""
+        marker = self.root / "started" / str(number)
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        return marker
+
+    def take_started(self) -> list[int]:
+        """Remove the files that `mark_started` left, and return the numbers of their chunks."""
+        folder = self.root / "started"
+        numbers = [int(marker.name) for marker in folder.iterdir()] if folder.is_dir() else []
+        shutil.rmtree(folder, ignore_errors=True)
+        return sorted(numbers)
 
     def read_rows(self, path: str, start: int, stop: int) -> np.ndarray:
-        """Content of rows that have been written."""
+        """Read rows of an array from its finished chunks."""
+        # Imported here: it takes a third of a second, and workers do not need it.
         import zarr
 
-        node = zarr.open_array(self.folder(path), mode="r")
+        node = zarr.open_array(self.array_folder(path), mode="r")
         return np.asarray(node[start:stop])
 
-    def folder(self, path: str) -> Path:
+    def array_folder(self, path: str) -> Path:
         """Folder of an array."""
         return self.root / "arrays" / path
 
     def remove(self) -> None:
-        """Remove the work folder with all that is in it."""
+        """Remove the work folder and everything in it."""
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _records(self, path: str) -> Path:
         return self.root / "records" / path
 
-    def _key(self, folder: Path) -> str | None:
-        try:
-            return str(json.loads((folder / "zarr.json").read_text())["attributes"]["stage_key"])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def _holds(self, path: str, key: str, number: int) -> bool:
+    def _is_finished(self, path: str, key: str, number: int) -> bool:
         record = self._read_record(path, key, number)
         if record is None:
             return False
-        found = digest((self.folder(path) / record["name"]).read_bytes())
+        found = digest((self.array_folder(path) / record["name"]).read_bytes())
         return found["sha256"] == record["chunk"]["sha256"]
 
     def _read_record(self, path: str, key: str, number: int) -> dict[str, Any] | None:
@@ -161,21 +185,23 @@ class WorkFolder:
             record = json.loads((self._records(path) / f"{number}.json").read_text())
             if record["key"] != key:
                 return None
-            # A chunk that has moved into the store, or that a power cut took, is not there.
-            size = (self.folder(path) / record["name"]).stat().st_size
+            # A chunk is gone if it has moved into the store, or after a power cut.
+            size = (self.array_folder(path) / record["name"]).stat().st_size
             return dict(record) if size == record["chunk"]["bytes"] else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
 
 def digest(content: bytes) -> dict[str, Any]:
-    """What a manifest says of a chunk with these bytes."""
+    """Manifest entry of a chunk with these bytes."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def create_array(folder: Path, array: ArraySpec, key: str) -> None:
-    """Write the metadata of an array, and no chunk."""
+    """Write the Zarr metadata of an array, and no chunk."""
+    # Imported here: it takes a third of a second, and workers do not need it.
     import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
     dtype: Any = np.dtypes.StringDType() if array.dtype == "str" else np.dtype(array.dtype)
     zarr.create_array(
@@ -183,12 +209,54 @@ def create_array(folder: Path, array: ArraySpec, key: str) -> None:
         shape=array.shape,
         chunks=(CHUNK_FRAMES, *array.shape[1:]),
         dtype=dtype,
-        compressors=codecs(),
-        fill_value=fill_value(array),
+        # LZ4 decompresses faster than disks deliver; crc32c makes a flipped bit an error.
+        compressors=[BloscCodec(cname="lz4", clevel=_LEVEL, shuffle="noshuffle"), Crc32cCodec()],
+        fill_value=_fill_value(array),
         dimension_names=array.dimensions,
-        # Sorted, so that a store converted there and back has the same bytes.
+        # Sorted, so that a store converted to HDF5 and back has the same bytes.
         attributes=dict(sorted({**array.attributes, "stage_key": key}.items())),
-        # One flat folder an array, and every chunk a file: what is not there is missing.
+        # All files of an array in one folder, and a file for every chunk.
         chunk_key_encoding={"name": "default", "separator": "."},
         zarr_format=3,
     )
+
+
+def encode_chunk(array: ArraySpec, content: np.ndarray) -> bytes:
+    """Encode a chunk as the zarr package does: Blosc, then a crc32c at the end.
+
+    zarr's own writer takes several times as long for chunks of this size
+    (`benchmarks/prep.py` measures both).
+
+    Parameters
+    ----------
+    array : ArraySpec
+    content : ndarray, (row, …)
+        Of the array's type. The last chunk of an array may have fewer rows
+        than the others; it is padded with the fill value.
+    """
+    padding = CHUNK_FRAMES - len(content)
+    if array.dtype == "str":
+        texts = [str(text) for text in content] + [""] * padding
+        plain: Any = VLenUTF8().encode(np.array(texts, dtype=object))
+        item_size = 1
+    else:
+        plain = np.ascontiguousarray(content, dtype=np.dtype(array.dtype).newbyteorder("<"))
+        item_size = plain.itemsize
+        if padding:
+            rest = np.full((padding, *array.shape[1:]), _fill_value(array), plain.dtype)
+            plain = np.concatenate([plain, rest])
+    # With threads, the order of blocks in the chunk would depend on which thread ends first.
+    blosc.use_threads = False
+    packed: bytes = blosc.compress(plain, b"lz4", _LEVEL, blosc.NOSHUFFLE, typesize=item_size)
+    return packed + google_crc32c.value(packed).to_bytes(4, "little")
+
+
+def _fill_value(array: ArraySpec) -> Any:
+    return {"float32": np.nan, "str": ""}.get(array.dtype, 0)
+
+
+def _stage_key(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / "zarr.json").read_text())["attributes"]["stage_key"])
+    except (OSError, ValueError, KeyError):
+        return None

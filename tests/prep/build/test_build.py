@@ -18,7 +18,8 @@ import zarr
 from echo_common.errors import DataError, DataNotFoundError, StoreError
 from echo_common.store.reader import EchoStore
 from echo_prep.build import stages
-from echo_prep.build.build import BuildReport, build
+from echo_prep.build.build import build
+from echo_prep.build.reuse import BuildReport
 from echo_prep.dataset import video as frames_module
 from echo_prep.dataset.rejects import rejects_path
 from echo_prep.settings import BuildSettings
@@ -225,9 +226,7 @@ def test_ctrl_c_leaves_a_store_that_can_be_finished_and_says_so(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     last = err.decode().strip().splitlines()[-1]
-    assert (
-        last == "interrupted: what is done is kept; run the same command again to go on from there"
-    )
+    assert last == "interrupted: finished chunks are kept; run the same command again to resume"
     assert b"Traceback" not in err
     make(data, store)
     assert file_bytes(store) == file_bytes(undisturbed)
@@ -290,7 +289,7 @@ def test_videos_that_cannot_be_read_keep_their_rows_and_are_listed(tmp_path: Pat
             ("short", "5", "beyond-end"),
         ]
     )  # fmt: skip
-    with pytest.raises(DataError, match="not sound, and --strict was given"):
+    with pytest.raises(DataError, match="not valid, and --strict was given"):
         make(data, tmp_path / "strict.zarr", strict=True)
 
 

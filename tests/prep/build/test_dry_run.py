@@ -27,7 +27,7 @@ def test_a_dry_run_writes_nothing_and_foresees_the_size(data: Path, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
     report = build(settings)
     assert (cast.make, cast.keep, cast.drop) == (report.made, (), ())
-    assert (cast.rows, cast.rows_to_do) == (600, 600)
+    assert (cast.rows, cast.rows_to_make) == (600, 600)
     chunks = sum(
         len(content) for name, content in file_bytes(settings.store).items() if "/c." in name
     )

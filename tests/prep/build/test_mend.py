@@ -15,7 +15,7 @@ from echo_common.errors import StoreDamagedError
 from echo_prep.build.build import build
 from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
-from echo_prep.store.verify import mark_path, verify
+from echo_prep.store.verify import damage_path, verify
 from support.datasets import small_videos, write_small_dataset
 from support.stores import (
     HEATMAPS,
@@ -73,11 +73,11 @@ def test_verify_finds_a_flipped_bit_and_build_mends_it(store: Path, data: Path, 
     flip_chunk(store, array, chunk)
     (fault,) = verify(store)
     assert (fault.where, fault.chunk, fault.state) == (array, chunk, "damaged")
-    assert json.loads(mark_path(store).read_text()) == {array: [chunk]}
+    assert json.loads(damage_path(store).read_text()) == {array: [chunk]}
     report = build(BuildSettings(data=data, store=store, jobs=1))
     assert len(report.made) == 1
     assert file_bytes(store) == before
-    assert not mark_path(store).exists()
+    assert not damage_path(store).exists()
     assert verify(store) == []
 
 

@@ -94,7 +94,7 @@ def _kill_at(number: int, mark: Path, always: bool) -> Any:
     def deadly(task: worker.ChunkTask) -> int:
         if task.number == number and os.getpid() != here and (always or not mark.exists()):
             mark.touch()
-            worker.WorkFolder(task.work).start(task.number)
+            worker.WorkFolder(task.work).mark_started(task.number)
             os.kill(os.getpid(), signal.SIGKILL)
         return make_chunk(task)
 
@@ -156,7 +156,7 @@ def test_a_full_disk_is_told_from_a_killed_worker(
         return make_chunk(task)
 
     monkeypatch.setattr("echo_prep.build.parallel.make_chunk", full)
-    with pytest.raises(StoreError, match=r"/somewhere/c\.2.*what is done is kept"):
+    with pytest.raises(StoreError, match=r"/somewhere/c\.2.*finished chunks are kept"):
         build_store(data, tmp_path / "store.zarr", jobs=2, backend=backend)
 
 

@@ -78,7 +78,7 @@ def test_a_contour_outside_the_image_is_left_out_and_one_beyond_its_edge_is_not(
 
 
 def test_no_sound_trace_is_an_error_with_the_first_reason(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no sound trace among 1.*a: .*outside the 112x112 frame"):
+    with pytest.raises(DataError, match=r"no valid trace among 1.*a: .*outside the 112x112 frame"):
         plan_of(tmp_path, SmallVideo(name="a", frames=3, traces={0: LARGE + 300}))
 
 
