@@ -140,7 +140,7 @@ def test_what_was_left_out_is_counted_and_listed(
     assert "1 of 4 traced frames kept, from 1 videos" in out
     code, _, err = run(capsys, *options, "--strict")
     assert code == 1
-    assert "not sound, and --strict was given; the first: b (FileList.csv row 3)" in err
+    assert "not valid, and --strict was given; the first: b (FileList.csv row 3)" in err
 
 
 def test_the_console_script_is_main(
