@@ -22,11 +22,11 @@ ifneq ($(TORCH),$(INSTALLED_TORCH))
 endif
 
 # Measured with the versions of constraints.txt, Python 3.11, x86-64.
-SIZE := up to 0.5 GB to download, 2.1 GB in .venv
+SIZE := up to 0.6 GB to download, 2.2 GB in .venv
 ifeq ($(shell uname -s),Linux)
 ifeq ($(TORCH),)
 SIZE := up to 3.1 GB to download, 6 GB in .venv
-HINT := Most of it is torch for CUDA. Without CUDA it is 0.5 GB and 2.1 GB: make install TORCH=cpu
+HINT := Most of it is torch for CUDA. Without CUDA it is 0.6 GB and 2.2 GB: make install TORCH=cpu
 else ifneq ($(TORCH),cpu)
 SIZE := several GB, with torch for $(TORCH)
 endif
@@ -37,7 +37,7 @@ endif
 
 help:
 	@echo "make install   create .venv with all packages, at the versions of constraints.txt"
-	@echo "               (on Linux 3.1 GB to download; with TORCH=cpu, without CUDA, 0.5 GB)"
+	@echo "               (on Linux 3.1 GB to download; with TORCH=cpu, without CUDA, 0.6 GB)"
 	@echo "make demo      synthetic data, a store, a mask model, a landmark model, their table"
 	@echo "make test      check format, lint, types and imports, then run the tests"
 	@echo "make lint      the same without the tests"
