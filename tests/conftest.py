@@ -1,4 +1,4 @@
-"""Fixtures that tests of every part share."""
+"""Fixtures shared by the tests of all packages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from echo_prep.build.build import build
 from echo_prep.settings import BuildSettings
 from support.datasets import small_videos, write_small_dataset
 
-# How long an example takes says how busy the machine is, and nothing of the code.
+# The duration of an example depends on the load of the machine.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _heed_ctrl_c() -> Iterator[None]:
-    """A shell starts what runs in its background deaf to Ctrl-C, and children inherit that."""
+    """Handle SIGINT, which shells make background processes and their children ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -34,7 +34,7 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Their store: 12 frames for training, 6 for validation, 6 for test; not to be written to."""
+    """Store of `small_dataset`, read-only: 12 training, 6 validation and 6 test frames."""
     store = tmp_path_factory.mktemp("cache") / "small.zarr"
     build(BuildSettings(data=small_dataset, store=store, jobs=1, backend="threading"))
     return store

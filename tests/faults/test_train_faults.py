@@ -1,4 +1,4 @@
-"""Nothing of a run is lost: it is killed, the disk fills up, a checkpoint is not what it was."""
+"""A run survives being killed and a full disk, and refuses a damaged checkpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from support.diskfaults import be_full, failing_disk, killed_at
 from support.training import assert_same_states, checkpoint, stopped_before, tiny
 
 TIMES = ("seconds", "images_per_second")
-LEARNT = ("network", "average", "optimiser")
+WEIGHTS = ("network", "average", "optimiser")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,25 +37,25 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def whole(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A run that nothing disturbed, and how many steps of writing it took."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
+def undisturbed(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A run without interruption, and the number of its steps of writing."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
     with failing_disk(0, be_full) as disk:
-        train(small(small_store, folder))
+        train(small_settings(small_store, folder))
     return folder, disk.steps
 
 
-def small(store: Path, folder: Path) -> TrainSettings:
+def small_settings(store: Path, folder: Path) -> TrainSettings:
     return tiny(store, folder, ema=0.5)
 
 
-def go_on(store: Path, folder: Path) -> Path:
-    """What a person does after a run has died."""
-    begun = (folder / run_folder.CONFIG).exists()
-    return train(replace(small(store, folder), resume=begun))
+def start_again(store: Path, folder: Path) -> Path:
+    """Start a run again after it was killed, as a person would."""
+    can_resume = (folder / run_folder.CONFIG).exists()
+    return train(replace(small_settings(store, folder), resume=can_resume))
 
 
-def figures(folder: Path) -> list[dict[str, str]]:
+def metrics(folder: Path) -> list[dict[str, str]]:
     with (folder / run_folder.METRICS).open(newline="") as file:
         return [
             {name: value for name, value in row.items() if name not in TIMES}
@@ -66,66 +66,68 @@ def figures(folder: Path) -> list[dict[str, str]]:
 def assert_same_run(left: Path, right: Path) -> None:
     for name in (run_folder.LAST, run_folder.BEST):
         states = [checkpoint(folder / name) for folder in (left, right)]
-        for part in LEARNT:
+        for part in WEIGHTS:
             assert_same_states(states[0].get(part), states[1].get(part), f"{name} {part}")
-    assert figures(left) == figures(right)
-    said = [json.loads((folder / run_folder.SUMMARY).read_text()) for folder in (left, right)]
+    assert metrics(left) == metrics(right)
+    summaries = [json.loads((folder / run_folder.SUMMARY).read_text()) for folder in (left, right)]
     for split in ("val", "test"):
-        assert said[0][split] == said[1][split]
+        assert summaries[0][split] == summaries[1][split]
     assert (left / run_folder.FRAMES).read_bytes() == (right / run_folder.FRAMES).read_bytes()
-    assert sorted(one.name for one in left.iterdir()) == sorted(one.name for one in right.iterdir())
+    assert {path.name for path in left.iterdir()} == {path.name for path in right.iterdir()}
 
 
-def test_a_run_killed_at_any_step_of_its_writing_comes_to_the_same_end(
-    small_store: Path, tmp_path: Path, whole: tuple[Path, int]
+def test_a_run_killed_at_any_step_of_writing_ends_with_the_same_result(
+    small_store: Path, tmp_path: Path, undisturbed: tuple[Path, int]
 ) -> None:
-    undisturbed, steps = whole
+    folder_undisturbed, steps = undisturbed
     assert steps > 30
-    # Four steps make a file: five at a time meets each kind of step, and each of the files.
-    for at in range(1, steps + 1, 5):
-        folder = tmp_path / str(at)
-        assert killed_at(at, train, small(small_store, folder)), at
-        go_on(small_store, folder)
-        assert_same_run(folder, undisturbed)
+    # A file takes four steps, so every fifth step covers all kinds of steps and all files.
+    for step in range(1, steps + 1, 5):
+        folder = tmp_path / str(step)
+        assert killed_at(step, train, small_settings(small_store, folder)), step
+        start_again(small_store, folder)
+        assert_same_run(folder, folder_undisturbed)
 
 
-def test_a_run_killed_again_and_again_comes_to_the_same_end(
-    small_store: Path, tmp_path: Path, whole: tuple[Path, int]
+def test_a_run_killed_several_times_ends_with_the_same_result(
+    small_store: Path, tmp_path: Path, undisturbed: tuple[Path, int]
 ) -> None:
     folder = tmp_path / "run"
-    settings = small(small_store, folder)
-    # In the first epoch's last checkpoint, in the second's, and in the summary.
-    for at in (10, 6, 14):
-        assert killed_at(at, train, settings)
+    settings = small_settings(small_store, folder)
+    # In the last checkpoint of the first epoch, in that of the second, and in the summary.
+    for step in (10, 6, 14):
+        assert killed_at(step, train, settings)
         settings = replace(settings, resume=True)
     train(settings)
-    assert_same_run(folder, whole[0])
+    assert_same_run(folder, undisturbed[0])
 
 
-@pytest.mark.parametrize("at", range(1, 9))
-def test_a_full_disk_keeps_the_checkpoint_before(
-    small_store: Path, tmp_path: Path, whole: tuple[Path, int], at: int
+@pytest.mark.parametrize("step", range(1, 9))
+def test_a_full_disk_keeps_the_previous_checkpoint(
+    small_store: Path, tmp_path: Path, undisturbed: tuple[Path, int], step: int
 ) -> None:
     folder = tmp_path / "run"
-    settings = small(small_store, folder)
+    settings = small_settings(small_store, folder)
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(settings)
     before = (folder / run_folder.LAST).read_bytes()
     settings = replace(settings, resume=True)
     with (
-        failing_disk(at, be_full) as disk,
+        failing_disk(step, be_full) as disk,
         pytest.raises(RunError, match=f"disk is full.*echo-train --resume --run {folder}"),
     ):
         train(settings)
-    assert disk.steps == at
+    assert disk.steps == step
     assert not list(folder.glob(".*.tmp"))
     last = folder / run_folder.LAST
     assert last.read_bytes() == before or len(checkpoint(last)["history"]) == 2
     train(settings)
-    assert_same_run(folder, whole[0])
+    assert_same_run(folder, undisturbed[0])
 
 
-def test_ctrl_c_ends_with_130_and_the_run_goes_on(small_store: Path, tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
+    small_store: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     options = {"store": small_store, "run": folder, "width": 2, "epochs": 500, "batch-size": 4}
     options |= {"device": "cpu", "schedule": "constant", "learning-rate": 0.01}
@@ -151,24 +153,24 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(small_store: Path, tmp_path: P
     assert 2 <= done < 500
     settings = tiny(small_store, folder, schedule="constant", resume=True)
     train(replace(settings, epochs=done + 1))
-    assert [int(row["epoch"]) for row in figures(folder)] == list(range(1, done + 2))
+    assert [int(row["epoch"]) for row in metrics(folder)] == list(range(1, done + 2))
 
 
 class Hostile:
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __reduce__(self) -> tuple[Any, tuple[Path]]:
-        return Path.touch, (self.trace,)
+        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "code", "code-in-zip", "other", "shapes"])
-def test_a_checkpoint_that_is_not_what_it_was_is_refused(
-    small_store: Path, tmp_path: Path, damage: str
-) -> None:
-    folder, trace = tmp_path / "run", tmp_path / "code-was-run"
+def test_a_damaged_checkpoint_is_refused(small_store: Path, tmp_path: Path, damage: str) -> None:
+    folder, executed = tmp_path / "run", tmp_path / "executed"
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
-        train(small(small_store, folder))
+        train(small_settings(small_store, folder))
     last = folder / run_folder.LAST
     state = checkpoint(last)
     if damage == "cut":
@@ -176,9 +178,9 @@ def test_a_checkpoint_that_is_not_what_it_was_is_refused(
     elif damage == "empty":
         last.write_bytes(b"")
     elif damage == "code":
-        last.write_bytes(pickle.dumps({**state, "network": Hostile(trace)}, protocol=2))
+        last.write_bytes(pickle.dumps({**state, "network": Hostile(executed)}, protocol=2))
     elif damage == "code-in-zip":
-        torch.save({**state, "network": Hostile(trace)}, last)
+        torch.save({**state, "network": Hostile(executed)}, last)
     elif damage == "other":
         del state["optimiser"]
         torch.save(state, last)
@@ -187,6 +189,6 @@ def test_a_checkpoint_that_is_not_what_it_was_is_refused(
         torch.save(state, last)
     before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(RunError, match=r"last\.pt"):
-        go_on(small_store, folder)
-    assert not trace.exists()
+        start_again(small_store, folder)
+    assert not executed.exists()
     assert {path: path.read_bytes() for path in folder.iterdir()} == before

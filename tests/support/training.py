@@ -29,7 +29,7 @@ def tiny(store: Path, run: Path | None = None, **changes: Any) -> TrainSettings:
 
 
 def open_loader(settings: TrainSettings) -> tuple[Choice, Loader]:
-    """What a run of these settings trains on, on the CPU."""
+    """The training data of a run with these settings, on the CPU."""
     store = EchoStore(settings.selection.store)
     choice = choose(store, settings.selection)
     device, seed = torch.device("cpu"), settings.training.seed
@@ -38,7 +38,7 @@ def open_loader(settings: TrainSettings) -> tuple[Choice, Loader]:
 
 @contextlib.contextmanager
 def stopped_before(stop: int) -> Iterator[None]:
-    """Ctrl-C comes when an epoch begins."""
+    """Within the block, interrupt training with Ctrl-C at the start of an epoch."""
     real = Trainer._epoch
 
     def epoch(self: Trainer, number: int, progress: ProgressBar) -> Any:
@@ -51,7 +51,7 @@ def stopped_before(stop: int) -> Iterator[None]:
 
 
 def train_in_parts(settings: TrainSettings, *stops: int) -> Path:
-    """Train, stopped before each of some epochs and gone on with after it."""
+    """Train, interrupt the run at the start of each given epoch, and resume it."""
     for stop in stops:
         with stopped_before(stop), pytest.raises(KeyboardInterrupt):
             train(settings)
@@ -60,12 +60,12 @@ def train_in_parts(settings: TrainSettings, *stops: int) -> Path:
 
 
 def checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint as any reader may load it: nothing in it is executed."""
+    """Load a checkpoint without executing anything in it."""
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def assert_same_states(left: Any, right: Any, where: str = "state") -> None:
-    """Two nested states hold the same keys and, bit for bit, the same values."""
+    """Check that two nested states have the same keys and bitwise identical values."""
     assert type(left) is type(right), where
     if isinstance(left, torch.Tensor):
         assert torch.equal(left, right), where
@@ -75,7 +75,7 @@ def assert_same_states(left: Any, right: Any, where: str = "state") -> None:
             assert_same_states(left[key], right[key], f"{where}.{key}")
     elif isinstance(left, list | tuple):
         assert len(left) == len(right), where
-        for place, (one, other) in enumerate(zip(left, right, strict=True)):
-            assert_same_states(one, other, f"{where}[{place}]")
+        for index, items in enumerate(zip(left, right, strict=True)):
+            assert_same_states(*items, f"{where}[{index}]")
     else:
         assert left == right, where
