@@ -1,4 +1,4 @@
-"""From a contour to a mask: the rasteriser of both tracings and predictions."""
+"""From a contour to a mask, by the rasteriser of both tracings and predictions, and back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+from skimage.measure import find_contours
 
 from echo_common.errors import SettingsError
 from echo_common.store.schema import METHODS
@@ -100,6 +101,29 @@ def rasterise_all(
         for number in filled.tolist():
             cv2.fillPoly(masks[number], [pixels[ends[number] : ends[number + 1]]], (1,))
     return masks
+
+
+def mask_outlines(mask: np.ndarray) -> list[np.ndarray]:
+    """Trace the outlines of a mask's pieces and holes, for drawing.
+
+    Parameters
+    ----------
+    mask : ndarray, (height, width) uint8
+        0 or 1.
+
+    Returns
+    -------
+    outlines : list of ndarray, (point, 2) float64
+        Closed lines of (x, y) in pixels, halfway between pixels inside and outside; along the edge
+        of the image they are half a pixel outside of it.
+
+    Examples
+    --------
+    >>> [outline] = mask_outlines(np.ones((2, 3), dtype=np.uint8))
+    >>> outline.min(axis=0), outline.max(axis=0)
+    (array([-0.5, -0.5]), array([2.5, 1.5]))
+    """
+    return [outline[:, ::-1] - 1 for outline in find_contours(np.pad(mask, 1), 0.5)]
 
 
 def _fill_even_odd(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

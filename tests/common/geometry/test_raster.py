@@ -8,10 +8,11 @@ import pytest
 import skimage.draw
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from echo_common.errors import SettingsError
 from echo_common.geometry import raster
-from echo_common.geometry.raster import PIXEL_LIMIT, rasterise, rasterise_all
+from echo_common.geometry.raster import PIXEL_LIMIT, mask_outlines, rasterise, rasterise_all
 from echo_prep.dataset.tracings import split_rows
 from support.datasets import half_ellipse_trace
 from support.oracles import reference_mask
@@ -129,3 +130,11 @@ def test_points_beyond_any_image_are_clipped(far: float) -> None:
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(SettingsError, match=r"no method 'hull'.*convexhull"):
         rasterise([[0, 0], [1, 0], [1, 1]], (5, 5), "hull")
+
+
+@given(mask=hnp.arrays(np.uint8, (7, 9), elements=st.integers(0, 1)))
+def test_a_pixel_is_in_the_mask_if_an_odd_number_of_outlines_encloses_it(mask: np.ndarray) -> None:
+    outlines = [line.astype(np.float32)[:, None] for line in mask_outlines(mask)]
+    for y, x in np.ndindex(mask.shape):
+        around = sum(cv2.pointPolygonTest(line, (x, y), False) > 0 for line in outlines)
+        assert around % 2 == mask[y, x]

@@ -21,10 +21,10 @@ from echo_common.geometry.raster import rasterise
 from echo_common.store.reader import EchoStore
 from echo_train.commands.predict import cli
 from echo_train.evaluation.trained_model import load_model
-from echo_train.prediction.letterbox import Fit
 from echo_train.prediction.segment import area_table, segment
-from echo_train.prediction.video import Film, read_film, save_overlay
+from echo_train.prediction.video import Clip, read_clip, save_overlay
 from echo_train.targets.base import Prediction
+from echo_train.transforms.letterbox import Letterbox
 from support.avi import avi_bytes, jpeg
 from support.clips import clip
 from support.datasets import frame_pattern, write_video
@@ -52,29 +52,29 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_frames_are_those_of_the_video(video: Path) -> None:
-    film = read_film(video)
-    assert film.rate == 25 and film.numbers.tolist() == list(range(10))
-    for number, image in enumerate(film.images):
+    clip = read_clip(video)
+    assert clip.rate == 25 and clip.numbers.tolist() == list(range(10))
+    for number, image in enumerate(clip.images):
         # Motion-JPEG loses a little.
         assert np.abs(image.astype(int) - frame_pattern(1, number)).mean() < 3
-    few = read_film(video, [7, 2, 7])
+    few = read_clip(video, [7, 2, 7])
     assert few.numbers.tolist() == [2, 7]
-    np.testing.assert_array_equal(few.images, film.images[[2, 7]])
+    np.testing.assert_array_equal(few.images, clip.images[[2, 7]])
 
 
 def test_bad_videos_say_what_is_wrong(video: Path, tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"no video .*nothing\.avi"):
-        read_film(tmp_path / "nothing.avi")
+        read_clip(tmp_path / "nothing.avi")
     (tmp_path / "text.avi").write_text("no video")
     with pytest.raises(DataError, match=r"text\.avi: the file is text, not a video"):
-        read_film(tmp_path / "text.avi")
+        read_clip(tmp_path / "text.avi")
     with pytest.raises(DataError, match="has 10 frames, counted from 0, and frame 10 was asked"):
-        read_film(video, [3, 10])
+        read_clip(video, [3, 10])
     content = video.read_bytes()
     (tmp_path / "cut.avi").write_bytes(content[: len(content) * 6 // 10])
-    film = read_film(tmp_path / "cut.avi")
-    assert film.faults == (f"the file is cut short after {len(film.numbers)} frames",)
-    np.testing.assert_array_equal(film.images, read_film(video).images[: len(film.numbers)])
+    clip = read_clip(tmp_path / "cut.avi")
+    assert clip.faults == (f"the file is cut short after {len(clip.numbers)} frames",)
+    np.testing.assert_array_equal(clip.images, read_clip(video).images[: len(clip.numbers)])
 
 
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
@@ -84,42 +84,42 @@ SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
 def test_a_frame_is_as_large_as_fits_and_centred(
     size: tuple[int, int], target: tuple[int, int]
 ) -> None:
-    fit = Fit.of(size, target)
-    assert all(1 <= inner <= room for inner, room in zip(fit.inner, target, strict=True))
-    assert fit.inner[0] == target[0] or fit.inner[1] == target[1]
+    letterbox = Letterbox.of(size, target)
+    assert all(1 <= inner <= room for inner, room in zip(letterbox.inner, target, strict=True))
+    assert letterbox.inner[0] == target[0] or letterbox.inner[1] == target[1]
     scale = min(target[0] / size[0], target[1] / size[1])
-    for inner, side in zip(fit.inner, size, strict=True):
+    for inner, side in zip(letterbox.inner, size, strict=True):
         assert abs(inner - side * scale) <= 0.5 or inner == 1
-    for offset, inner, room in zip(fit.offset, fit.inner, target, strict=True):
+    for offset, inner, room in zip(letterbox.offset, letterbox.inner, target, strict=True):
         assert abs((room - inner - offset) - offset) <= 1
     image = np.full(size, 200, np.uint8)
-    shrunk = fit.shrink(image)
+    shrunk = letterbox.shrink(image)
     assert shrunk.shape == target
-    assert (shrunk > 0).sum() == fit.inner[0] * fit.inner[1]
+    assert (shrunk > 0).sum() == letterbox.inner[0] * letterbox.inner[1]
 
 
 def test_a_frame_of_the_right_size_is_left_alone() -> None:
     image = np.arange(112 * 112, dtype=np.uint8).reshape(112, 112)
-    fit = Fit.of((112, 112), (112, 112))
-    np.testing.assert_array_equal(fit.shrink(image), image)
+    letterbox = Letterbox.of((112, 112), (112, 112))
+    np.testing.assert_array_equal(letterbox.shrink(image), image)
     logits = torch.randn(1, 2, 112, 112)
-    assert torch.equal(fit.enlarge(logits), logits)
+    assert torch.equal(letterbox.enlarge(logits), logits)
     points = np.array([[[3.5, 7.25]]], dtype=np.float32)
-    np.testing.assert_array_equal(fit.enlarge_points(points), points)
+    np.testing.assert_array_equal(letterbox.enlarge_points(points), points)
 
 
 def test_what_is_where_in_a_frame_is_there_again_when_it_is_enlarged() -> None:
     """A disc of a large frame, shrunk, and its mask and centre enlarged."""
     y, x = np.mgrid[:300, :420]
     disc = ((x - 290.0) ** 2 + (y - 120.0) ** 2 <= 60**2).astype(np.uint8)
-    fit = Fit.of((300, 420), (112, 112))
-    assert (fit.inner, fit.offset) == ((80, 112), (16, 0))
-    shrunk = fit.shrink(255 * disc)
+    letterbox = Letterbox.of((300, 420), (112, 112))
+    assert (letterbox.inner, letterbox.offset) == ((80, 112), (16, 0))
+    shrunk = letterbox.shrink(255 * disc)
     rows_, columns = np.nonzero(shrunk > 127)
     centre = np.array([[[columns.mean(), rows_.mean()]]])
-    np.testing.assert_allclose(fit.enlarge_points(centre), [[[290, 120]]], atol=0.5)
+    np.testing.assert_allclose(letterbox.enlarge_points(centre), [[[290, 120]]], atol=0.5)
     logits = torch.from_numpy(shrunk.astype(np.float32))[None, None] - 127.5
-    again = (fit.enlarge(logits)[0, 0] > 0).numpy()
+    again = (letterbox.enlarge(logits)[0, 0] > 0).numpy()
     dice = 2 * (again & (disc > 0)).sum() / (again.sum() + disc.sum())
     assert dice > 0.985
 
@@ -167,8 +167,8 @@ def test_masks_of_a_large_frame_are_those_of_the_small_one(runs: Path, small_sto
     np.testing.assert_array_equal(found[:, 1::3, 1::3], small_found)
 
 
-def predicted() -> tuple[Film, Prediction]:
-    film = Film(
+def predicted() -> tuple[Clip, Prediction]:
+    clip = Clip(
         path=Path("study.avi"),
         numbers=np.array([0, 10]),
         seconds=np.array([0, 0.5]),
@@ -178,23 +178,23 @@ def predicted() -> tuple[Film, Prediction]:
     masks = np.zeros((2, 40, 50), np.uint8)
     masks[0, 10:20, 15:30] = 1
     points = np.array([[[15, 10], [29, 19]], [[np.nan, np.nan], [1.5, 2]]], dtype=np.float32)
-    return film, Prediction(masks=masks, points=points)
+    return clip, Prediction(masks=masks, points=points)
 
 
 def test_the_table_has_areas_and_landmarks_of_every_frame() -> None:
-    film, prediction = predicted()
-    assert area_table(film, prediction).splitlines() == [
+    clip, prediction = predicted()
+    assert area_table(clip, prediction).splitlines() == [
         "frame,seconds,area_px,x0,y0,x1,y1",
         "0,0.0000,150,15.000,10.000,29.000,19.000",
         "10,0.5000,0,,,1.500,2.000",
     ]
     without = Prediction(masks=prediction.masks)
-    assert area_table(film, without).splitlines()[1] == "0,0.0000,150"
+    assert area_table(clip, without).splitlines()[1] == "0,0.0000,150"
 
 
 def test_the_overlay_draws_the_contour_where_the_mask_ends(tmp_path: Path) -> None:
-    film, prediction = predicted()
-    save_overlay(tmp_path / "study.avi", film, Prediction(masks=prediction.masks))
+    clip, prediction = predicted()
+    save_overlay(tmp_path / "study.avi", clip, Prediction(masks=prediction.masks))
     capture = cv2.VideoCapture(str(tmp_path / "study.avi"))
     assert capture.get(cv2.CAP_PROP_FPS) == 20
     frames = [capture.read()[1] for _ in range(2)]
@@ -217,7 +217,7 @@ def test_the_command_writes_masks_table_and_overlay(
     assert echo_predict(runs / "landmarks", video, "--out", out, "--device", "cpu") == 0
     assert {path.name for path in out.iterdir()} == {"study.npz", "study.csv", "study.avi"}
     with np.load(out / "study.npz") as found:
-        expected = segment(load_model(runs / "landmarks", "best", CPU), read_film(video).images)
+        expected = segment(load_model(runs / "landmarks", "best", CPU), read_clip(video).images)
         np.testing.assert_array_equal(found["frames"], np.arange(10))
         np.testing.assert_array_equal(found["masks"], expected.masks)
         np.testing.assert_array_equal(found["points"], expected.points)

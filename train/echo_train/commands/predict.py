@@ -15,7 +15,7 @@ from echo_common.cli.settings import click_options
 from echo_common.errors import DataError, EchoError
 from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.prediction.segment import PredictSettings, save_prediction, segment
-from echo_train.prediction.video import list_videos, read_film, save_overlay
+from echo_train.prediction.video import list_videos, read_clip, save_overlay
 from echo_train.runs.run_names import distinct_names
 from echo_train.runtime import device as devices
 
@@ -79,19 +79,19 @@ def predict(
     model: TrainedModel, path: Path, out: Path, name: str, settings: PredictSettings
 ) -> tuple[str, tuple[str, ...]]:
     """Segment a video and write its results; returns a summary and the faults of its frames."""
-    film = read_film(path, settings.frames)
-    prediction = segment(model, film.images)
-    save_prediction(out, name, film, prediction)
+    clip = read_clip(path, settings.frames)
+    prediction = segment(model, clip.images)
+    save_prediction(out, name, clip, prediction)
     if settings.overlay:
-        save_overlay(out / f"{name}.avi", film, prediction)
+        save_overlay(out / f"{name}.avi", clip, prediction)
     areas = prediction.masks.sum(axis=(1, 2))
     empty = f", {(areas == 0).sum()} without a ventricle" if (areas == 0).any() else ""
-    lost = f", {len(film.faults)} faults" if film.faults else ""
+    lost = f", {len(clip.faults)} faults" if clip.faults else ""
     line = (
         f"{path}: {len(areas)} frames{lost}, area {areas.min()} to {areas.max()} px{empty}; "
         f"{out / name}.npz"
     )
-    return line, film.faults
+    return line, clip.faults
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
-from echo_train.evaluation.measure import area_range, measure
+from echo_train.evaluation.measure import measure, training_area_range
 from echo_train.evaluation.robustness import measure_robustness
 from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel, load_model
 from echo_train.metrics.results import SplitResults
@@ -139,7 +139,7 @@ class Bench:
     def area_range(self) -> tuple[float, float] | None:
         """Range of areas in the training split, from the masks or the run's summary.json."""
         if self.own:
-            return area_range(self.store, self.model.choice, self.loader.frames)
+            return training_area_range(self.store, self.model.choice, self.loader.frames)
         if not (self.model.folder / run_folder.SUMMARY).exists():
             return None
         stored = run_folder.read_summary(self.model.folder).get("training_area")

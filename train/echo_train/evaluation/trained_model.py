@@ -95,9 +95,8 @@ class TrainedModel:
         logits : Tensor, (frame, channel, y, x) float32
         """
         images = normalise(images, self.settings.data.normalise)
-        with torch.inference_mode(), devices.autocast(self.device, self.settings.hardware.bf16):
-            logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
-        return logits.float()
+        with torch.inference_mode():
+            return devices.forward(self.network, images, self.device, self.settings.hardware.bf16)
 
     def attention(self, images: Tensor) -> list[np.ndarray]:
         """Compute where the network looks; nothing, of a network without gates.

@@ -1,12 +1,10 @@
-"""Segmenting videos with a trained model; `echo-predict` calls it.
+"""Segment videos of any size with a trained model, in the pixels of the video.
 
-Videos are the user's own, of any size that the model can be scaled to. What
-comes out is in the video's own pixels.
+`echo-predict` calls it.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 from pathlib import Path
@@ -16,14 +14,14 @@ import torch
 
 from echo_common import atomic
 from echo_common.cli.settings import setting
+from echo_common.tables import csv_table
 from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel
-from echo_train.prediction.letterbox import Fit
-from echo_train.prediction.video import Film
+from echo_train.prediction.video import Clip
 from echo_train.targets.base import Prediction
-from echo_train.targets.landmarks import LandmarkTarget
+from echo_train.transforms.letterbox import Letterbox
 
 BATCH = 64
-"""Frames that the network sees at a time."""
+"""Frames in a batch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,10 +55,9 @@ class PredictSettings:
 def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     """Predict frames of any size.
 
-    Frames of another size than the model was trained on are scaled to fit
-    into that size, centred on black. Landmarks, or the mask's logits, are
-    scaled back before a mask is made of them, so its border is as fine as the
-    frame.
+    Frames that differ in size from the model's input are scaled to fit into it, centred on black.
+    Landmarks, or the logits of masks, are scaled back before they become masks, so the border of a
+    mask is as fine as the frame.
 
     Parameters
     ----------
@@ -82,54 +79,51 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     )
 
 
-def save_prediction(folder: Path, name: str, film: Film, prediction: Prediction) -> None:
-    """Write NAME.npz, which holds frames, masks and points, and NAME.csv, a row a frame.
+def save_prediction(folder: Path, name: str, clip: Clip, prediction: Prediction) -> None:
+    """Write NAME.npz with frame numbers, masks and points, and NAME.csv with one row a frame.
 
     Parameters
     ----------
     folder : Path
     name : str
-    film : Film
+    clip : Clip
     prediction : Prediction
         Of its frames.
     """
     content = io.BytesIO()
-    arrays = {"frames": film.numbers, "masks": prediction.masks}
+    arrays = {"frames": clip.numbers, "masks": prediction.masks}
     if prediction.points is not None:
         arrays["points"] = prediction.points
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     atomic.write_bytes(folder / f"{name}.npz", content.getvalue())
-    atomic.write_text(folder / f"{name}.csv", area_table(film, prediction))
+    atomic.write_text(folder / f"{name}.csv", area_table(clip, prediction))
 
 
-def area_table(film: Film, prediction: Prediction) -> str:
-    """The area of each frame's ventricle, and its landmarks, as CSV; what was missed is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    landmarks = 0 if prediction.points is None else prediction.points.shape[1]
+def area_table(clip: Clip, prediction: Prediction) -> str:
+    """Write the area of the ventricle and the landmarks as CSV, one row a frame.
+
+    Missed landmarks and unknown times are empty.
+    """
+    count, points = len(clip.numbers), prediction.points
+    landmarks = 0 if points is None else points.shape[1]
     columns = [f"{axis}{number}" for number in range(landmarks) for axis in "xy"]
-    writer.writerow(["frame", "seconds", "area_px", *columns])
+    coordinates = np.empty((count, 0)) if points is None else points.reshape(count, -1)
     areas = prediction.masks.sum(axis=(1, 2), dtype=np.int64)
-    for place, number in enumerate(film.numbers):
-        places = [] if prediction.points is None else prediction.points[place].ravel()
-        writer.writerow(
-            [
-                int(number),
-                "" if np.isnan(film.seconds[place]) else f"{film.seconds[place]:.4f}",
-                int(areas[place]),
-                *("" if np.isnan(value) else f"{value:.3f}" for value in places),
-            ]
+    rows = [
+        [number, _cell(seconds, 4), area, *(_cell(value, 3) for value in position)]
+        for number, seconds, area, position in zip(
+            clip.numbers.tolist(), clip.seconds, areas.tolist(), coordinates, strict=True
         )
-    return text.getvalue()
+    ]
+    return csv_table([["frame", "seconds", "area_px", *columns], *rows])
+
+
+def _cell(value: float, digits: int) -> str:
+    return "" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _segment(model: TrainedModel, images: np.ndarray) -> Prediction:
-    fit = Fit.of((images.shape[1], images.shape[2]), model.shape)
-    fitted = torch.from_numpy(np.array([fit.shrink(image) for image in images]))
-    logits = model.logits(fitted.to(model.device)[:, None].float() / 255)
-    if isinstance(model.target, LandmarkTarget):
-        found = model.target.predict(logits).points
-        assert found is not None
-        points = fit.enlarge_points(found)
-        return Prediction(masks=model.target.masks(points, fit.size), points=points)
-    return model.target.predict(fit.enlarge(logits))
+    letterbox = Letterbox.of((images.shape[1], images.shape[2]), model.shape)
+    inputs = torch.from_numpy(np.array([letterbox.shrink(image) for image in images]))
+    logits = model.logits(inputs.to(model.device)[:, None].float() / 255)
+    return model.target.predict(logits, letterbox)

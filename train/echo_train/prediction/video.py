@@ -1,4 +1,4 @@
-"""Videos of the user's: reading their frames, and drawing contours over them."""
+"""Videos to segment: reading their frames, and drawing contours over them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ import cv2
 import numpy as np
 
 from echo_common.errors import DataError, DataNotFoundError
+from echo_common.geometry.raster import mask_outlines
 from echo_common.video.content import HEAD_BYTES, VideoError, container_format
 from echo_common.video.reader import Video
 from echo_train.targets.base import Prediction
 
-SHOWN = 448
-"""Pixels that the larger side of an overlay has, about."""
+OVERLAY_SIDE = 448
+"""Approximate length of the longer side of an overlay, in pixels."""
 
 _RED = (54, 90, 255)
 """Colour of the contour, as (blue, green, red)."""
+
+_SHIFT = 4
+"""Fractional bits of OpenCV's coordinates: lines are placed to 1/16 of a pixel."""
 
 
 _RATE = 30.0
@@ -28,7 +32,7 @@ _RATE = 30.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Film:
+class Clip:
     """Frames of a video.
 
     Attributes
@@ -53,7 +57,7 @@ class Film:
     faults: tuple[str, ...] = ()
 
 
-def read_film(path: Path, numbers: Sequence[int] | None = None) -> Film:
+def read_clip(path: Path, numbers: Sequence[int] | None = None) -> Clip:
     """Read a video as gray frames.
 
     Parameters
@@ -91,7 +95,7 @@ def read_film(path: Path, numbers: Sequence[int] | None = None) -> Film:
     sound = [frame for frame in frames if frame.pixels is not None]
     if not sound:
         raise DataError(f"{path}: {faults[0] if faults else 'the video has no frame'}")
-    return Film(
+    return Clip(
         path=path,
         numbers=np.array([frame.number for frame in sound]),
         seconds=np.array([frame.seconds for frame in sound], dtype=np.float64),
@@ -124,29 +128,30 @@ def list_videos(folder: Path) -> list[Path]:
     return videos
 
 
-def save_overlay(path: Path, film: Film, prediction: Prediction) -> None:
-    """Write an AVI (Motion-JPEG) of the contours, and of the landmarks, over the frames.
+def save_overlay(path: Path, clip: Clip, prediction: Prediction) -> None:
+    """Draw contours and landmarks over the frames, and write them as an AVI (Motion-JPEG).
 
-    Small frames are enlarged by a whole factor.
+    Small frames are enlarged by an integer factor.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    height, width = film.images.shape[1:]
-    factor = max(1, round(SHOWN / max(height, width)))
-    # OpenCV tells the format by the name, so the temporary one ends in it as well.
+    height, width = clip.images.shape[1:]
+    factor = max(1, round(OVERLAY_SIDE / max(height, width)))
+    # OpenCV infers the format from the suffix, so the temporary file needs it too.
     temporary = path.with_name(f".{path.stem}.tmp.avi")
     code = cv2.VideoWriter.fourcc(*"MJPG")
     writer = cv2.VideoWriter(
-        str(temporary), code, film.rate or _RATE, (factor * width, factor * height)
+        str(temporary), code, clip.rate or _RATE, (factor * width, factor * height)
     )
     try:
         if not writer.isOpened():
             raise OSError(errno.EIO, "cannot be written", str(path))
-        for place in range(len(film.images)):
-            writer.write(_draw(film, prediction, place, factor))
+        for number, image in enumerate(clip.images):
+            points = None if prediction.points is None else prediction.points[number]
+            writer.write(_draw(image, prediction.masks[number], points, factor))
         writer.release()
         temporary.replace(path)
     finally:
@@ -154,14 +159,21 @@ def save_overlay(path: Path, film: Film, prediction: Prediction) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _draw(film: Film, prediction: Prediction, place: int, factor: int) -> np.ndarray:
-    image = cv2.cvtColor(film.images[place], cv2.COLOR_GRAY2BGR)
-    image = np.asarray(cv2.resize(image, None, fx=factor, fy=factor))
-    large = prediction.masks[place].repeat(factor, axis=0).repeat(factor, axis=1)
-    contours, _ = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(image, contours, -1, _RED, 1, cv2.LINE_AA)
-    if prediction.points is not None:
-        for x, y in (prediction.points[place] + 0.5) * factor - 0.5:
-            if not np.isnan(x):
-                cv2.circle(image, (round(x), round(y)), 3, _RED, -1, cv2.LINE_AA)
-    return image
+def _draw(
+    image: np.ndarray, mask: np.ndarray, points: np.ndarray | None, factor: int
+) -> np.ndarray:
+    size = (factor * image.shape[1], factor * image.shape[0])
+    canvas = np.asarray(cv2.resize(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), size))
+    lines = [_to_canvas(outline, factor) for outline in mask_outlines(mask)]
+    cv2.polylines(canvas, lines, True, _RED, 1, cv2.LINE_AA, _SHIFT)
+    if points is not None:
+        for centre in _to_canvas(points[~np.isnan(points).any(axis=1)], factor).tolist():
+            cv2.circle(canvas, centre, 3 << _SHIFT, _RED, -1, cv2.LINE_AA, _SHIFT)
+    return canvas
+
+
+def _to_canvas(points: np.ndarray, factor: int) -> np.ndarray:
+    """Convert points to the fixed-point pixels of the enlarged frame."""
+    # Pixel centres are at integers, so the edge of the image is at -0.5.
+    enlarged = (points + 0.5) * factor - 0.5
+    return np.rint(enlarged * (1 << _SHIFT)).astype(np.int32)

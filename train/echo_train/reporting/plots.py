@@ -15,9 +15,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from skimage.measure import find_contours
 
 from echo_common import atomic
+from echo_common.geometry.raster import mask_outlines
 from echo_train.runs.run_folder import EpochRow
 
 TRUE = "#35d07f"
@@ -241,7 +241,6 @@ def _legend_of_contours(figure: Figure, colours: Mapping[str, str]) -> None:
 
 
 def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
-    # The padding closes contours along the image's edge.
-    contours = [contour[:, ::-1] - 1 for contour in find_contours(np.pad(mask, 1), 0.5)]
-    if contours:
-        axes.add_collection(LineCollection(contours, colors=colour, linewidths=1.1))
+    outlines = mask_outlines(mask)
+    if outlines:
+        axes.add_collection(LineCollection(outlines, colors=colour, linewidths=1.1))

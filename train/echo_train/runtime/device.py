@@ -63,6 +63,25 @@ def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextMana
     return contextlib.nullcontext()
 
 
+def forward(network: nn.Module, images: Tensor, device: torch.device, bf16: bool) -> Tensor:
+    """Run a network in the precision that `autocast` chooses.
+
+    Parameters
+    ----------
+    network : nn.Module
+    images : Tensor, (frame, channel, y, x) float
+    device : torch.device
+    bf16 : bool
+
+    Returns
+    -------
+    logits : Tensor, (frame, channel, y, x) float32
+    """
+    with autocast(device, bf16):
+        logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
+    return logits.float()
+
+
 def compile_on_cuda(network: nn.Module, device: torch.device, enabled: bool) -> nn.Module:
     """Compile a network on CUDA, if enabled; on other devices return it unchanged."""
     if enabled and device.type == "cuda":

@@ -12,6 +12,7 @@ from torch import Tensor
 from echo_train.data.frame_set import FrameSet
 from echo_train.metrics.results import Results
 from echo_train.transforms.batch import Batch
+from echo_train.transforms.letterbox import Letterbox
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,14 @@ class Prediction:
     masks : ndarray, (frame, y, x) uint8
         1 inside, 0 outside.
     points : ndarray, (frame, landmark, 2) float32, or None
-        (x, y) in pixels; None if the target is the mask.
+        (x, y) in pixels; NaN for a missed landmark, None if the target is the mask.
+    contours : ndarray, (frame, point, 2) float64, or None
+        Contours rebuilt from the points; rows of NaN are padding.
     """
 
     masks: np.ndarray
     points: np.ndarray | None = None
+    contours: np.ndarray | None = None
 
 
 class Target(Protocol):
@@ -59,8 +63,19 @@ class Target(Protocol):
             every frame is measured.
         """
 
-    def predict(self, logits: Tensor) -> Prediction:
-        """Turn logits into masks, and into landmarks if these are the target."""
+    def predict(self, logits: Tensor, letterbox: Letterbox | None = None) -> Prediction:
+        """Turn logits into masks, and into landmarks if these are the target.
+
+        Parameters
+        ----------
+        logits : Tensor, (frame, channel, y, x) float
+        letterbox : Letterbox, optional
+            How frames of another size were scaled to the network's input. The prediction is in the
+            pixels of these frames, and its masks are as fine as they are.
+        """
+
+    def error_free_masks(self, batch: Batch) -> np.ndarray | None:
+        """Masks of a prediction without errors, (frame, y, x) uint8; None for the true masks."""
 
     def state(self) -> dict[str, Tensor]:
         """Return what a checkpoint must keep in addition to the network's weights."""

@@ -21,6 +21,7 @@ from echo_train.metrics.results import Results
 from echo_train.runtime import device as devices
 from echo_train.targets.base import Collector, Prediction
 from echo_train.transforms.batch import Batch
+from echo_train.transforms.letterbox import Letterbox
 
 TRAINING_SAMPLE = 512
 """Training frames whose landmarks become masks for the training Dice.
@@ -98,12 +99,21 @@ class LandmarkTarget:
         measured = None if order is None else np.isin(order, training_sample(frames))
         return LandmarkCollector(frames, self, device, measured)
 
-    def predict(self, logits: Tensor) -> Prediction:
-        """Turn logits into landmarks, and the landmarks into masks."""
+    def predict(self, logits: Tensor, letterbox: Letterbox | None = None) -> Prediction:
+        """Turn logits into landmarks, and the landmarks into masks; see `Target.predict`."""
         points = self.correct(self.decode(logits).cpu().numpy())
-        return Prediction(
-            masks=self.masks(points, (logits.shape[2], logits.shape[3])), points=points
-        )
+        shape = (logits.shape[2], logits.shape[3])
+        if letterbox is not None:
+            points, shape = letterbox.enlarge_points(points), letterbox.size
+        contours = self.contours(points)
+        masks = rasterise_all(list(contours), shape, self.method)
+        return Prediction(masks=masks, points=points, contours=contours)
+
+    def error_free_masks(self, batch: Batch) -> np.ndarray:
+        """Masks rebuilt from the true landmarks, (frame, y, x) uint8."""
+        assert batch.points is not None
+        shape = (batch.masks.shape[1], batch.masks.shape[2])
+        return self.masks(batch.points.cpu().numpy(), shape)
 
     def correct(self, points: np.ndarray) -> np.ndarray:
         """Correct implausible landmarks by the shape prior, if the run uses one."""

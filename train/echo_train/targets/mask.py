@@ -15,6 +15,7 @@ from echo_train.metrics.overlap import MaskCounts
 from echo_train.metrics.results import Results
 from echo_train.targets.base import Collector, Prediction
 from echo_train.transforms.batch import Batch
+from echo_train.transforms.letterbox import Letterbox
 
 
 class MaskTarget:
@@ -44,9 +45,14 @@ class MaskTarget:
         """Make an empty collector for predicted masks; it measures every frame."""
         return MaskCollector(frames, device)
 
-    def predict(self, logits: Tensor) -> Prediction:
-        """Turn logits into masks."""
+    def predict(self, logits: Tensor, letterbox: Letterbox | None = None) -> Prediction:
+        """Turn logits into masks; see `Target.predict`."""
+        if letterbox is not None:
+            logits = letterbox.enlarge(logits)
         return Prediction(masks=(logits[:, 0] > 0).cpu().numpy().astype(np.uint8))
+
+    def error_free_masks(self, batch: Batch) -> None:
+        """Return None: a prediction without errors is the true mask."""
 
     def state(self) -> dict[str, Tensor]:
         """Return the weights of pixels and of the ventricle, computed from the training split."""

@@ -13,7 +13,7 @@ from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader, pick_source
 from echo_train.evaluation.evaluate import measure_splits, write_measured
-from echo_train.evaluation.measure import area_range
+from echo_train.evaluation.measure import training_area_range
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import draw_curves
 from echo_train.runs import run_folder
@@ -151,7 +151,7 @@ def finish(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     draw_curves(folder / run_folder.CURVES, trainer.history)
     model = load_model(folder, "best", trainer.device)
     orders = {name: trainer.frames.indices(name.upper()) for name in ("val", "test")}
-    areas = area_range(store, trainer.choice, trainer.frames)
+    areas = training_area_range(store, trainer.choice, trainer.frames)
     history = trainer.history
     write_measured(
         folder,

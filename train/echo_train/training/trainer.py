@@ -209,9 +209,7 @@ class Trainer:
             self.average.update(self.network)
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
-        with devices.autocast(self.device, self.settings.hardware.bf16):
-            logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
-        return logits.float()
+        return devices.forward(network, images, self.device, self.settings.hardware.bf16)
 
     def _stands_still(self) -> bool:
         """Whether the last epochs, as many as `patience`, were no better than one before."""

@@ -1,4 +1,4 @@
-"""Frames of any size, fitted into the size that a model was trained on, and back."""
+"""Scale frames of any size to the size of a model's input, and predictions back."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from torch.nn import functional
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fit:
-    """Where a frame lies in the image that the network sees.
+class Letterbox:
+    """Where a frame is in the network's input.
 
     Attributes
     ----------
     size : tuple of int
         (height, width) of the frame.
     target : tuple of int
-        (height, width) of what the network sees.
+        (height, width) of the input.
     inner : tuple of int
-        (height, width) of the frame in there: as large as fits, its sides in
-        their proportion.
+        (height, width) of the scaled frame: as large as fits, with its aspect ratio.
     offset : tuple of int
-        (y, x) of its upper left pixel; black lies around it.
+        (y, x) of its upper left pixel in the input; the rest of the input is black.
     """
 
     size: tuple[int, int]
@@ -33,8 +32,8 @@ class Fit:
     offset: tuple[int, int]
 
     @classmethod
-    def of(cls, size: tuple[int, int], target: tuple[int, int]) -> Fit:
-        """Fit frames of a size, centred; those of the right size are left as they are."""
+    def of(cls, size: tuple[int, int], target: tuple[int, int]) -> Letterbox:
+        """Centre frames of a size in the input; frames of the input's size are not changed."""
         scale = min(target[0] / size[0], target[1] / size[1])
         inner = (
             min(target[0], max(1, round(size[0] * scale))),
@@ -44,11 +43,11 @@ class Fit:
         return cls(size=size, target=target, inner=inner, offset=offset)
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
-        """Scale a frame, (y, x) uint8, to what the network sees."""
+        """Scale a frame, (y, x) uint8, to the input's size."""
         if self.inner != self.size:
-            smaller = self.inner[0] < self.size[0]
-            how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-            image = np.asarray(cv2.resize(image, self.inner[::-1], interpolation=how))
+            shrinks = self.inner[0] < self.size[0]
+            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            image = np.asarray(cv2.resize(image, self.inner[::-1], interpolation=interpolation))
         fitted = np.zeros(self.target, dtype=np.uint8)
         fitted[self._box()] = image
         return fitted
@@ -62,7 +61,7 @@ class Fit:
         return functional.interpolate(inner, self.size, mode="bilinear", align_corners=False)
 
     def enlarge_points(self, points: np.ndarray) -> np.ndarray:
-        """Move points, (frame, point, 2) as (x, y), to where they are in the frame."""
+        """Convert points, (frame, point, 2) as (x, y), from the input to the frame."""
         corner = np.array(self.offset[::-1], dtype=np.float64)
         factor = np.array(self.size[::-1]) / np.array(self.inner[::-1])
         # Pixel centres are at integers, so the image's edge is at -0.5.
