@@ -1,8 +1,8 @@
-"""Writing files so that a reader never sees half of one, and a power cut loses none.
+"""Replacing files in one step: no reader sees a partial file, and a power cut loses none.
 
-The order is the one that survives a crash: write a temporary file in the
-target's own directory, fsync it, rename it over the target, fsync the
-directory (a rename across file systems would be a copy).
+In the order that survives a crash: write a temporary file in the target's own
+directory, fsync it, rename it over the target, fsync the directory. (A rename
+across file systems would be a copy.)
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def atomic_writer(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     Parameters
     ----------
     path : Path
-        The target; its directory must exist. A file already there stays
-        untouched until the new one is complete on the disk.
+        The target; its directory must exist. An existing file is unchanged
+        until the new one is complete on the disk.
     durable : bool
-        Whether it is flushed to the disk. Where not, a power cut may leave an
-        older file, an empty one or none; the end of the process does not.
+        Whether the file is flushed to the disk. If not, a power cut may leave
+        an older file, an empty one or none; a kill of the process does not.
 
     Yields
     ------
@@ -59,7 +59,7 @@ def atomic_writer(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        # mkstemp makes private files; what we leave should follow the user's umask.
+        # mkstemp makes private files; the result should follow the user's umask.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
@@ -81,14 +81,14 @@ def write_text(path: Path, content: str, durable: bool = True) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a file is, by its name, one that a process was killed at before it was renamed."""
+    """Whether a file has the name of a temporary file that a killed process left."""
     return path.name.startswith(".") and path.name.endswith(_SUFFIX)
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed left of `path`, and, where it is a folder, in it.
+    """Remove temporary files that killed processes left for `path`, and in it if it is a folder.
 
-    For whoever holds the lock by which nobody else writes there now.
+    The caller must hold a lock, so that no other process writes there.
     """
     for file in path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"):
         file.unlink(missing_ok=True)
@@ -97,7 +97,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _umask() -> int:
-    # The umask can only be read by setting it; commands here write from one thread.
+    # The umask can only be read by setting it; commands write files from one thread.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,27 +1,27 @@
-"""What can go wrong, one class a remedy; every command turns these into one line.
+"""Errors that the user can solve; every command shows them as one line.
 
-Each error is both an `EchoError`, which the commands catch, and the builtin
-that a caller of the library would expect. Messages say what is wrong, where,
-and what to do about it.
+Each class is an `EchoError`, which the commands catch, and the builtin that a
+caller of the library would expect. A message says what is wrong, where, and
+what to do about it.
 """
 
 from __future__ import annotations
 
 
 class EchoError(Exception):
-    """Base of every error that is the user's to mend; never shown as a traceback."""
+    """Base of all errors that the user can solve; never shown as a traceback."""
 
 
 class DataError(EchoError, ValueError):
-    """The data set (a CSV, a video, a trace) is not what its format says."""
+    """The data set (a CSV file, a video, a trace) does not follow its format."""
 
 
 class DataNotFoundError(EchoError, FileNotFoundError):
-    """A file or folder of the data set is not where it was looked for."""
+    """A file or folder of the data set does not exist."""
 
 
 class SettingsError(EchoError, ValueError):
-    """Two settings contradict each other, or one has no meaning here."""
+    """Two settings contradict each other, or one does not apply."""
 
 
 class OutputError(EchoError, OSError):
@@ -45,8 +45,8 @@ class StoreDamagedError(StoreError):
 
 
 class NotInStoreError(StoreError, LookupError):
-    """The store is sound but lacks what was asked for."""
+    """The store is sound but lacks what was requested."""
 
 
 class RunError(EchoError, RuntimeError):
-    """A training run cannot go on, or a run folder is not what it should be."""
+    """A training run cannot continue, or a run folder is invalid."""

@@ -1,1 +1,1 @@
-"""The store's format, echo-store/1: names, manifests, containers and the checked reader."""
+"""The store format echo-store/1: names, manifests, both containers, and the checked reader."""

@@ -1,4 +1,4 @@
-"""What both kinds of store offer, a Zarr folder and an HDF5 file."""
+"""The interface of both kinds of store, a Zarr folder and an HDF5 file."""
 
 from __future__ import annotations
 
@@ -12,45 +12,44 @@ from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 
 CHECKSUM_BYTES = 4
-"""The crc32c or fletcher32 at the end of a chunk, which its digest covers too."""
+"""Size of the crc32c or fletcher32 at the end of a chunk; the digest covers it too."""
 
-
-AGAIN = "run the same echo-prep build again with --check to make it anew"
-"""What to do about a damaged array or chunk."""
+REPAIR = "run the same echo-prep build again with --check to repair it"
+"""Advice for a damaged array or chunk."""
 
 
 class Container(Protocol):
-    """A store's arrays and manifests, as they are: whether they are whole is for the caller."""
+    """Arrays and manifests of a store as stored; the caller checks them against each other."""
 
     path: Path
     format: str
 
     def attributes(self) -> dict[str, Any]:
-        """The root's attributes; StoreDamagedError where they cannot be read."""
+        """The root's attributes; StoreDamagedError if they cannot be read."""
 
     def arrays(self) -> list[str]:
-        """Paths of what has a manifest, sorted."""
+        """Paths of the arrays that have a manifest, sorted."""
 
     def manifest(self, array: str) -> Manifest | None:
-        """Manifest of an array; None where it has none."""
+        """Manifest of an array; None if it has none."""
 
     def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
-        """Declare an array, and say how many rows a chunk of it holds."""
+        """Declaration of an array, and the number of rows in a chunk."""
 
     def metadata(self, array: str) -> str:
-        """Digest of an array's declaration, as its manifest has it."""
+        """Digest of an array's declaration, to compare with its manifest."""
 
     def sizes(self, array: str) -> dict[str, int]:
-        """Size on the disk, in bytes, of each chunk that is there, by name."""
+        """Size on the disk of each chunk that exists, in bytes, by name."""
 
     def raw(self, array: str, chunk: str) -> bytes:
-        """Bytes of a chunk as stored; LookupError where there is none."""
+        """Bytes of a chunk as stored; LookupError if it does not exist."""
 
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        """Content of a chunk; ValueError where it is not what it should be."""
+        """Decode a chunk; ValueError if its content is invalid."""
 
     def decode_into(self, raw: bytes, out: np.ndarray) -> None:
-        """Decode a chunk of numbers into a contiguous array of its shape; ValueError as above."""
+        """Decode a chunk of numbers into an array of its shape; ValueError as `decode`."""
 
     def newer_chunks(self, array: str) -> set[str]:
         """Chunks that were modified after the manifest was written; HDF5 keeps no such times."""

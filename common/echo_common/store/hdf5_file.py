@@ -1,4 +1,4 @@
-"""A store that is one HDF5 file, open for reading; `cache/README.md` describes its layout."""
+"""Reading a store that is one HDF5 file; `cache/README.md` describes its layout."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 
 from echo_common.errors import StoreDamagedError, StoreError
 from echo_common.store import schema
-from echo_common.store.container import AGAIN, CHECKSUM_BYTES
+from echo_common.store.container import CHECKSUM_BYTES, REPAIR
 from echo_common.store.manifest import Manifest, parse_manifest, spec_digest
 
 _FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
-"""What h5py raises on a damaged file, depending on where the damage is."""
+"""Errors of h5py for a damaged file, depending on where the damage is."""
 
 
 class Hdf5Container:
-    """A store that is one HDF5 file; see `echo_common.store.container.Container`."""
+    """A store that is one HDF5 file; see `echo_common.store.container`."""
 
     format = "hdf5"
 
@@ -30,7 +30,7 @@ class Hdf5Container:
         if not h5py.is_hdf5(path):
             raise StoreError(
                 f"{path} is not a store: it is neither a Zarr folder nor an HDF5 file; give the "
-                "path of a store that echo-prep build made"
+                "path of a store built by echo-prep build"
             )
         try:
             self.file = h5py.File(path, "r")
@@ -88,7 +88,9 @@ class Hdf5Container:
             )
             rows = int(node.chunks[0])
         except _FAULTS as error:
-            raise self._damaged(f"{array} is not declared as the schema has it", error) from error
+            raise self._damaged(
+                f"the declaration of {array} does not follow the schema", error
+            ) from error
         if not sound:
             raise self._damaged(f"{array} has the filters {order} and chunks {node.chunks}", None)
         return spec, rows
@@ -120,12 +122,12 @@ class Hdf5Container:
             skipped, content = node.id.read_direct_chunk(offset)
         except _FAULTS as error:
             raise LookupError(chunk) from error
-        # A filter that was left out of a chunk would make its bytes mean something else.
+        # If a chunk skips a filter, its bytes have another meaning.
         return b"" if skipped else bytes(content)
 
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """See `Container`."""
-        # The size that is expected, so that the buffer need not grow on the way.
+        # The expected size, so that the buffer does not have to grow.
         expected = int(np.prod(shape)) * (16 if dtype == "str" else np.dtype(dtype).itemsize)
         try:
             content = zlib.decompress(memoryview(raw)[:-CHECKSUM_BYTES], bufsize=expected)
@@ -164,7 +166,7 @@ class Hdf5Container:
         except _FAULTS as error:
             raise self._damaged(f"{array} is missing", error) from error
         if not isinstance(node, h5py.Dataset) or node.chunks is None:
-            raise self._damaged(f"{array} is no chunked dataset", None)
+            raise self._damaged(f"{array} is not a chunked dataset", None)
         return node
 
     def _document(self, path: str) -> bytes | None:
@@ -175,7 +177,7 @@ class Hdf5Container:
 
     def _damaged(self, what: str, error: Exception | None) -> StoreDamagedError:
         because = f" ({error})" if error is not None else ""
-        return StoreDamagedError(f"{self.path}: {what}{because}; {AGAIN}")
+        return StoreDamagedError(f"{self.path}: {what}{because}; {REPAIR}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The manifest of an array: what makes it count, and what each of its chunks must be."""
+"""Manifests: an array counts only with one, which lists the digest of every chunk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from echo_common.store.schema import ArraySpec, chunk_number
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What makes an array count: the stage it belongs to and all of its chunks.
+    """The stage that an array belongs to, and all of its chunks.
 
     Attributes
     ----------
@@ -25,15 +25,15 @@ class Manifest:
     parameters : dict
         The stage's parameters.
     inputs : dict
-        Key of each stage that this one was made from, by stage.
+        Key of each stage that this one was made from, by name of the stage.
     chunks : dict
-        ``{"bytes": int, "sha256": hex}`` by chunk name, and ``"notes"`` where
-        making the chunk found something.
+        ``{"bytes": int, "sha256": hex}`` by chunk name, and ``"notes"`` for
+        what was found while the chunk was made.
     versions : dict
-        Version of each package that had a hand in the pixels, by name.
+        Version of each package that affects the content, by name.
     metadata : str
-        Digest of the array's declaration: in a Zarr store of its zarr.json, in an
-        HDF5 one `spec_digest`.
+        Digest of the array's declaration: of its zarr.json in a Zarr store,
+        `spec_digest` in an HDF5 store.
     """
 
     stage: str
@@ -46,7 +46,7 @@ class Manifest:
 
     @property
     def notes(self) -> dict[str, list[Any]]:
-        """What the stage found, such as the rows it could not read and why; all chunks'."""
+        """Notes of all chunks by kind, such as the rows that could not be read and why."""
         notes: dict[str, list[Any]] = {}
         for chunk in self.chunks.values():
             for name, found in chunk.get("notes", {}).items():
@@ -64,12 +64,12 @@ class Manifest:
         return json.dumps(table, indent=1, sort_keys=True) + "\n"
 
     def digest(self) -> str:
-        """SHA-256 of the manifest as written: what the store's root lists it under."""
+        """SHA-256 of the manifest as written, which the store's root lists."""
         return hashlib.sha256(self.json.encode()).hexdigest()
 
 
 def spec_digest(spec: ArraySpec, chunk_rows: int) -> str:
-    """SHA-256 of what an array is declared as, whatever bytes say so."""
+    """SHA-256 of an array's declaration, which does not depend on how it is written."""
     content = {**dataclasses.asdict(spec), "chunk_rows": chunk_rows}
     return table_digest(content)
 
@@ -81,7 +81,7 @@ def table_digest(table: dict[str, Any]) -> str:
 
 
 def with_digest(table: dict[str, Any]) -> dict[str, Any]:
-    """Add to a table the digest of all else in it, so that it shows when it was altered."""
+    """Add to a table the digest of everything else in it, which reveals later changes."""
     content = {name: value for name, value in table.items() if name != "digest"}
     return {**content, "digest": table_digest(content)}
 
@@ -92,21 +92,21 @@ def parse_manifest(text: str | bytes, where: object) -> Manifest:
     Raises
     ------
     StoreDamagedError
-        If the text is not one; `where` says in the message whose it is.
+        If the text is not a manifest; `where` names the file in the message.
     """
     try:
         table = json.loads(text)
         if table != with_digest(table):
-            raise ValueError("it was altered: its digest is not its own")
+            raise ValueError("it was altered: its digest does not match")
         del table["digest"]
         manifest = Manifest(**table)
         chunks = {name: _chunk(entry) for name, entry in manifest.chunks.items()}
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise StoreDamagedError(
-            f"{where} is not a manifest ({error}); run the same echo-prep build again to make "
-            "the array anew"
+            f"{where} is not a manifest ({error}); run the same echo-prep build again to repair "
+            "the array"
         ) from error
-    # JSON sorts names as text; rows come in the order of their numbers.
+    # The names are sorted as text in JSON; here chunks are in the order of their rows.
     return dataclasses.replace(manifest, chunks=dict(sorted(chunks.items(), key=_number)))
 
 

@@ -1,10 +1,4 @@
-"""What holds a store's arrays: a folder of Zarr v3, or one HDF5 file. Reading only.
-
-`EchoStore` reads through these, and so does `echo-prep`. Both give the bytes
-of a chunk as they lie on the disk, so that one check, the digest in the
-manifest, serves both, and both decode outside the interpreter's lock, so that
-threads share the work.
-"""
+"""Opening a store, whichever of the two kinds is at a path."""
 
 from __future__ import annotations
 
@@ -16,14 +10,14 @@ from echo_common.store.zarr_folder import ZarrContainer
 
 
 def open_container(path: Path) -> Container:
-    """Open what a store's name says it is.
+    """Open a Zarr folder or an HDF5 file for reading.
 
     Raises
     ------
     StoreNotFoundError
         If there is nothing at the path.
     StoreError
-        If what is there is no store.
+        If there is something else at the path.
     StoreDamagedError
         If it is an HDF5 file that does not open.
     """
@@ -33,7 +27,7 @@ def open_container(path: Path) -> Container:
         )
     if path.is_dir():
         return ZarrContainer(path)
-    # Imported where used: a Zarr store is read without it.
+    # Imported here: a Zarr store is read without h5py.
     from echo_common.store.hdf5_file import Hdf5Container
 
     return Hdf5Container(path)

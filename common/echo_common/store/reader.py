@@ -1,8 +1,7 @@
-"""Reading a store: opening it, asking what it holds, and getting arrays that are whole.
+"""Reading a store: its arrays, every chunk checked against the manifest.
 
-An array counts only with its manifest, which lists every chunk with its size
-and digest; a chunk is given only when its bytes are those that the manifest
-lists. So what comes out is what `echo-prep build` put in, or an error.
+The manifest of an array lists the size and the digest of each chunk. Reading
+returns exactly what `echo-prep build` wrote, or raises an error.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 
 from echo_common.errors import NotInStoreError, StoreDamagedError, StoreError
 from echo_common.store import schema
-from echo_common.store.container import AGAIN, Container
+from echo_common.store.container import REPAIR, Container
 from echo_common.store.manifest import Manifest
 from echo_common.store.opening import open_container
 
@@ -44,9 +43,9 @@ class EchoStore:
     StoreNotFoundError
         If there is nothing at the path.
     StoreError
-        If what is there has another schema, or none.
+        If there is something else at the path, or a store with another schema.
     StoreDamagedError
-        If a build did not finish, or an array that the store lists is not there.
+        If a build did not finish, or a listed array is missing or altered.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -71,27 +70,27 @@ class EchoStore:
 
     @property
     def rows(self) -> int:
-        """Number of rows of every array, those with a status that is not 0 included."""
+        """Number of rows of every array, including those whose status is not 0."""
         return self.shape(schema.STATUS)[0]
 
     @property
     def chunk_rows(self) -> int:
-        """Rows a chunk; reading a multiple of it, from a multiple of it, reads nothing twice."""
+        """Rows per chunk; reading whole multiples of it reads no chunk twice."""
         return self._specs[schema.STATUS][1]
 
     def shape(self, array: str) -> tuple[int, ...]:
-        """Shape of an array; NotInStoreError where there is none."""
+        """Shape of an array; NotInStoreError if the store does not have it."""
         return self._spec(array).shape
 
     def read(self, array: str) -> np.ndarray:
-        """Read a whole array, every chunk checked against the manifest; see `read_rows`."""
+        """Read a whole array; see `read_rows`."""
         return self.read_rows(array, 0, self.shape(array)[0])
 
     def read_rows(self, array: str, start: int, stop: int) -> np.ndarray:
         """Read consecutive rows of an array, every chunk checked against the manifest.
 
-        Threads share the chunks and write straight into the result, so at most
-        one chunk a thread is in memory beside it.
+        Threads share the chunks and write directly into the result, so each
+        needs memory for at most one chunk.
 
         Parameters
         ----------
@@ -112,26 +111,26 @@ class EchoStore:
         IndexError
             If the rows are not within the array.
         StoreDamagedError
-            If a chunk is missing, or is not what the manifest says.
+            If a chunk is missing or does not match the manifest.
         """
-        spec, (_, each) = self._spec(array), self._specs[array]
+        spec, rows = self._spec(array), self._specs[array][1]
         if not 0 <= start <= stop <= spec.shape[0]:
             raise IndexError(f"rows {start} to {stop} of {array}, which has {spec.shape[0]}")
         dtype: Any = np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
         out = np.empty((stop - start, *spec.shape[1:]), dtype=dtype)
 
         def fill(number: int) -> None:
-            first = number * each
-            low, high = max(start, first), min(stop, first + each)
-            if high - low == each and spec.dtype != "str":
-                # Straight into its place: fresh memory costs more than decoding does.
+            first = number * rows
+            low, high = max(start, first), min(stop, first + rows)
+            if high - low == rows and spec.dtype != "str":
+                # Into the result directly: allocating memory takes longer than decoding.
                 self._decode_into(array, number, out[low - start : high - start])
                 return
             out[low - start : high - start] = self.read_chunk(array, number)[
                 low - first : high - first
             ]
 
-        numbers = range(start // each, -(-stop // each)) if stop > start else range(0)
+        numbers = range(start // rows, -(-stop // rows)) if stop > start else range(0)
         if len(numbers) < 2:
             for number in numbers:
                 fill(number)
@@ -143,18 +142,18 @@ class EchoStore:
         return out
 
     def read_chunk(self, array: str, number: int) -> np.ndarray:
-        """Read one chunk, checked; rows past the array's end are fill values.
+        """Read one chunk; rows past the array's end are fill values.
 
         Raises
         ------
         StoreDamagedError
-            If it is missing, or is not what the manifest says.
+            If the chunk is missing or does not match the manifest.
         """
-        spec, (_, each) = self._spec(array), self._specs[array]
+        spec, rows = self._spec(array), self._specs[array][1]
         name = schema.chunk_name(number, len(spec.shape))
         raw = self._sound_bytes(array, name)
         try:
-            return self.container.decode(raw, (each, *spec.shape[1:]), spec.dtype)
+            return self.container.decode(raw, (rows, *spec.shape[1:]), spec.dtype)
         except ValueError as error:
             raise self._damaged(array, name, f"does not decode ({error})") from error
 
@@ -167,11 +166,11 @@ class EchoStore:
             raise self._damaged(array, name, f"does not decode ({error})") from error
 
     def methods(self) -> list[str]:
-        """Methods that the store has masks of, the default first."""
+        """Methods whose masks the store has, in the order of `schema.METHODS`."""
         return [name for name in schema.METHODS if schema.mask_path(name) in self]
 
     def landmark_sets(self) -> list[schema.LandmarkSet]:
-        """Landmark sets that the store has points of, the default's method and identity first."""
+        """Landmark sets of the store, in the order of methods, identities and counts."""
         found = []
         for array in self.manifests:
             parts = array.split("/")
@@ -182,15 +181,15 @@ class EchoStore:
                 )
         return sorted(
             found,
-            key=lambda one: (
-                schema.METHODS.index(one.method),
-                schema.IDENTITIES.index(one.identity),
-                one.count,
+            key=lambda landmarks: (
+                schema.METHODS.index(landmarks.method),
+                schema.IDENTITIES.index(landmarks.identity),
+                landmarks.count,
             ),
         )
 
     def falloffs(self, landmarks: schema.LandmarkSet) -> list[str]:
-        """Falloffs that the store has heatmaps of, for one landmark set."""
+        """Falloffs of the heatmaps that the store has of a landmark set."""
         return [name for name in schema.FALLOFFS if landmarks.heatmap(name) in self]
 
     def require_mask(self, method: str) -> str:
@@ -199,7 +198,7 @@ class EchoStore:
         Raises
         ------
         NotInStoreError
-            If the store has none; the message is the command that adds them.
+            If the store has none; the message gives the command that adds them.
         """
         path = schema.mask_path(method)
         if path not in self:
@@ -207,12 +206,12 @@ class EchoStore:
         return path
 
     def require_landmarks(self, landmarks: schema.LandmarkSet, falloff: str | None = None) -> str:
-        """Path of a landmark set's points, or of its heatmaps where a falloff is given.
+        """Path of a landmark set's points, or of its heatmaps if a falloff is given.
 
         Raises
         ------
         NotInStoreError
-            If the store has none; the message is the command that adds them.
+            If the store has none; the message gives the command that adds them.
         """
         path = landmarks.points if falloff is None else landmarks.heatmap(falloff)
         if path not in self:
@@ -234,16 +233,16 @@ class EchoStore:
 
     def _spec(self, array: str) -> schema.ArraySpec:
         if array not in self._specs:
-            held = ", ".join(sorted(self._specs))
-            raise NotInStoreError(f"{self.path} has no array {array}; it has {held}")
+            existing = ", ".join(sorted(self._specs))
+            raise NotInStoreError(f"{self.path} has no array {array}; it has {existing}")
         return self._specs[array][0]
 
     def _listed_stages(self) -> dict[str, Any]:
         stages = self.attributes.get("stages")
         if not stages:
             raise StoreDamagedError(
-                f"{self.path} is unfinished: its build was stopped before the first stage was "
-                "done; run the same echo-prep build again to finish it"
+                f"{self.path} is unfinished: its build was interrupted before the first stage was "
+                "complete; run the same echo-prep build again to finish it"
             )
         return dict(stages)
 
@@ -253,15 +252,14 @@ class EchoStore:
             state = "is missing" if manifest is None else "is not the one that the root lists"
             raise StoreDamagedError(
                 f"{self.path}: the manifest of {array} {state}, so the store is unfinished or was "
-                "altered; run the same echo-prep build again to mend it"
+                "altered; run the same echo-prep build again to repair it"
             )
         return manifest
 
     def _sound_spec(self, array: str) -> tuple[schema.ArraySpec, int]:
         if self.container.metadata(array) != self.manifests[array].metadata:
             raise StoreDamagedError(
-                f"{self.path}: the declaration of {array} is not the one that its manifest was "
-                f"made for; {AGAIN}"
+                f"{self.path}: the declaration of {array} does not match its manifest; {REPAIR}"
             )
         return self.container.spec(array)
 
@@ -274,19 +272,19 @@ class EchoStore:
         except LookupError as error:
             raise self._damaged(array, name, "is missing") from error
         if len(raw) != listed["bytes"]:
-            state = f"has {len(raw)} bytes, and the manifest says {listed['bytes']}"
+            state = f"has {len(raw)} bytes instead of {listed['bytes']}"
             raise self._damaged(array, name, state)
-        # The digest covers the chunk's own crc32c or fletcher32: what passes it passes those.
+        # The digest also covers the crc32c or fletcher32 at the end of the chunk.
         if hashlib.sha256(raw).hexdigest() != listed["sha256"]:
-            raise self._damaged(array, name, "was altered: its checksum is not the manifest's")
+            raise self._damaged(array, name, "was altered: its digest is not that of the manifest")
         return raw
 
     def _damaged(self, array: str, name: str, state: str) -> StoreDamagedError:
-        return StoreDamagedError(f"{self.path}: chunk {name} of {array} {state}; {AGAIN}")
+        return StoreDamagedError(f"{self.path}: chunk {name} of {array} {state}; {REPAIR}")
 
 
 def _cores() -> int:
-    """Cores that this process may use; macOS does not say which, so there all of them."""
+    """Number of cores that this process may use; on macOS all of them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

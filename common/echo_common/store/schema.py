@@ -1,7 +1,7 @@
-"""The store's schema `echo-store/1`: names, codes and paths that both sides agree on.
+"""The schema `echo-store/1`: names, codes and paths that preparation and training share.
 
-`cache/README.md` describes the same for readers in other languages; a change
-here is a change there, and of the schema's number.
+`cache/README.md` describes the same for readers in other languages. A change
+here changes that page and the number of the schema.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 SCHEMA = "echo-store/1"
 
 METHODS = ("chords", "convexhull", "centroid", "simplesort")
-"""How traced points become one polygon; the first is taken where a store holds several."""
+"""How traced points become one polygon; the first is the default if a store has several."""
 
 IDENTITIES = ("anatomical", "angle", "uniform", "optimal")
-"""How landmarks are chosen; the first is taken where a store holds several."""
+"""How landmarks are chosen; the first is the default if a store has several."""
 
 FALLOFFS = ("gaussian", "euclidean")
 """How a heatmap fades from its landmark."""
 
 PHASES = ("ED", "ES", "unknown")
-"""Codes of `index/phase`: end-diastole, end-systole, not told by the tracings."""
+"""Codes of `index/phase`: end-diastole, end-systole, not determined by the tracings."""
 
 SPLITS = ("TRAIN", "VAL", "TEST")
 """Codes of `index/split`, and the names in FileList.csv."""
@@ -39,7 +39,7 @@ LONG_AXIS = "tracing/long_axis"
 CONTOUR = "tracing/contour"
 
 MANIFEST = "manifest.json"
-"""In a Zarr store, the file beside each array's metadata that makes the array count."""
+"""In a Zarr store, the manifest in each array's folder; without it the array does not count."""
 
 MANIFESTS = "manifests"
 """In an HDF5 store, the group of the manifests, each at its array's path."""
@@ -47,28 +47,31 @@ MANIFESTS = "manifests"
 ROOT = "manifests/root"
 """In an HDF5 store, the dataset that holds the root's attributes as JSON."""
 
+CHUNK_FRAMES = 128
+"""Rows per chunk: enough to read at the speed of memory, few enough to share among workers."""
+
 HDF5_SUFFIXES = (".h5", ".hdf5")
 """A store whose name ends in one of these is an HDF5 file; any other is a Zarr folder."""
 
 
 def is_hdf5(store: Path) -> bool:
-    """Whether a store's name says that it is an HDF5 file."""
+    """Whether a store is an HDF5 file by its name."""
     return store.suffix.lower() in HDF5_SUFFIXES
 
 
 def chunk_name(number: int, dimensions: int) -> str:
-    """Name of the chunk of rows `number` in an array of so many dimensions: ``c.3.0.0``."""
+    """Name of a chunk of rows in an array of a number of dimensions, such as ``c.3.0.0``."""
     return ".".join(["c", str(number), *["0"] * (dimensions - 1)])
 
 
 def chunk_number(name: str) -> int:
-    """Which rows a chunk of this name holds; the reverse of `chunk_name`."""
+    """Number of a chunk from its name; the reverse of `chunk_name`."""
     return int(name.split(".")[1])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArraySpec:
-    """One array of a store, as it is declared in its metadata.
+    """Declaration of an array of a store.
 
     Attributes
     ----------
@@ -80,7 +83,7 @@ class ArraySpec:
     dimensions : tuple of str
         Name of each axis.
     attributes : dict
-        For people and for other readers: units, codes, scale.
+        Units, codes, scale and description, for people and other readers.
     """
 
     path: str
@@ -97,7 +100,7 @@ def mask_path(method: str) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LandmarkSet:
-    """Which landmarks: on which contour, chosen how, and how many.
+    """A choice of landmarks: the contour, how they are chosen, and how many.
 
     Attributes
     ----------
@@ -126,7 +129,3 @@ class LandmarkSet:
     def heatmap(self, falloff: str) -> str:
         """Path of the set's heatmaps, uint8 (frame, landmark, y, x)."""
         return f"{self.group}/{falloff}"
-
-
-CHUNK_FRAMES = 128
-"""Rows a chunk: large enough to read at memory speed, small enough to share work by."""

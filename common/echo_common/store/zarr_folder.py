@@ -1,4 +1,4 @@
-"""A store that is a Zarr v3 folder, open for reading."""
+"""Reading a store that is a Zarr v3 folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from echo_common.errors import StoreDamagedError, StoreError
 from echo_common.store import schema
-from echo_common.store.container import AGAIN, CHECKSUM_BYTES
+from echo_common.store.container import CHECKSUM_BYTES, REPAIR
 from echo_common.store.manifest import Manifest, parse_manifest
 
 GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
@@ -25,22 +25,22 @@ _ANY_MANIFEST = f"{schema.STATUS}/{schema.MANIFEST}"
 
 
 class ZarrContainer:
-    """A store that is a folder in the Zarr v3 format.
+    """A store that is a folder in the Zarr v3 format; see `echo_common.store.container`.
 
-    Chunks are read file by file rather than through the zarr package, whose
-    reader takes several times as long (see `benchmarks/prep.py`) and
-    gives zeros for a chunk that is not there.
+    Chunks are read from their files and not through the zarr package, whose
+    reader takes several times as long (see `benchmarks/prep.py`) and returns
+    zeros for a missing chunk.
     """
 
     format = "zarr"
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # A store that lost its root is a damaged store, and no foreign folder.
+        # A store without its root is damaged, but it is a store.
         if not any((path / file).is_file() for file in ("zarr.json", _ANY_MANIFEST)):
             raise StoreError(
-                f"{path} is not a store: it has no zarr.json; give the path of a store that "
-                "echo-prep build made"
+                f"{path} is not a store: it has no zarr.json; give the path of a store built by "
+                "echo-prep build"
             )
 
     def attributes(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class ZarrContainer:
         from numcodecs import blosc
 
         content = memoryview(raw)[:-CHECKSUM_BYTES]
-        # Blosc's header says what will come; it would fill a larger array in part.
+        # The size in Blosc's header must match: Blosc would fill only a part of a larger array.
         if int.from_bytes(content[4:8], "little") != out.nbytes or sys.byteorder != "little":
             out[...] = self.decode(raw, out.shape, out.dtype.name)
             return
@@ -168,14 +168,14 @@ class ZarrContainer:
         try:
             table = json.loads(path.read_bytes())
             if not isinstance(table[needed], dict | list):
-                raise TypeError(f"{needed} is not what it should be")
+                raise TypeError(f"{needed} is neither a list nor a table")
             return dict(table)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._bad_metadata(node, error) from error
 
     def _bad_metadata(self, node: str, reason: object) -> StoreDamagedError:
         path = self.path / node / "zarr.json"
-        return StoreDamagedError(f"{path} does not read as the schema has it ({reason}); {AGAIN}")
+        return StoreDamagedError(f"{path} does not follow the schema ({reason}); {REPAIR}")
 
 
 def is_group(folder: Path) -> bool:
@@ -189,17 +189,17 @@ def is_group(folder: Path) -> bool:
 def _decode_strings(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Decode Zarr's `vlen-utf8`: a count, then a length and the bytes of each string."""
 
-    def number(at: int) -> int:
-        return int.from_bytes(content[at : at + 4], "little")
+    def number(offset: int) -> int:
+        return int.from_bytes(content[offset : offset + 4], "little")
 
     if number(0) != math.prod(shape):
-        raise ValueError(f"{number(0)} strings, not {math.prod(shape)}")
+        raise ValueError(f"{number(0)} strings instead of {math.prod(shape)}")
     return np.array(list(_strings(content, number)), dtype=np.dtypes.StringDType()).reshape(shape)
 
 
 def _strings(content: bytes, number: Any) -> Iterator[str]:
-    at = 4
+    offset = 4
     for _ in range(number(0)):
-        length = number(at)
-        yield content[at + 4 : at + 4 + length].decode()
-        at += 4 + length
+        start = offset + 4
+        offset = start + number(offset)
+        yield content[start:offset].decode()
