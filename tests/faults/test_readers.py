@@ -1,7 +1,7 @@
 """Videos and tables with false content give no wrong frame, and no file outside is opened.
 
 The tests try every size, count and link that may be false, and read all inputs
-that a fuzzer has collected. `tests/prep/build/test_poison.py` builds stores
+that a fuzzer has collected. `test_damaged_data_sets.py` builds stores
 from damaged data sets.
 """
 
