@@ -1,7 +1,7 @@
-"""Data sets damaged at random: no traceback, no hang, no lost sound row, nothing read outside.
+"""A build from a damaged data set keeps all sound rows, and opens no file outside it.
 
-Each case builds a store through the command. A frame that came through must be
-the right one, whatever happened around it.
+Each case builds a store with the command. Every frame in the store must be the
+correct one, whatever was damaged.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ def sound_rows(store: Path) -> dict[tuple[str, int], np.ndarray]:
 
 
 def expected_rows(data: Path, names: list[str]) -> dict[tuple[str, int], np.ndarray]:
-    found = {}
+    rows = {}
     for video in VIDEOS:
         if video.name in names:
             frames = ffmpeg_frames(data / "Videos" / f"{video.name}.avi")
-            found |= {(video.name, number): frames[number] for number in video.traces}
-    return found
+            rows |= {(video.name, number): frames[number] for number in video.traces}
+    return rows
 
 
-def assert_right(found: dict[tuple[str, int], np.ndarray], expected: dict[Any, Any]) -> None:
-    assert expected.keys() <= found.keys()
+def assert_right(rows: dict[tuple[str, int], np.ndarray], expected: dict[Any, Any]) -> None:
+    assert expected.keys() <= rows.keys()
     for key, pixels in expected.items():
-        assert np.abs(found[key].astype(int) - pixels).max() <= 2, key
+        assert np.abs(rows[key].astype(int) - pixels).max() <= 2, key
 
 
-def poison_video(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+def damage_video(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def apply(data: Path) -> None:
         path = data / "Videos" / f"{NAMES[0]}.avi"
         path.write_bytes(change(path.read_bytes()))
@@ -82,12 +82,12 @@ def rewrite(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], Non
 
 
 def first_video_rows(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
-    """Replace something in the rows of the first video alone."""
+    """Replace bytes in the rows of the first video only."""
 
     def change(content: bytes) -> bytes:
         lines = content.split(b"\n")
-        mark = NAMES[0].encode()
-        return b"\n".join(line.replace(old, new) if mark in line else line for line in lines)
+        name = NAMES[0].encode()
+        return b"\n".join(line.replace(old, new) if name in line else line for line in lines)
 
     return change
 
@@ -100,55 +100,55 @@ def other_codec(codec: str) -> Callable[[Path], None]:
     return apply
 
 
-# Each touches the first video alone; the other four must come through.
+# Each case damages only the first video; the frames of the other four must be in the store.
 CASES: dict[str, Callable[[Path], None]] = {
-    "video of zero bytes": poison_video(lambda content: b""),
-    "video of zeros": poison_video(lambda content: bytes(len(content))),
-    "video of text": poison_video(lambda content: b"hello\n" * 999),
-    "video of another size": poison_video(
+    "video of zero bytes": damage_video(lambda content: b""),
+    "video of zeros": damage_video(lambda content: bytes(len(content))),
+    "video of text": damage_video(lambda content: b"hello\n" * 999),
+    "video of another size": damage_video(
         lambda content: avi_bytes([jpeg(np.zeros((50, 60), np.uint8))] * 12, (50, 60))
     ),
-    "video whose header lies about its size": poison_video(
+    "video with a false size in its header": damage_video(
         lambda content: avi_bytes([jpeg(frame_pattern(0, n)) for n in range(12)], (30000, 30000))
     ),
-    "video without frames": poison_video(lambda content: avi_bytes([])),
-    "video of dropped frames": poison_video(lambda content: avi_bytes([b""] * 12)),
-    "video with sound": poison_video(
+    "video without frames": damage_video(lambda content: avi_bytes([])),
+    "video of dropped frames": damage_video(lambda content: avi_bytes([b""] * 12)),
+    "video with sound": damage_video(
         lambda content: avi_bytes([jpeg(frame_pattern(0, 0))] * 12, layout=Layout(sound=True))
     ),
-    "video with a false frame count": poison_video(
+    "video with a false frame count": damage_video(
         lambda content: content[:48] + b"\xff\xff\xff\x7f" + content[52:]
     ),
     "video in another codec": other_codec("FFV1"),
     "lossless video cut in half": lambda data: (
         other_codec("FFV1")(data),
-        poison_video(lambda content: content[: len(content) // 2])(data),
+        damage_video(lambda content: content[: len(content) // 2])(data),
     )[0],
     "shape of a billion pixels": rewrite(
         "FileList.csv", first_video_rows(b",112,112,", b",99999,99999,")
     ),
     "numbers of 1e308": rewrite("FileList.csv", first_video_rows(b"55.5", b"1e308")),
-    "numbers that are none": rewrite("FileList.csv", first_video_rows(b"55.5", b"NaN")),
+    "numbers that are NaN": rewrite("FileList.csv", first_video_rows(b"55.5", b"NaN")),
     "name with a path": rewrite("FileList.csv", first_video_rows(b"0X", b"../0X")),
     "absolute name": rewrite("VolumeTracings.csv", first_video_rows(b"0X", b"/0X")),
     "name in latin-1": rewrite("VolumeTracings.csv", first_video_rows(b"0X", b"\xe9X")),
     "name with a null byte": rewrite("VolumeTracings.csv", first_video_rows(b"0X", b"\0X")),
-    "name of a thousand letters": rewrite(
+    "name of two thousand letters": rewrite(
         "VolumeTracings.csv", first_video_rows(b"0X", b"0X" * 999)
     ),
-    "name quoted to nowhere": rewrite("VolumeTracings.csv", first_video_rows(b"0X", b'"0X')),
+    "name with an unclosed quote": rewrite("VolumeTracings.csv", first_video_rows(b"0X", b'"0X')),
     "coordinates of 1e308": rewrite("VolumeTracings.csv", first_video_rows(b",6", b",1e308,6")),
     "frame beyond any video": rewrite("VolumeTracings.csv", first_video_rows(b".avi,", b".avi,,")),
     "windows line ends": rewrite("VolumeTracings.csv", lambda text: text.replace(b"\n", b"\r\n")),
     "byte-order mark": rewrite("VolumeTracings.csv", lambda text: b"\xef\xbb\xbf" + text),
-    "tracings doubled": rewrite(
+    "tracings repeated": rewrite(
         "VolumeTracings.csv", lambda text: text + b"".join(text.splitlines(keepends=True)[1:43])
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_poisoned_video_or_row_costs_no_other(
+def test_a_damaged_video_or_row_costs_no_other(
     tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_small_dataset(tmp_path / "d", VIDEOS)
@@ -160,7 +160,7 @@ def test_a_poisoned_video_or_row_costs_no_other(
 
 @pytest.mark.parametrize("tenth", range(10))
 @pytest.mark.parametrize("name", ["FileList.csv", "VolumeTracings.csv"])
-def test_a_list_cut_anywhere_is_a_smaller_data_set_or_an_error(
+def test_a_truncated_table_gives_a_smaller_data_set_or_an_error(
     tmp_path: Path, tenth: int, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_small_dataset(tmp_path / "d", VIDEOS)
@@ -171,8 +171,8 @@ def test_a_list_cut_anywhere_is_a_smaller_data_set_or_an_error(
     if code == 1:
         assert tenth < 4
         return
-    found = sound_rows(tmp_path / "s.zarr")
-    assert_right(found, {key: expected[key] for key in found})
+    rows = sound_rows(tmp_path / "s.zarr")
+    assert_right(rows, {key: expected[key] for key in rows})
 
 
 @settings(deadline=None, max_examples=120)
@@ -190,7 +190,7 @@ def test_a_list_cut_anywhere_is_a_smaller_data_set_or_an_error(
         sound=st.booleans(),
     ),
 )
-def test_bytes_changed_anywhere_in_a_video(
+def test_changed_bytes_anywhere_in_a_video(
     tmp_path_factory: pytest.TempPathFactory,
     changes: list[tuple[float, bytes]],
     cut: float | None,
@@ -199,10 +199,10 @@ def test_bytes_changed_anywhere_in_a_video(
     prepare_process()
     frames = [jpeg(frame_pattern(0, number)) for number in range(6)]
     content = bytearray(avi_bytes(frames, layout=layout))
-    for where, new in changes:
-        # Mostly in the headers, where a byte decides.
-        at = int(where * (600 if len(new) % 2 else len(content)))
-        content[at : at + len(new)] = new
+    for fraction, new in changes:
+        # About half of the changes are in the headers, where a single byte matters.
+        offset = int(fraction * (600 if len(new) % 2 else len(content)))
+        content[offset : offset + len(new)] = new
     if cut is not None:
         del content[int(cut * len(content)) :]
     folder = tmp_path_factory.mktemp("videos")
@@ -225,22 +225,22 @@ def test_bytes_changed_anywhere_in_a_video(
         max_size=4,
     )
 )
-def test_bytes_changed_anywhere_in_the_tracings(
+def test_changed_bytes_anywhere_in_the_tracings(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes]]
 ) -> None:
     data = write_small_dataset(tmp_path_factory.mktemp("data"), VIDEOS, write_videos=False)
     path = data / "VolumeTracings.csv"
     lines = path.read_bytes().splitlines(keepends=True)
-    touched = set()
-    for where, new in changes:
-        row = 1 + int(where * (len(lines) - 1))
-        touched |= {row, row + 1}
-        at = int(where * 1e6) % len(lines[row])
-        lines[row] = lines[row][:at] + new + lines[row][at + 1 :]
+    changed = set()
+    for fraction, new in changes:
+        row = 1 + int(fraction * (len(lines) - 1))
+        changed |= {row, row + 1}
+        column = int(fraction * 1e6) % len(lines[row])
+        lines[row] = lines[row][:column] + new + lines[row][column + 1 :]
     path.write_bytes(b"".join(lines))
-    # What the changed rows say now may stand in the way of the trace that they name.
-    named = b"".join(lines[row] for row in touched if row < len(lines))
-    kept = {
+    # A changed row may now name another video and spoil its trace.
+    changed_lines = b"".join(lines[row] for row in changed if row < len(lines))
+    sound = {
         (name, trace.frame): trace
         for name, traces in read_dataset(data).traces.items()
         for trace in traces
@@ -248,8 +248,10 @@ def test_bytes_changed_anywhere_in_the_tracings(
     row = 1
     for video in VIDEOS:
         for frame, rows in video.traces.items():
-            if not touched & set(range(row, row + 21)) and video.name.encode() not in named:
-                trace = kept[video.name, frame]
+            if video.name.encode() not in changed_lines and changed.isdisjoint(
+                range(row, row + 21)
+            ):
+                trace = sound[video.name, frame]
                 np.testing.assert_allclose(trace.contour[:20], rows[1:, :2], atol=1e-8)
             row += 21
 
@@ -271,18 +273,18 @@ def test_nothing_outside_the_data_folder_is_opened(
     opened: list[str] = []
     os_open, builtin_open = os.open, builtins.open
 
-    def note_os_open(path: Any, *arguments: Any, **options: Any) -> int:
+    def record_os_open(path: Any, *arguments: Any, **options: Any) -> int:
         opened.append(str(path))
         return os_open(path, *arguments, **options)
 
-    def note_open(file: Any, *arguments: Any, **options: Any) -> Any:
+    def record_open(file: Any, *arguments: Any, **options: Any) -> Any:
         opened.append(str(file))
         return builtin_open(file, *arguments, **options)
 
-    monkeypatch.setattr(os, "open", note_os_open)
-    monkeypatch.setattr(builtins, "open", note_open)
+    monkeypatch.setattr(os, "open", record_os_open)
+    monkeypatch.setattr(builtins, "open", record_open)
     assert build(data, tmp_path / "s.zarr", capsys) == 0
     assert any(path.endswith(f"{NAMES[3]}.avi") for path in opened)
     assert not [path for path in opened if "secret" in path]
-    found = sound_rows(tmp_path / "s.zarr")
-    assert {name for name, _ in found} == set(NAMES[3:])
+    rows = sound_rows(tmp_path / "s.zarr")
+    assert {name for name, _ in rows} == set(NAMES[3:])
