@@ -1,8 +1,8 @@
-"""Bootstrap intervals of figures over frames, drawn by video, for `echo_train.metrics.summary`.
+"""Bootstrap intervals of metrics over frames, for `echo_train.metrics.results`.
 
-A figure is a ratio of sums over frames: of Dice over one a frame for a mean,
-of common pixels over all pixels for a pooled Dice. Frames of one video are no
-independent samples, so whole videos are drawn.
+A metric is a ratio of sums over frames: the sum of the Dice over the number of frames for the mean
+Dice, common pixels over all pixels for the pooled Dice. Frames of one video are not independent, so
+whole videos are resampled.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 
 RESAMPLINGS = 10_000
-"""Bootstrap samples of an interval, as published for EchoNet-Dynamic."""
+"""Bootstrap samples for an interval, as in the EchoNet-Dynamic paper."""
 
-_AT_ONCE = 4_000_000
-"""Videos drawn at a time: 10,000 samples of a large split need not stand in memory at once."""
+_GROUP_VIDEOS = 4_000_000
+"""Videos drawn at a time, which limits the memory that 10,000 samples of a large split take."""
 
 
 def bootstrap_intervals(
@@ -25,43 +25,43 @@ def bootstrap_intervals(
 
     Parameters
     ----------
-    numerators, denominators : ndarray, (figure, frame) float
-        Without NaN; a frame that does not count for a figure is 0 in both.
+    numerators, denominators : ndarray, (metric, frame) float
+        Without NaN; 0 in both for a frame without the metric.
     videos : ndarray, (frame,)
-        Which video each frame is of.
+        The video of each frame.
     seed : int
-        All figures are computed on the same samples.
+        All metrics use the same samples.
 
     Returns
     -------
-    intervals : ndarray, (figure, 2) float64
-        Low and high; NaN for a figure that no frame counts for.
+    intervals : ndarray, (metric, 2) float64
+        Low and high; NaN for a metric that no frame has.
     """
     intervals = np.full((len(numerators), 2), np.nan)
-    counted = denominators.any(axis=1)
-    if not counted.any():
+    known = denominators.any(axis=1)
+    if not known.any():
         return intervals
     _, group = np.unique(videos, return_inverse=True)
-    above, below = (_sums(values[counted], group) for values in (numerators, denominators))
+    above, below = (_sums(values[known], group) for values in (numerators, denominators))
     ratios = []
     for times in _draw(len(above), np.random.default_rng(seed)):
         total = times @ below
-        # A sample may hold no frame that counts: it says nothing of the figure.
+        # A sample without any frame that has the metric is ignored.
         ratios.append(
             np.divide(times @ above, total, out=np.full(total.shape, np.nan), where=total > 0)
         )
-    intervals[counted] = np.nanpercentile(np.concatenate(ratios), [2.5, 97.5], axis=0).T
+    intervals[known] = np.nanpercentile(np.concatenate(ratios), [2.5, 97.5], axis=0).T
     return intervals
 
 
 def _sums(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Sum of each figure over the frames of each video, (video, figure)."""
+    """Sum of each metric over the frames of each video, (video, metric)."""
     return np.stack([np.bincount(group, weights=row) for row in values], axis=1)
 
 
 def _draw(videos: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each sample holds each video, (sample, video), in a few pieces."""
-    step = max(1, _AT_ONCE // videos)
+    """How often each sample contains each video, (sample, video), in groups of samples."""
+    step = max(1, _GROUP_VIDEOS // videos)
     for start in range(0, RESAMPLINGS, step):
         samples = min(step, RESAMPLINGS - start)
         drawn = generator.integers(0, videos, (samples, videos))

@@ -10,14 +10,13 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 SUCCESS_LIMITS = (1, 2, 3, 4)
-"""Pixels within which a landmark counts as found, for the success rates."""
+"""Radial errors in pixels up to which a landmark counts as a success."""
 
 
 class Landmarks(Metric):
-    """Predicted landmarks, frame by frame, kept on the device until they are asked for.
+    """Predicted landmarks of frames, kept on the device until they are computed.
 
-    The true masks are kept beside them, since a batch that was augmented has
-    its own.
+    The true masks are kept as well, since augmentation changes them.
     """
 
     full_state_update = False
@@ -32,13 +31,13 @@ class Landmarks(Metric):
         self.add_state("masks", default=[], dist_reduce_fx="cat")
 
     def update(self, index: Tensor, points: Tensor, masks: Tensor) -> None:
-        """Keep the landmarks of some frames.
+        """Add the landmarks of some frames.
 
         Parameters
         ----------
         index : Tensor, (frame,) int64
         points : Tensor, (frame, landmark, 2) float
-            (x, y) in pixels; NaN where a landmark was missed.
+            (x, y) in pixels; NaN for a missed landmark.
         masks : Tensor, (frame, byte) uint8
             True masks, eight pixels in a byte.
         """
@@ -47,12 +46,12 @@ class Landmarks(Metric):
         self.masks.append(masks)
 
     def compute(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Give index, points and masks of all frames so far, as `update` takes them."""
+        """Return index, points and masks of all frames so far, as `update` takes them."""
         return dim_zero_cat(self.index), dim_zero_cat(self.points), dim_zero_cat(self.masks)
 
 
 def radial_errors(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Distance of each landmark from its true place, in pixels.
+    """Distance of each landmark from its true position, in pixels.
 
     Parameters
     ----------
@@ -61,16 +60,16 @@ def radial_errors(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     Returns
     -------
     errors : ndarray, (frame, landmark) float64
-        NaN where the landmark was missed.
+        NaN for a missed landmark.
     """
     offsets = predicted.astype(np.float64) - true.astype(np.float64)
     return np.asarray(np.linalg.norm(offsets, axis=2))
 
 
 def success_rates(errors: np.ndarray) -> np.ndarray:
-    """Share of each frame's landmarks that lie within `SUCCESS_LIMITS` of their true places.
+    """Share of each frame's landmarks with a radial error of at most each of `SUCCESS_LIMITS`.
 
-    A landmark that was missed lies within none.
+    A missed landmark is not a success.
 
     Parameters
     ----------

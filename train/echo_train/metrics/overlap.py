@@ -1,9 +1,8 @@
-"""What a run is judged by, as torchmetrics: state and its synchronisation are the library's.
+"""Overlap of predicted and true masks: Dice, IoU and pixel accuracy.
 
-The first figure is always the foreground Dice of each frame, averaged over
-the frames. The paper's "Dice" is the share of pixels classed rightly, which
-an all-black mask brings to 1 minus the ventricle's share of the image; it
-stands beside under its own name, pixel accuracy.
+The primary metric is the foreground Dice of each frame, averaged over frames. The paper's "Dice" is
+the share of correctly classified pixels, for which an all-black mask scores 1 minus the ventricle's
+share of the image; it is reported as pixel accuracy.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 class MaskCounts(Metric):
-    """Pixels that prediction and truth have, and have in common, frame by frame.
+    """Numbers of pixels of predicted and true masks, for each frame.
 
-    `update` takes no step on the host; `compute` gives one table of counts.
+    `update` does not wait for the device; torchmetrics synchronises the state between processes.
     """
 
     full_state_update = False
@@ -39,27 +38,27 @@ class MaskCounts(Metric):
         Parameters
         ----------
         index : Tensor, (frame,) int64
-            Which frames.
+            Indices of the frames.
         predicted, true : Tensor, (frame, y, x) bool
         """
-        pair = torch.stack([predicted & true, predicted, true, predicted == true], dim=1)
+        masks = torch.stack([predicted & true, predicted, true, predicted == true], dim=1)
         self.index.append(index)
-        self.counts.append(pair.flatten(2).sum(2))
+        self.counts.append(masks.flatten(2).sum(2))
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Give all counts so far.
+        """Return all counts so far.
 
         Returns
         -------
         index : Tensor, (frame,) int64
         counts : Tensor, (frame, 4) int64
-            Pixels in both, predicted, true, and classed rightly.
+            Pixels in both masks, in the predicted one, in the true one, and classified correctly.
         """
         return dim_zero_cat(self.index), dim_zero_cat(self.counts)
 
 
 def packed_counts(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Count pixels as `MaskCounts` does, on the host, from packed true masks.
+    """Count pixels as `MaskCounts` does, but on the host and from packed true masks.
 
     Parameters
     ----------
@@ -84,8 +83,7 @@ def packed_counts(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def dice(counts: np.ndarray) -> np.ndarray:
     """Foreground Dice of each frame, ``2 both / (predicted + true)``.
 
-    Where both masks are empty they agree, and the Dice is 1; where one of
-    them is, it is 0.
+    It is 1 if both masks are empty, and 0 if only one of them is.
 
     Parameters
     ----------
@@ -118,12 +116,12 @@ def iou(counts: np.ndarray) -> np.ndarray:
 
 
 def missed(counts: np.ndarray) -> np.ndarray:
-    """Whether nothing was predicted where there is a ventricle, (frame,) bool."""
+    """Whether the predicted mask is empty and the true one is not, (frame,) bool."""
     return (counts[:, 1] == 0) & (counts[:, 2] > 0)
 
 
 def pooled_dice(counts: np.ndarray) -> float:
-    """Foreground Dice over the pixels of all frames together; NaN where there is no frame."""
+    """Foreground Dice over the pixels of all frames together; NaN without frames."""
     total = int((counts[:, 1] + counts[:, 2]).sum())
     if total == 0:
         return 1.0 if len(counts) else math.nan
@@ -131,8 +129,8 @@ def pooled_dice(counts: np.ndarray) -> float:
 
 
 def pixel_accuracy(counts: np.ndarray, pixels: int) -> np.ndarray:
-    """Share of each frame's pixels that are classed rightly: what the paper calls Dice.
+    """Share of correctly classified pixels in each frame, which the paper calls Dice.
 
-    Its code averages over both classes, "micro", which is accuracy.
+    Its code averages the Dice over both classes with "micro" averaging, which is accuracy.
     """
     return counts[:, 3] / pixels

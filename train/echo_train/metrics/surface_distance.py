@@ -1,7 +1,7 @@
-"""Distances between the borders of two masks; computed where a run is measured, never in training.
+"""Distances between the borders of two masks; computed when a run is measured, not in training.
 
-A mask's border is its pixels with a neighbour outside, above, below, left or
-right; what lies beyond the image is outside.
+The border of a mask is those of its pixels that have a neighbour outside of it above, below, left
+or right. Everything beyond the edge of the image is outside.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ def border(mask: np.ndarray) -> np.ndarray:
 
 
 def surface_distances(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """95th percentile Hausdorff distance and mean surface distance, frame by frame.
+    """95th percentile Hausdorff distance and mean surface distance of each frame.
 
-    The distances are those of each border pixel of one mask from the nearest
-    of the other's. HD95 is the larger of both directions' 95th percentiles;
-    the mean is over both directions together. Where both masks are empty they
-    agree, and the distances are 0; where one is empty they are the image's
-    diagonal, which no distance exceeds, so that a missed ventricle is never
-    better than one found badly.
+    Distances are measured from each border pixel of a mask to the nearest border pixel of the
+    other mask. HD95 is the larger of the 95th percentiles of the two directions; the mean is over
+    both directions together. If both masks are empty, the distances are 0. If only one is, they
+    are the diagonal of the image, which no distance exceeds: a missed ventricle is never better
+    than a badly segmented one.
 
     Parameters
     ----------
@@ -53,35 +52,29 @@ def surface_distances(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     distances : ndarray, (frame, 2) float64
         HD95 and mean, in pixels.
     """
-    found = np.zeros((len(predicted), 2))
-
-    def fill(frame: int) -> None:
-        found[frame] = _distances(predicted[frame], true[frame])
-
     with ThreadPoolExecutor() as pool:
-        for _ in pool.map(fill, range(len(predicted))):
-            pass
-    return found
+        distances = list(pool.map(_distances, predicted, true))
+    return np.array(distances, dtype=np.float64).reshape(-1, 2)
 
 
-def _distances(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    either = one | other
+def _distances(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    either = predicted | true
     if not either.any():
         return 0.0, 0.0
-    if not (one.any() and other.any()):
+    if not (predicted.any() and true.any()):
         diagonal = math.dist((0, 0), either.shape)
         return diagonal, diagonal
-    # Both borders are in the box about both masks, and so is every line between them.
+    # The bounding box of both masks contains both borders and every line between them.
     rows, columns = np.flatnonzero(either.any(axis=1)), np.flatnonzero(either.any(axis=0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    first, second = border(one)[box], border(other)[box]
-    there, back = _distances_to(second)[first > 0], _distances_to(first)[second > 0]
-    far = max(float(np.percentile(part, PERCENTILE)) for part in (there, back))
-    return far, float(np.concatenate([there, back]).mean())
+    found, target = border(predicted)[box], border(true)[box]
+    directions = _distances_to(target)[found > 0], _distances_to(found)[target > 0]
+    hd95 = max(float(np.percentile(distances, PERCENTILE)) for distances in directions)
+    return hd95, float(np.concatenate(directions).mean())
 
 
 def _distances_to(edge: np.ndarray) -> np.ndarray:
     distances = cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # Distances between pixels are roots of whole numbers. OpenCV's are off in the last digits of
-    # a float32, and not by the same in every call.
+    # Distances between pixels are square roots of integers. OpenCV's have errors in the last digits
+    # of a float32, which differ from call to call.
     return np.sqrt(np.rint(np.asarray(distances, dtype=np.float64) ** 2))
