@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from echo_common import atomic
 from echo_common.cli.command import run_command
 from echo_common.errors import RunError
-from echo_train.evaluation.evaluate import Bench, EvaluateSettings
+from echo_train.evaluation.evaluate import Bench
+from echo_train.evaluation.settings import EvaluateSettings
 from echo_train.targets.landmarks import LandmarkTarget
 
 FRAMES = 4

@@ -16,9 +16,10 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
+import cloup
 import tomli_w
 
 from echo_common.errors import SettingsError
@@ -35,6 +36,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     option: str | None = None,
+    title: str | None = None,
 ) -> Any:
     """Declare a field of a settings dataclass, with what its option needs.
 
@@ -50,6 +52,9 @@ def setting(
         Inclusive bounds; of a tuple field, of each of its items.
     option : str, optional
         The option's name where it is not the field's, such as ``--method``.
+    title : str, optional
+        Title in ``--help`` of this setting and of those that follow it; by
+        default, the setting is under the title of the one before it.
     """
     metadata = {
         "help": help,
@@ -57,19 +62,22 @@ def setting(
         "minimum": minimum,
         "maximum": maximum,
         "option": option,
+        "title": title,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def component(cls: type) -> Any:
+def component(cls: type, title: str | None = None) -> Any:
     """Declare a field that holds the settings of a component.
 
     Parameters
     ----------
     cls : type
         The component's settings dataclass, in which every field has a default.
+    title : str, optional
+        As in `setting`.
     """
-    return dataclasses.field(default_factory=cls)
+    return dataclasses.field(default_factory=cls, metadata={"title": title})
 
 
 class CommaList(click.ParamType[Any]):
@@ -113,6 +121,7 @@ class CommaList(click.ParamType[Any]):
 def click_options(cls: type) -> Callable[[Command], Command]:
     """Make a decorator that adds an option for each setting of `cls`, and ``--config``.
 
+    On a `cloup.command`, ``--help`` shows the options under their titles.
     The environment variable of a setting is ``ECHO_`` and its option's name in
     capitals: ``ECHO_STORE`` for ``--store``.
 
@@ -123,15 +132,17 @@ def click_options(cls: type) -> Callable[[Command], Command]:
     """
 
     def decorate(command: Command) -> Command:
-        for field, hint in reversed(_settings_of(cls)):
-            command = _option(field, hint)(command)
+        declared = _settings_of(cls)
+        sections = {title: cloup.OptionGroup(title) for *_, title in declared if title}
+        for field, hint, title in reversed(declared):
+            command = _option(field, hint, sections.get(title))(command)
         return click.option(
             "--config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             is_eager=True,
             expose_value=False,
             callback=_load_config,
-            help="TOML file of settings; an option or an environment variable wins over it.",
+            help="TOML file of settings; options and environment variables override it.",
         )(command)
 
     return decorate
@@ -151,7 +162,7 @@ def replace(settings: Settings, **changes: Any) -> Settings:
     TypeError
         If there is no setting of that name.
     """
-    known = {field.name for field, _ in _settings_of(type(settings))}
+    known = {declared.field.name for declared in _settings_of(type(settings))}
     unknown = sorted(changes.keys() - known)
     if unknown:
         raise TypeError(f"{type(settings).__name__} has no settings {', '.join(unknown)}")
@@ -207,7 +218,7 @@ def from_table(cls: type[Settings], table: Mapping[str, Any], source: object) ->
     try:
         values = {
             field.name: _from_plain(field, hint, table[_key(field)])
-            for field, hint in _settings_of(cls)
+            for field, hint, _ in _settings_of(cls)
             if _key(field) in table
         }
     except click.UsageError as error:
@@ -227,7 +238,7 @@ def from_toml(cls: type[Settings], path: Path) -> Settings:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
-    unknown = sorted(table.keys() - {_key(field) for field, _ in _settings_of(cls)})
+    unknown = sorted(table.keys() - {_key(declared.field) for declared in _settings_of(cls)})
     if unknown:
         raise SettingsError(f"{path} has settings that are not known: {', '.join(unknown)}")
     return from_table(cls, table, path)
@@ -243,19 +254,27 @@ def given_options(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings_of(cls: type) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
-    """Fields and types of all settings of a dataclass, those of its components included."""
+class _Declared(NamedTuple):
+    """A setting as its dataclass declares it: field, type, and title in ``--help``."""
+
+    field: dataclasses.Field[Any]
+    hint: Any
+    title: str | None
+
+
+def _settings_of(cls: type, title: str | None = None) -> list[_Declared]:
+    """List all settings of a dataclass, those of its components included."""
     hints = typing.get_type_hints(cls)
-    found: list[tuple[dataclasses.Field[Any], Any]] = []
+    found: list[_Declared] = []
     for field in dataclasses.fields(cls):
-        hint = hints[field.name]
+        title, hint = field.metadata["title"] or title, hints[field.name]
         nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-        found += _settings_of(hint) if nested else [(field, hint)]
-    names = [field.name for field, _ in found]
+        found += _settings_of(hint, title) if nested else [_Declared(field, hint, title)]
+    names = [declared.field.name for declared in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise TypeError(f"{cls.__name__} has several settings named {', '.join(twice)}")
-    return tuple(found)
+    return found
 
 
 def _replace(settings: Any, changes: Mapping[str, Any]) -> Any:
@@ -271,16 +290,19 @@ def _replace(settings: Any, changes: Mapping[str, Any]) -> Any:
     )
 
 
-def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Command]:
+def _option(
+    field: dataclasses.Field[Any], hint: Any, section: cloup.OptionGroup | None
+) -> Callable[[Command], Command]:
     name = _option_name(field)
     flags = f"--{name}/--no-{name}" if hint is bool else f"--{name}"
     kind = None if hint is bool else _param_type(field, hint)
     default = field.default
     if isinstance(default, tuple):
         default = ",".join(str(item) for item in default)
-    return click.option(
+    return cloup.option(
         flags,
         field.name,
+        group=section,
         type=kind,
         default=default,
         show_default=default is not None,

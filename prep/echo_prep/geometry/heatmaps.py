@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
+from echo_prep.geometry.settings import HeatmapSettings
 
 _AT_ONCE = 1 << 15
 """Pixels that are computed together."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HeatmapSettings:
-    """The shape of a heatmap; the defaults are those of the paper's own code.
-
-    Attributes
-    ----------
-    radius : float
-        Pixel expansion: pixels within this distance of the landmark, in
-        pixels, may be predicted.
-    sigma : float
-        Standard deviation of the Gaussian falloff, in pixels.
-    band_kernel : int
-        Side of the square kernel that dilates and erodes the mask, in pixels.
-    band_iterations : int
-        How often it does; 0 leaves the band out.
-    """
-
-    radius: float = setting(10.0, "Pixel expansion around a landmark, in pixels.", minimum=1)
-    sigma: float = setting(5.0, "Standard deviation of a Gaussian heatmap, px.", minimum=0.1)
-    band_kernel: int = setting(
-        3, "Side of the kernel that widens the border band, in pixels.", minimum=1, maximum=31
-    )
-    band_iterations: int = setting(
-        2, "How often the band's kernel is applied; 0 for no band.", minimum=0, maximum=100
-    )
 
 
 def border_band(mask: np.ndarray, settings: HeatmapSettings) -> np.ndarray:

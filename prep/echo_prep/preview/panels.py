@@ -4,86 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from echo_common.cli.settings import setting
 from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_common.store.schema import FALLOFFS, IDENTITIES, METHODS, LandmarkSet
-from echo_prep.geometry.heatmaps import HeatmapSettings, border_band
+from echo_common.store.schema import IDENTITIES, METHODS, LandmarkSet
+from echo_prep.geometry.heatmaps import border_band
 from echo_prep.geometry.polygons import polygons, whole_pixels
+from echo_prep.geometry.settings import HeatmapSettings
 from echo_prep.preview import contact_sheet
-
-PANELS = ("frame", "tracing", "mask", "band", "landmarks", "heatmap")
-"""What can be shown of a frame."""
-
-FRAMES = 8
-"""How many frames are shown where nothing is said of it."""
-
-TILE = 336
-"""About how many pixels wide a tile is where no scale is asked for."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PreviewSettings:
-    """What to show of a store, and how.
-
-    Attributes
-    ----------
-    out : Path
-    rows : tuple of int or None
-    videos : tuple of str or None
-    count : int
-        Number of frames, evenly spread over those usable, where neither rows
-        nor videos are named; 0 for `FRAMES`, or fewer where each has so many
-        panels that the sheet would be too large.
-    panels : tuple of str
-        Of `PANELS`, in the order in which they are shown.
-    method, identity, falloff : tuple of str or None
-    landmarks : tuple of int or None
-        None for all that the store holds.
-    columns : int
-        Tiles side by side.
-    scale : int
-        Pixels of the sheet a pixel of a frame; 0 for tiles of about `TILE`.
-    """
-
-    out: Path = setting(Path("preview.png"), "The PNG file to write.")
-    rows: tuple[int, ...] | None = setting(None, "Rows to show; several with commas.", minimum=0)
-    videos: tuple[str, ...] | None = setting(None, "Videos to show; several with commas.")
-    count: int = setting(
-        0,
-        f"Frames to show where none are named, evenly spread; 0 for {FRAMES}, or as many as fit.",
-        minimum=0,
-    )
-    panels: tuple[str, ...] = setting(
-        PANELS, "What to show of each frame; several with commas.", choices=PANELS
-    )
-    method: tuple[str, ...] | None = setting(
-        None, "Only these methods; by default all that the store holds.", choices=METHODS
-    )
-    identity: tuple[str, ...] | None = setting(
-        None, "Only landmarks that are chosen so.", choices=IDENTITIES
-    )
-    landmarks: tuple[int, ...] | None = setting(
-        None, "Only sets of so many landmarks.", minimum=3, maximum=42
-    )
-    falloff: tuple[str, ...] | None = setting(None, "Only heatmaps that fade so.", choices=FALLOFFS)
-    columns: int = setting(6, "Tiles side by side.", minimum=1, maximum=64)
-    scale: int = setting(
-        0,
-        f"Pixels a pixel of a frame; 0 for tiles about {TILE} wide.",
-        minimum=0,
-        maximum=16,
-    )
+from echo_prep.preview.settings import PreviewSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One kind of tile; which fields it has follows from its kind, one of `PANELS`."""
+    """One kind of tile; its kind, one of `PANELS` of the settings, decides which fields it has."""
 
     kind: str
     method: str = ""

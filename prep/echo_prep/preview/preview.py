@@ -13,13 +13,11 @@ from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_prep.preview.contact_sheet import Layout, Sheet
 from echo_prep.preview.panels import (
-    FRAMES,
-    TILE,
-    PreviewSettings,
     choose_panels,
     draw_tiles,
     read_chosen,
 )
+from echo_prep.preview.settings import FRAMES, TILE, PreviewSettings
 
 
 def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_prep.cli import cli
 from echo_prep.preview import contact_sheet
-from echo_prep.preview.panels import PreviewSettings, choose_panels, read_chosen
+from echo_prep.preview.panels import choose_panels, read_chosen
 from echo_prep.preview.preview import preview
+from echo_prep.preview.settings import PreviewSettings
 from echo_prep.store.convert import convert
 from support.datasets import SmallVideo, half_ellipse_trace, small_videos, write_small_dataset
 from support.stores import build_in_small_chunks, build_store, file_bytes, flip_chunk

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 
 from echo_common import atomic
 from echo_common.cli.progress import Progress, silent
-from echo_common.cli.settings import replace, setting
+from echo_common.cli.settings import replace
 from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
@@ -24,15 +23,13 @@ from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
 from echo_train.evaluation.measure import measure, training_area_range
 from echo_train.evaluation.robustness import measure_robustness
-from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel, load_model
+from echo_train.evaluation.settings import EvaluateSettings
+from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.metrics.results import SplitResults
 from echo_train.reporting.plots import Panel, draw_attention, draw_overlay
 from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
-
-SPLITS = ("test", "val", "train", "all")
-"""Splits that can be measured; the first is the default."""
 
 SHOWN = 12
 """Frames in the overlay."""
@@ -42,47 +39,6 @@ ATTENTION_FRAMES = 6
 
 Measured = Mapping[str, tuple[SplitResults, float]]
 """Results and mean loss by split, as summary.json names it."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
-    """Settings of `echo-eval`.
-
-    Attributes
-    ----------
-    store : Path or None
-        None for the store that the run was trained on.
-    split : str
-        One of `SPLITS`; ``all`` measures each split and all frames together.
-    checkpoint : str
-        A name of `echo_train.evaluation.trained_model.CHECKPOINTS`.
-    out : Path or None
-        None for a folder in the run's folder or, for several runs, in the folder that holds
-        them.
-    noise : bool
-        Measure under graded corruptions as well.
-    noise_seed : int
-        Of the random corruptions.
-    device : str
-    """
-
-    store: Path | None = setting(
-        None, "Another store; by default the one that the run was trained on."
-    )
-    split: str = setting(
-        SPLITS[0], "Frames to measure; all: each split, and all frames together.", choices=SPLITS
-    )
-    checkpoint: str = setting(
-        next(iter(CHECKPOINTS)), "State of the run to measure.", choices=tuple(CHECKPOINTS)
-    )
-    out: Path | None = setting(
-        None,
-        "Folder for the results; by default eval-SPLIT in the folder of the run, or in the one "
-        "that holds several runs.",
-    )
-    noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
-    noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, …")
 
 
 class Bench:
@@ -115,7 +71,7 @@ class Bench:
         self.loader = make_loader(self.store, choice, own, self.model.device)
 
     def orders(self, split: str) -> dict[str, np.ndarray]:
-        """Frames of each split to measure, by the name of the split; see `SPLITS`.
+        """Frames of each split to measure, by the name of the split; see `EvaluateSettings`.
 
         Raises
         ------

@@ -31,9 +31,6 @@ from echo_train.targets.base import Target
 from echo_train.targets.factory import restore_target
 from echo_train.transforms.batch import normalise
 
-CHECKPOINTS = {"best": run_folder.BEST, "last": run_folder.LAST}
-"""Which state of a run, and its file; the first is the default."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSettings:
@@ -55,7 +52,7 @@ class TrainedModel:
     folder : Path
         The run.
     checkpoint : str
-        A name of `CHECKPOINTS`.
+        One of `echo_train.runs.settings.CHECKPOINTS`.
     epoch : int
         After which the weights were saved.
     settings : ModelSettings
@@ -129,7 +126,7 @@ def load_model(
     ----------
     folder : path-like
     checkpoint : str
-        A name of `CHECKPOINTS`.
+        One of `echo_train.runs.settings.CHECKPOINTS`.
     device : torch.device or str
 
     Raises
@@ -142,7 +139,7 @@ def load_model(
     folder, device = Path(folder), torch.device(device)
     if not (folder / run_folder.CONFIG).exists():
         raise RunError(f"{folder} contains no run: {run_folder.CONFIG} is missing")
-    path = folder / CHECKPOINTS[checkpoint]
+    path = folder / f"{checkpoint}.pt"
     config = folder / run_folder.CONFIG
     settings = from_table(ModelSettings, run_folder.read_config(folder), config)
     state = load_checkpoint(path, device)

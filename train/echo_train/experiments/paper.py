@@ -20,7 +20,8 @@ from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import draw_splits
-from echo_train.experiments.presets import ALL, choose_for_preset, with_preset
+from echo_train.experiments.presets import choose_for_preset, with_preset
+from echo_train.experiments.settings import ALL
 from echo_train.experiments.sweep import open_base, train_each
 from echo_train.reporting.plots import draw_experiment
 from echo_train.runs import run_folder

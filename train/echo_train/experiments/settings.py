@@ -7,12 +7,17 @@ import dataclasses
 from echo_common.cli.settings import replace, setting
 from echo_train.training.settings import TrainSettings
 
+ALL = "all"
+"""Not a preset: all presets, one after the other; see `echo_train.experiments.paper`."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepSettings(TrainSettings):
     """Settings of one run, or of several that differ only in seed or fold."""
 
-    seeds: int = setting(1, "Train with so many seeds, from --seed on.", minimum=1)
+    seeds: int = setting(
+        1, "Number of seeds to train with, from --seed on.", minimum=1, title="Run"
+    )
 
     def is_sweep(self) -> bool:
         """Whether there is more than one run to train."""

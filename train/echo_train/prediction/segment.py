@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from pathlib import Path
 
@@ -13,43 +12,14 @@ import numpy as np
 import torch
 
 from echo_common import atomic
-from echo_common.cli.settings import setting
 from echo_common.tables import csv_table
-from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel
+from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.video import Clip
 from echo_train.targets.base import Prediction
 from echo_train.transforms.letterbox import Letterbox
 
 BATCH = 64
 """Frames in a batch."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictSettings:
-    """Settings of `echo-predict`.
-
-    Attributes
-    ----------
-    out : Path or None
-        None for a folder in the run's.
-    frames : tuple of int, or None
-        Which frames, from 0; None for all.
-    checkpoint : str
-        A name of `echo_train.evaluation.trained_model.CHECKPOINTS`.
-    overlay : bool
-        Write a video of the contours over the frames.
-    device : str
-    """
-
-    out: Path | None = setting(None, "Folder for the results; by default predict in the run's.")
-    frames: tuple[int, ...] | None = setting(
-        None, "Frames such as 0,12,40, from 0; by default all.", minimum=0
-    )
-    checkpoint: str = setting(
-        next(iter(CHECKPOINTS)), "Which of the run's states.", choices=tuple(CHECKPOINTS)
-    )
-    overlay: bool = setting(True, "Write an AVI of the contours over the frames.")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, …")
 
 
 def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
