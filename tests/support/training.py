@@ -39,14 +39,14 @@ def open_loader(settings: TrainSettings) -> tuple[Choice, Loader]:
 @contextlib.contextmanager
 def stopped_before(stop: int) -> Iterator[None]:
     """Within the block, interrupt training with Ctrl-C at the start of an epoch."""
-    real = Trainer._epoch
+    real = Trainer.epoch
 
     def epoch(self: Trainer, number: int, progress: ProgressBar) -> Any:
         if number == stop:
             raise KeyboardInterrupt
         return real(self, number, progress)
 
-    with mock.patch.object(Trainer, "_epoch", epoch):
+    with mock.patch.object(Trainer, "epoch", epoch):
         yield
 
 

@@ -25,7 +25,7 @@ from echo_train.experiments.settings import ALL
 from echo_train.experiments.sweep import open_base, train_each
 from echo_train.reporting.plots import draw_experiment
 from echo_train.runs import run_folder
-from echo_train.runs.resume import check_same, resumable
+from echo_train.training.resume import check_same, resumable
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say
 

@@ -19,7 +19,7 @@ from echo_common.errors import SettingsError
 from echo_common.tables import text_table
 from echo_train.experiments.settings import SweepSettings
 from echo_train.runs import run_folder
-from echo_train.runs.resume import check_same, resumable
+from echo_train.training.resume import check_same, resumable
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say, train
 

@@ -17,13 +17,15 @@ from echo_train.evaluation.measure import training_area_range
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import draw_curves
 from echo_train.runs import run_folder
-from echo_train.runs.resume import resumable
 from echo_train.runs.settings import RunSettings
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
+from echo_train.training.progress_bar import ProgressBar
+from echo_train.training.resume import resumable, save, take_up
 from echo_train.training.settings import TrainSettings
-from echo_train.training.trainer import Trainer, take_up
+from echo_train.training.tensorboard import TensorBoard
+from echo_train.training.trainer import Trainer
 
 Say = Callable[[str], None]
 
@@ -94,7 +96,7 @@ def train(
                     f"{devices.describe_use(device, hardware.compile, hardware.bf16)}"
                 )
                 say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
-            trainer.fit(folder, store, quiet or not process.is_first)
+            fit(trainer, folder, store, quiet or not process.is_first)
             distributed.disconnect()
             if process.is_first:
                 finish(trainer, folder, store)
@@ -136,6 +138,35 @@ def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSett
         falloff=choice.falloff,
         loss=settings.loss(),
     )
+
+
+def fit(trainer: Trainer, folder: Path, store: EchoStore, quiet: bool = True) -> None:
+    """Train the epochs that are left, and keep the last and the best state of each."""
+    images = len(trainer.frames.indices("TRAIN"))
+    done, epochs = len(trainer.history), trainer.settings.training.epochs
+    events = (
+        TensorBoard(folder, done)
+        if trainer.settings.folder.tensorboard and trainer.process.is_first
+        else None
+    )
+    with ProgressBar(epochs * images, done * images, epochs, quiet) as progress:
+        for epoch in range(done + 1, epochs + 1):
+            if trainer.stands_still():
+                break
+            row = trainer.epoch(epoch, progress)
+            progress.show_epoch(row)
+            trainer.history.append(row)
+            better = run_folder.is_better(row, trainer.best)
+            if better:
+                trainer.best = row
+            if trainer.process.is_first:
+                save(trainer, folder, store, better)
+                if events:
+                    events.write(row)
+    if events:
+        events.close()
+    if trainer.process.is_first:
+        run_folder.write_metrics(folder, trainer.history)
 
 
 def finish(trainer: Trainer, folder: Path, store: EchoStore) -> None:

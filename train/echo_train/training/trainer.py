@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from echo_common.cli.settings import to_table
-from echo_common.errors import RunError
-from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader
 from echo_train.data.location_prior import make_prior
@@ -22,8 +16,6 @@ from echo_train.losses.mask_losses import pixel_weights
 from echo_train.metrics.results import Results
 from echo_train.networks.architecture import Architecture
 from echo_train.runs import run_folder
-from echo_train.runs.checkpoint import load_checkpoint, save_checkpoint
-from echo_train.runs.resume import check_same, store_keys
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
@@ -35,7 +27,6 @@ from echo_train.training.optimiser import make_optimiser, set_rate
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.schedule import rate_factor
 from echo_train.training.settings import TrainSettings
-from echo_train.training.tensorboard import TensorBoard
 from echo_train.transforms.batch import EVALUATION_BATCH
 
 
@@ -107,34 +98,6 @@ class Trainer:
         """The network that is validated: with the average of the weights, where one is kept."""
         return self.average.network if self.average else self.network
 
-    def fit(self, folder: Path, store: EchoStore, quiet: bool = True) -> None:
-        """Train the epochs that are left, and keep the last and the best state of each."""
-        images = len(self.frames.indices("TRAIN"))
-        done, epochs = len(self.history), self.settings.training.epochs
-        events = (
-            TensorBoard(folder, done)
-            if self.settings.folder.tensorboard and self.process.is_first
-            else None
-        )
-        with ProgressBar(epochs * images, done * images, epochs, quiet) as progress:
-            for epoch in range(done + 1, epochs + 1):
-                if self._stands_still():
-                    break
-                row = self._epoch(epoch, progress)
-                progress.show_epoch(row)
-                self.history.append(row)
-                better = run_folder.is_better(row, self.best)
-                if better:
-                    self.best = row
-                if self.process.is_first:
-                    save(self, folder, store, better)
-                    if events:
-                        events.write(row)
-        if events:
-            events.close()
-        if self.process.is_first:
-            run_folder.write_metrics(folder, self.history)
-
     def evaluate(self, order: np.ndarray) -> tuple[Results, float]:
         """Predict some frames; gives the results and the mean loss."""
         network, collector = self.judged.eval(), self.target.collector(self.frames, self.device)
@@ -151,7 +114,8 @@ class Trainer:
         )
         return collector.results(), total / len(order)
 
-    def _epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
+    def epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
+        """Train and validate one epoch."""
         started = time.perf_counter()
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
         losses = LossLog(self.frames, epoch)
@@ -211,77 +175,9 @@ class Trainer:
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
         return devices.forward(network, images, self.device, self.settings.hardware.bf16)
 
-    def _stands_still(self) -> bool:
+    def stands_still(self) -> bool:
         """Whether the last epochs, as many as `patience`, were no better than one before."""
         if not self.settings.training.patience:
             return False
         best = self.best.epoch if self.best else 0
         return len(self.history) - best >= self.settings.training.patience
-
-
-def save(trainer: Trainer, folder: Path, store: EchoStore, better: bool) -> None:
-    """Save the state after an epoch: the best weights where they are better, then the last.
-
-    In this order, and metrics.csv after both: a run that is killed in between
-    goes on from the last checkpoint, and comes by the same best weights again.
-    """
-    told = {
-        "history": [dataclasses.asdict(row) for row in trainer.history],
-        "best": dataclasses.asdict(trainer.best) if trainer.best else None,
-        "store": store_keys(store, trainer.choice),
-        "target": trainer.target.state(),
-        "architecture": dataclasses.asdict(trainer.architecture),
-        "shape": list(trainer.frames.shape),
-    }
-    if better:
-        save_checkpoint(folder / run_folder.BEST, {"network": trainer.judged.state_dict(), **told})
-    state = {
-        "network": trainer.network.state_dict(),
-        "average": trainer.average.state_dict() if trainer.average else None,
-        "optimiser": trainer.optimiser.state_dict(),
-        **told,
-    }
-    save_checkpoint(folder / run_folder.LAST, state)
-    run_folder.write_metrics(folder, trainer.history)
-
-
-def take_up(trainer: Trainer, folder: Path, store: EchoStore) -> None:
-    """Give a trainer the state after the last complete epoch of a run; there may be none yet.
-
-    Raises
-    ------
-    RunError
-        If the run is of other settings or another store, or its checkpoint
-        cannot be read.
-    """
-    # A store may have been moved: what it holds is compared, and not where it is.
-    check_same(run_folder.read_config(folder), to_table(trainer.settings), folder, free=["store"])
-    if trainer.process.is_first:
-        run_folder.remove_unfinished(folder)
-    if not (folder / run_folder.LAST).exists():
-        return
-    state = load_checkpoint(folder / run_folder.LAST, trainer.device)
-    before, now = state.get("store", {}), store_keys(store, trainer.choice)
-    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    if changed:
-        raise RunError(
-            f"{store.path} is not the store that {folder} was begun with, or was built anew since: "
-            f"other {', '.join(changed)}; give a new --run, or the store of then"
-        )
-    try:
-        _load(trainer, state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[-1].strip()
-        raise RunError(
-            f"{folder / run_folder.LAST} does not fit its run ({reason}); start again with a new "
-            "--run"
-        ) from error
-
-
-def _load(trainer: Trainer, state: dict[str, Any]) -> None:
-    trainer.network.load_state_dict(state["network"])
-    trainer.optimiser.load_state_dict(state["optimiser"])
-    if trainer.average:
-        trainer.average.load_state_dict(state["average"])
-    trainer.history = [run_folder.EpochRow(**row) for row in state["history"]]
-    trainer.best = run_folder.EpochRow(**state["best"]) if state["best"] else None
