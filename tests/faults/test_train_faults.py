@@ -147,7 +147,8 @@ def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
     rest = process.stderr.read()
     assert process.wait() == 130
     assert rest.strip().splitlines()[-1] == (
-        f"interrupted: go on after the last complete epoch with: echo-train --resume --run {folder}"
+        "interrupted: resume after the last complete epoch with: "
+        f"echo-train --resume --run {folder}"
     )
     done = len(checkpoint(folder / run_folder.LAST)["history"])
     assert 2 <= done < 500

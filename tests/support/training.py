@@ -39,14 +39,14 @@ def open_loader(settings: TrainSettings) -> tuple[Choice, Loader]:
 @contextlib.contextmanager
 def stopped_before(stop: int) -> Iterator[None]:
     """Within the block, interrupt training with Ctrl-C at the start of an epoch."""
-    real = Trainer.epoch
+    train_epoch = Trainer.train_epoch
 
-    def epoch(self: Trainer, number: int, progress: ProgressBar) -> Any:
-        if number == stop:
+    def interrupt(self: Trainer, epoch: int, progress: ProgressBar) -> Any:
+        if epoch == stop:
             raise KeyboardInterrupt
-        return real(self, number, progress)
+        return train_epoch(self, epoch, progress)
 
-    with mock.patch.object(Trainer, "epoch", epoch):
+    with mock.patch.object(Trainer, "train_epoch", interrupt):
         yield
 
 

@@ -1,4 +1,7 @@
-"""The trainer: epochs and steps of one network; `echo_train.training.train` runs it."""
+"""The trainer: steps, epochs and validation of one network, without files.
+
+`echo_train.training.train` runs it and saves its state.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,11 @@ from echo_train.training.optimiser import make_optimiser, set_rate
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.schedule import rate_factor
 from echo_train.training.settings import TrainSettings
-from echo_train.transforms.batch import EVALUATION_BATCH
+from echo_train.transforms.batch import EVALUATION_BATCH, Batch
 
 
 class Trainer:
-    """A network, its optimiser and the frames that it learns from.
+    """A network in training, its optimiser and its frames.
 
     Parameters
     ----------
@@ -57,109 +60,102 @@ class Trainer:
         self.frames = loader.frames
         self.device = device
         self.process = process
-        location, wanted = settings.location_prior, settings.architecture
-        prior, weights = make_prior(location, loader), None
-        if prior is not None and location.prior_use == "weight":
-            weights = pixel_weights(prior, location.prior_weight)
+        prior, prior_use = make_prior(settings.location_prior, loader), None
+        if prior is not None:
+            prior_use = settings.location_prior.prior_use
+        weights = None
+        if prior is not None and prior_use == "weight":
+            weights = pixel_weights(prior, settings.location_prior.prior_weight)
         self.target: Target = make_target(
             settings.losses, settings.decoding, choice, loader, weights
         )
-        seen = prior is not None and location.prior_use == "channel"
         self.architecture = Architecture(
-            network=wanted.network,
+            network=settings.architecture.network,
             out_channels=self.target.channels,
-            width=wanted.width,
-            prior_shape=loader.frames.shape if seen else None,
+            width=settings.architecture.width,
+            prior_shape=loader.frames.shape if prior_use == "channel" else None,
         )
         torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)
         distributed.synchronise_batch_norm(network, process, device)
-        # Convolutions are faster with the channels last, on the CPU as on a GPU.
+        # Convolutions are faster with channels last, on CPUs and GPUs.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         decay = settings.training.ema
-        self.average = WeightEMA(self.network, decay) if decay else None
+        self.ema = WeightEMA(self.network, decay) if decay else None
         self.optimiser = make_optimiser(
             self.network,
             settings.optimiser.learning_rate,
             settings.optimiser.weight_decay,
             device,
         )
-        learner = distributed.data_parallel(self.network, process, device)
-        self._learner = devices.compile_on_cuda(learner, device, settings.hardware.compile)
+        parallel = distributed.data_parallel(self.network, process, device)
+        self._compiled = devices.compile_on_cuda(parallel, device, settings.hardware.compile)
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
 
     def parameters(self) -> int:
         """Number of the network's parameters."""
-        return sum(values.numel() for values in self.network.parameters())
+        return sum(weights.numel() for weights in self.network.parameters())
 
     @property
-    def judged(self) -> nn.Module:
-        """The network that is validated: with the average of the weights, where one is kept."""
-        return self.average.network if self.average else self.network
+    def evaluated_network(self) -> nn.Module:
+        """The network that is validated and saved as the best: the moving average, if enabled."""
+        return self.ema.network if self.ema else self.network
 
-    def evaluate(self, order: np.ndarray) -> tuple[Results, float]:
-        """Predict some frames; gives the results and the mean loss."""
-        network, collector = self.judged.eval(), self.target.collector(self.frames, self.device)
-        losses = []
-        with torch.inference_mode():
-            # Nothing is exchanged in a step, so the processes need not keep step.
-            own = order[self.process.rank :: self.process.world_size]
-            for batch in self.loader.batches(own, EVALUATION_BATCH):
-                logits = self._forward(network, batch.images)
-                losses.append(self.target.loss(logits, batch) * len(batch.index))
-                collector.update(logits, batch)
-        total = distributed.sum_over_processes(
-            float(torch.stack(losses).sum()), self.process, self.device
-        )
-        return collector.results(), total / len(order)
+    def out_of_patience(self) -> bool:
+        """Whether none of the last `patience` epochs was the best."""
+        patience = self.settings.training.patience
+        best_epoch = self.best.epoch if self.best else 0
+        return patience > 0 and len(self.history) - best_epoch >= patience
 
-    def epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
-        """Train and validate one epoch."""
+    def train_epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
+        """Train and validate one epoch, from 1.
+
+        Raises
+        ------
+        RunError
+            If a loss is NaN or infinite.
+        """
         started = time.perf_counter()
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
+        full_size = self.settings.training.batch_size
+        own_order = self.process.share(order, full_size)
+        collector = self.target.collector(self.frames, self.device, own_order)
         losses = LossLog(self.frames, epoch)
         self.network.train()
-        whole = self.settings.training.batch_size
-        own = self.process.share(order, whole)
-        collector = self.target.collector(self.frames, self.device, own)
-        steps = math.ceil(len(order) / whole)
-        batches = self.loader.batches(own, self.process.batch_size(whole), epoch)
+        steps = math.ceil(len(order) / full_size)
+        batches = self.loader.batches(own_order, self.process.batch_size(full_size), epoch)
         for step, batch in enumerate(batches):
-            size = min(whole, len(order) - step * whole)
-            # A compiled network is for whole batches; another size would compile it again.
-            network = (
-                self._learner if size == whole or self.process.world_size > 1 else self.network
-            )
-            logits = self._forward(network, batch.images)
+            size = min(full_size, len(order) - step * full_size)
+            # A batch of another size would compile the network again.
+            use_compiled = size == full_size or self.process.world_size > 1
+            logits = self._forward(self._compiled if use_compiled else self.network, batch)
             loss = self.target.loss(logits, batch)
-            self._move(loss * self.process.loss_weight(size), (epoch - 1) * steps + step, steps)
-            counts = self.process.reports(size)
-            recent = losses.add(loss, batch.index, counts)
-            if counts:
+            self._step(loss * self.process.loss_weight(size), (epoch - 1) * steps + step, steps)
+            reports = self.process.reports(size)
+            recent_loss = losses.add(loss, batch.index, reports)
+            if reports:
                 collector.update(logits.detach(), batch)
-            progress.advance(size, recent)
+            progress.advance(size, recent_loss)
         devices.synchronise(self.device)
-        trained = time.perf_counter() - started
-        train_loss = distributed.sum_over_processes(
-            losses.total(), self.process, self.device
-        ) / len(order)
-        learnt = collector.results()
-        results, val_loss = self.evaluate(self.frames.indices("VAL"))
+        training_seconds = time.perf_counter() - started
+        train_loss = self._sum(losses.total()) / len(order)
+        training = collector.results()
+        validation, val_loss = self._validate(self.frames.indices("VAL"))
         return run_folder.EpochRow(
             epoch=epoch,
             train_loss=train_loss,
-            train_dice=float(learnt.dice().mean()),
+            train_dice=float(training.dice().mean()),
             val_loss=val_loss,
-            val_dice=float(results.dice().mean()),
-            train_pixel_accuracy=float(learnt.pixel_accuracy().mean()),
-            val_pixel_accuracy=float(results.pixel_accuracy().mean()),
+            val_dice=float(validation.dice().mean()),
+            train_pixel_accuracy=float(training.pixel_accuracy().mean()),
+            val_pixel_accuracy=float(validation.pixel_accuracy().mean()),
             seconds=time.perf_counter() - started,
-            images_per_second=len(order) / trained,
+            images_per_second=len(order) / training_seconds,
         )
 
-    def _move(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
-        """Take one step of the optimiser."""
+    def _step(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
+        """Change the weights by one step of the optimiser."""
         settings = self.settings.optimiser
         steps = self.settings.training.epochs * steps_per_epoch
         factor = rate_factor(step, steps, settings.schedule, settings.warm_up)
@@ -169,15 +165,26 @@ class Trainer:
         if settings.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
         self.optimiser.step()
-        if self.average:
-            self.average.update(self.network)
+        if self.ema:
+            self.ema.update(self.network)
 
-    def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
-        return devices.forward(network, images, self.device, self.settings.hardware.bf16)
+    def _validate(self, order: np.ndarray) -> tuple[Results, float]:
+        """Predict frames; returns the results and the mean loss."""
+        network = self.evaluated_network.eval()
+        collector = self.target.collector(self.frames, self.device)
+        losses = []
+        with torch.inference_mode():
+            # The processes exchange nothing in a step, so they need not take the same number.
+            own_order = order[self.process.rank :: self.process.world_size]
+            for batch in self.loader.batches(own_order, EVALUATION_BATCH):
+                logits = self._forward(network, batch)
+                losses.append(self.target.loss(logits, batch) * len(batch.index))
+                collector.update(logits, batch)
+        total = self._sum(float(torch.stack(losses).sum()))
+        return collector.results(), total / len(order)
 
-    def stands_still(self) -> bool:
-        """Whether the last epochs, as many as `patience`, were no better than one before."""
-        if not self.settings.training.patience:
-            return False
-        best = self.best.epoch if self.best else 0
-        return len(self.history) - best >= self.settings.training.patience
+    def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
+        return devices.forward(network, batch.images, self.device, self.settings.hardware.bf16)
+
+    def _sum(self, value: float) -> float:
+        return distributed.sum_over_processes(value, self.process, self.device)
