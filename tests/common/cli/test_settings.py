@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
@@ -278,3 +279,19 @@ def test_two_settings_of_one_name_are_a_mistake() -> None:
 
     with pytest.raises(TypeError, match="several settings named sides"):
         replace(Twice(), sides=4)
+
+
+def test_options_are_listed_under_titles_in_the_order_of_their_declaration() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Titled:
+        drawing: Drawing = component(Drawing, "What to draw")
+        quiet: bool = setting(False, "A switch.", title="How to draw")
+        copies: int = setting(1, "A number.")
+        shape_again: int = setting(1, "A number.", title="What to draw")
+
+    command = cloup.command()(click_options(Titled)(lambda **values: None))
+    lines = CliRunner().invoke(command, ["--help"]).output.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("  --", "What", "How"))] == [
+        "What", "--color", "--sides", "--shape-again", "How", "--quiet", "--copies", "--config",
+        "--help",
+    ]  # fmt: skip

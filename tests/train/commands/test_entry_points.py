@@ -131,3 +131,30 @@ def test_the_subcommands_are_those_of_echo_prep() -> None:
     assert {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "} == set(
         SUBCOMMANDS
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "titles", "first"),
+    [
+        (
+            ["echo-train"],
+            ["What to train", "Optimisation", "Run", "Network", "Losses", "Landmarks", "Data",
+             "Augmentation", "Device", "Other options"],
+            ["--target", "--store", "--landmarks", "--method", "--identity", "--falloff",
+             "--epochs"],
+        ),
+        (
+            ["echo-prep", "build"],
+            ["What to build", "Heatmaps", "Workers", "Store and data set", "Other options"],
+            ["--data", "--store", "--landmarks", "--method"],
+        ),
+    ],
+    ids=["echo-train", "echo-prep build"],
+)  # fmt: skip
+def test_help_lists_options_under_titles_the_most_used_first(
+    words: list[str], titles: list[str], first: list[str]
+) -> None:
+    lines = started([*words, "--help"])
+    assert [line[:-1] for line in lines if line.endswith(":") and line[0] != " "][:-1] == titles
+    options = [line.split()[0] for line in lines if line.startswith("  --")]
+    assert options[: len(first)] == first
