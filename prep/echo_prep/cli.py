@@ -12,7 +12,8 @@ import cloup
 
 from echo_common.cli import progress
 from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
-from echo_common.cli.settings import click_options, given_options, replace
+from echo_common.cli.options import click_options, given_options
+from echo_common.cli.settings import replace
 from echo_common.cli.start import importing
 from echo_common.paper import BUILD as PAPER
 from echo_prep.preview.settings import PreviewSettings

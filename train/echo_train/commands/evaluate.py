@@ -10,8 +10,8 @@ import cloup
 
 from echo_common import atomic
 from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
+from echo_common.cli.options import click_options
 from echo_common.cli.progress import show
-from echo_common.cli.settings import click_options
 from echo_common.cli.start import importing
 from echo_train.evaluation.settings import EvaluateSettings
 

@@ -9,7 +9,8 @@ import click
 import cloup
 
 from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
-from echo_common.cli.settings import click_options, from_toml, given_options, replace
+from echo_common.cli.options import click_options, given_options
+from echo_common.cli.settings import from_toml, replace
 from echo_common.cli.start import importing
 from echo_common.errors import SettingsError
 from echo_common.paper import PRESETS
