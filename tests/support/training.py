@@ -50,6 +50,12 @@ def stopped_before(stop: int) -> Iterator[None]:
         yield
 
 
+def train_on_one_thread(settings: TrainSettings) -> Path:
+    """Train in a new process with as many threads as in the process of the tests."""
+    torch.set_num_threads(1)
+    return train(settings)
+
+
 def train_in_parts(settings: TrainSettings, *stops: int) -> Path:
     """Train, interrupt the run at the start of each given epoch, and resume it."""
     for stop in stops:
