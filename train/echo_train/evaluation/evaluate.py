@@ -41,7 +41,7 @@ Measured = Mapping[str, tuple[SplitResults, float]]
 """Results and mean loss by split, as summary.json names it."""
 
 
-class Bench:
+class Evaluation:
     """The model of a run, and the store that it is measured on.
 
     Parameters
@@ -54,7 +54,7 @@ class Bench:
     Raises
     ------
     RunError
-        If the folder holds no run, or its checkpoint cannot be read.
+        If the folder contains no run, or its checkpoint cannot be read.
     StoreError
         If the store does not exist, is damaged, or lacks the masks or landmarks of the run.
     """
@@ -63,12 +63,12 @@ class Bench:
         self.model = load_model(folder, settings.checkpoint, device)
         self.store = EchoStore(settings.store or self.model.settings.selection.store)
         choice = choose(self.store, self.model.settings.selection)
-        self.own = choice.array_keys(self.store) == self.model.store
-        own = replace(self.model.settings.data, loader="auto")
-        if not self.own:
+        self.trained_on_store = choice.array_keys(self.store) == self.model.store
+        data = replace(self.model.settings.data, loader="auto")
+        if not self.trained_on_store:
             # Folds and random draws apply only to the frames that the run was trained on.
-            own = replace(own, folds=0, fold=None, split_by="store", train_images=None)
-        self.loader = make_loader(self.store, choice, own, self.model.device)
+            data = replace(data, folds=0, fold=None, split_by="store", train_images=None)
+        self.loader = make_loader(self.store, choice, data, self.model.device)
 
     def orders(self, split: str) -> dict[str, np.ndarray]:
         """Frames of each split to measure, by the name of the split; see `EvaluateSettings`.
@@ -87,14 +87,14 @@ class Bench:
         if not orders:
             present = [name.lower() for name in schema.SPLITS if len(frames.indices(name))]
             raise NotInStoreError(
-                f"{self.store.path} has no readable frame of the split {split} for "
-                f"{self.model.folder}; it has {', '.join(present) or 'none at all'}"
+                f"{self.store.path} has no readable frame of the split {split} to measure "
+                f"{self.model.folder} on; it has {', '.join(present) or 'none at all'}"
             )
         return orders
 
     def area_range(self) -> tuple[float, float] | None:
         """Range of areas in the training split, from the masks or the run's summary.json."""
-        if self.own:
+        if self.trained_on_store:
             return training_area_range(self.store, self.model.choice, self.loader.frames)
         if not (self.model.folder / run_folder.SUMMARY).exists():
             return None
@@ -130,23 +130,23 @@ def evaluate(
     Raises
     ------
     EchoError
-        As `Bench` does, or if the split has no frames.
+        As `Evaluation` does, or if the split has no frames.
     """
     started = time.perf_counter()
-    bench = Bench(folder, settings, device)
-    model, orders = bench.model, bench.orders(settings.split)
-    areas = bench.area_range()
-    measured = measure_splits(model, bench.loader, orders, areas, progress)
+    evaluation = Evaluation(folder, settings, device)
+    model, orders = evaluation.model, evaluation.orders(settings.split)
+    areas = evaluation.area_range()
+    measured = measure_splits(model, evaluation.loader, orders, areas, progress)
     seconds = time.perf_counter() - started
     out.mkdir(parents=True, exist_ok=True)
     write_measured(
         out,
         model,
-        bench.loader,
+        evaluation.loader,
         measured,
         {
             "run": str(folder),
-            "store": str(bench.store.path),
+            "store": str(evaluation.store.path),
             "checkpoint": model.checkpoint,
             "epoch": model.epoch,
             "seconds": seconds,
@@ -157,7 +157,7 @@ def evaluate(
     if not settings.noise:
         return []
     return measure_robustness(
-        model, bench.loader, list(orders.values())[-1], areas, settings.noise_seed, progress
+        model, evaluation.loader, list(orders.values())[-1], areas, settings.noise_seed, progress
     )
 
 

@@ -1,4 +1,4 @@
-"""Settings of `echo-train`: those of a run, and how many runs there are."""
+"""Settings of `echo-train`: those of a run, and the number of runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SweepSettings(TrainSettings):
         return self.seeds > 1 or self._every_fold()
 
     def runs(self) -> dict[str, TrainSettings]:
-        """Settings of each run by its name, folds outermost; their folders are left open."""
+        """Settings of each run by its name, without run folders; folds are the outer loop."""
         splits, first, every_fold = self.data.splits, self.training.seed, self._every_fold()
         runs = {}
         for fold in range(1, splits.folds + 1) if every_fold else [splits.fold]:

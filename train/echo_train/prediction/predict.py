@@ -1,4 +1,4 @@
-"""Predictions for video files: `echo-predict` calls `predict_videos`."""
+"""Segment video files and write the results; `echo-predict` calls `predict_videos`."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def predict_videos(
     Raises
     ------
     RunError
-        If the folder holds no run, or its checkpoint cannot be read.
+        If the folder contains no run, or its checkpoint cannot be read.
     DataError
-        If videos could not be segmented completely; the others are done.
+        If some videos could not be segmented completely, after all others.
     """
-    # The messages below say more than OpenCV's own about a file that it cannot open.
+    # The messages below replace OpenCV's own about a file that it cannot open.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     device = devices.pick_device(settings.device)
     out = settings.out or run / "predict"
@@ -76,7 +76,7 @@ def predict_videos(
 
 
 def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """List the videos that are meant, a folder's in its place, and what cannot be searched."""
+    """Replace folders by the videos in them; returns the videos, and errors of folders."""
     paths: list[Path] = []
     failures = []
     for path in arguments:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,11 +44,11 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     parts = [
         _segment(model, images[start : start + BATCH]) for start in range(0, len(images), BATCH)
     ]
-    points = [part.points for part in parts if part.points is not None]
-    return Prediction(
-        masks=np.concatenate([part.masks for part in parts]),
-        points=np.concatenate(points) if points else None,
-    )
+    joined: dict[str, Any] = {}
+    for field in dataclasses.fields(Prediction):
+        values = [getattr(part, field.name) for part in parts]
+        joined[field.name] = None if values[0] is None else np.concatenate(values)
+    return Prediction(**joined)
 
 
 def save_prediction(folder: Path, name: str, clip: Clip, prediction: Prediction) -> None:
