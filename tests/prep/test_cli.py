@@ -126,6 +126,7 @@ def test_what_was_left_out_is_counted_and_listed(
         [
             SmallVideo(name="a", frames=9, traces={1: rows, 5: rows[:7], 30: rows - 1}),
             SmallVideo(name="b", frames=9, traces={1: rows}, split="NONE"),
+            SmallVideo(name="c", frames=9, traces={1: rows[::-1], 4: rows}),
         ],
     )
     store = tmp_path / "s.zarr"
@@ -137,7 +138,8 @@ def test_what_was_left_out_is_counted_and_listed(
         f"left out: 1 split, 1 row-count, 1 beyond-end; each with its reason in "
         f"{rejects_path(store)}"
     )
-    assert "1 of 4 traced frames kept, from 1 videos" in out
+    assert "1 traces: rows put in order\n" in out
+    assert "3 of 6 traced frames kept, from 2 videos" in out
     code, _, err = run(capsys, *options, "--strict")
     assert code == 1
     assert "not valid, and --strict was given; the first: b (FileList.csv row 3)" in err

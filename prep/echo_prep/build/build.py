@@ -12,6 +12,7 @@ import dataclasses
 import importlib.metadata
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from echo_common import atomic
 from echo_common.cli import progress
@@ -23,8 +24,7 @@ from echo_common.store.schema import ArraySpec
 from echo_prep.build.missing import MissingParts, changed_videos
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
-from echo_prep.build.report import BuildReport
-from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
+from echo_prep.build.reuse import BuildReport, RemainingWork, find_up_to_date, find_work
 from echo_prep.build.worker import make_tasks
 from echo_prep.dataset.file_names import VideoFolder, shown_name
 from echo_prep.dataset.rejects import Reject, frame_rejects, rejects_path, write_rejects
@@ -99,11 +99,13 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
     unreadable = frame_rejects(plan.video, plan.frame, status.manifest)
     if status.new_chunks:
         _check_frames(settings, plan, unreadable)
-    attributes = {
+    attributes: dict[str, Any] = {
         "fingerprint": plan.fingerprint,
         "traced": plan.traced,
         "rejects": [dataclasses.asdict(reject) for reject in plan.rejects],
     }
+    if plan.notes:
+        attributes["notes"] = plan.notes
     folder.root.mkdir(exist_ok=True)
     publish(store, folder, work.state.container, deliveries, work.removed, attributes)
     remove_damage_list(store)
@@ -122,6 +124,7 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
         videos=len({plan.video[row] for row in usable}),
         traced=plan.traced,
         rejects=rejects,
+        notes=plan.notes,
     )
 
 

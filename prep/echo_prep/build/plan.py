@@ -52,6 +52,8 @@ class Plan:
         (height, width) of every frame.
     rejects : tuple of Reject
         Videos and traces that were left out, in a fixed order.
+    notes : dict of str to int
+        What was corrected in a valid trace, or is unusual in it, with the number of traces.
     traced : int
         Number of traces in VolumeTracings.csv.
     fingerprint : dict of str to str
@@ -70,6 +72,7 @@ class Plan:
     contour: np.ndarray
     shape: tuple[int, int]
     rejects: tuple[Reject, ...]
+    notes: dict[str, int]
     traced: int
     fingerprint: dict[str, str]
 
@@ -142,6 +145,7 @@ def make_plan(dataset: Dataset) -> Plan:
         contour=to_float32(np.stack([trace.contour for _, trace, _ in rows])),
         shape=shape,
         rejects=tuple(sorted(rejects, key=_file_and_row)),
+        notes=dataset.notes,
         traced=dataset.traced,
         fingerprint=dataset.fingerprint,
     )

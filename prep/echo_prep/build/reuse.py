@@ -8,6 +8,7 @@ and list of rejects are valid.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,54 @@ from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_prep.build.missing import MissingParts, find_missing, requested_stages
 from echo_prep.build.plan import COLUMNS, Plan, make_plan
-from echo_prep.build.report import BuildReport
 from echo_prep.build.stages import INDEX, Stage, index_stage, restore_index_stage
 from echo_prep.dataset.echonet_dynamic import fingerprint, read_dataset, video_folder
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.rejects import Reject, frame_rejects
+from echo_prep.dataset.trace_order import in_order
+from echo_prep.dataset.tracings import join_rows
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import StoreState, group_faults, inspect_store
 from echo_prep.store.verify import damage_path
 from echo_prep.store.work_folder import WorkFolder, work_path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildReport:
+    """What a build did, and what the store contains after it.
+
+    Attributes
+    ----------
+    store : Path
+    made, kept : tuple of str
+        Names of the stages that were made, and of those that were up to date.
+    dropped : tuple of str
+        Arrays that `prune` removed.
+    rows : int
+        Number of rows whose frame could be read.
+    videos : int
+        Number of videos of these rows.
+    traced : int
+        Number of traces in the data set, valid or not.
+    rejects : tuple of Reject
+    notes : dict of str to int
+        What was corrected in a valid trace, or is unusual in it, with the number of traces.
+    bytes : int
+        Size of the store on the disk.
+    seconds : float
+    """
+
+    store: Path
+    made: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    rows: int
+    videos: int
+    traced: int
+    rejects: tuple[Reject, ...]
+    notes: dict[str, int]
+    bytes: int = 0
+    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,7 +155,10 @@ def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
     if stages is None:
         return None
     try:
-        return _report(EchoStore(store), stages)
+        opened = EchoStore(store)
+        if not _in_order(opened.read(schema.LONG_AXIS), opened.read(schema.CONTOUR)):
+            return None
+        return _report(opened, stages)
     except (EchoError, KeyError, TypeError):
         # The build finds the same fault, and repairs it.
         return None
@@ -148,6 +191,7 @@ def _report(store: EchoStore, stages: tuple[str, ...]) -> BuildReport:
         videos=len(set(video[usable])),
         traced=store.attributes["traced"],
         rejects=rejects + frame_rejects(video, frame, store.manifests[schema.STATUS]),
+        notes=store.attributes.get("notes", {}),
     )
 
 
@@ -175,7 +219,14 @@ def _stored_plan(settings: BuildSettings, state: StoreState) -> Plan | None:
         # Whatever the fault is, the CSV files have the same rows.
         return None
     # The digest of all rows is one of the parameters.
-    return plan if index_stage(plan).parameters == parameters else None
+    if index_stage(plan).parameters != parameters or not _in_order(plan.long_axis, plan.contour):
+        return None
+    return plan
+
+
+def _in_order(long_axis: np.ndarray, contour: np.ndarray) -> bool:
+    """Whether traces of a store are in order; an older version did not check it."""
+    return bool(in_order(join_rows(long_axis, contour)).all())
 
 
 def _read_plan(store: EchoStore, shape: tuple[int, int]) -> Plan:
@@ -185,6 +236,7 @@ def _read_plan(store: EchoStore, shape: tuple[int, int]) -> Plan:
         **columns,
         shape=shape,
         rejects=tuple(Reject(**reject) for reject in store.attributes["rejects"]),
+        notes=store.attributes.get("notes", {}),
         traced=store.attributes["traced"],
         fingerprint=store.attributes["fingerprint"],
     )

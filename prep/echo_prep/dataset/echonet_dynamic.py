@@ -71,8 +71,9 @@ def read_dataset(root: Path) -> Dataset:
     )
     listed, rejects = _read_videos(file_list)
     tracings = read_table(find_entry(root, TRACINGS), required=TRACE_COLUMNS, numbers=TRACE_NUMBERS)
-    traces, bad_traces, traced = read_traces(tracings)
-    rejects += bad_traces
+    found = read_traces(tracings)
+    traces = found.traces
+    rejects += found.rejects
     rejects += _unlisted(traces, {**listed, **{reject.video: None for reject in rejects}})
     videos = tuple(video for name, video in listed.items() if name in traces)
     return Dataset(
@@ -80,7 +81,8 @@ def read_dataset(root: Path) -> Dataset:
         videos=videos,
         traces={video.name: traces[video.name] for video in videos},
         rejects=tuple(rejects),
-        traced=traced,
+        traced=found.count,
+        notes=found.notes,
         fingerprint=fingerprint(root),
     )
 

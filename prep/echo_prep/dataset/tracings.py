@@ -8,6 +8,8 @@ other. The points therefore have an order: down one wall and up the other.
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from echo_common.geometry.contours import shoelace_areas
 from echo_prep.dataset.file_names import unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
+from echo_prep.dataset.trace_order import in_order, irregular, put_in_order
 from echo_prep.dataset.types import Trace
 
 if TYPE_CHECKING:
@@ -33,8 +36,31 @@ SMALLEST_AREA = 4.0
 
 _LAST_FRAME = 2**31 - 1
 
+_IRREGULAR = "chords at an angle to the long axis or not along all of it (look at a preview)"
 
-def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list[Reject], int]:
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tracings:
+    """The content of VolumeTracings.csv.
+
+    Attributes
+    ----------
+    traces : dict of str to tuple of Trace
+        The valid traces by video name without its suffix, sorted by frame number.
+    rejects : list of Reject
+    count : int
+        Number of traces in the table, valid or not.
+    notes : dict of str to int
+        What was corrected in a valid trace, or is unusual in it, with the number of traces.
+    """
+
+    traces: dict[str, tuple[Trace, ...]]
+    rejects: list[Reject]
+    count: int
+    notes: dict[str, int]
+
+
+def read_traces(table: pd.DataFrame) -> Tracings:
     """Group the rows of VolumeTracings.csv into traces and keep the valid ones.
 
     Parameters
@@ -45,11 +71,7 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
 
     Returns
     -------
-    traces : dict of str to tuple of Trace
-        By video name without its suffix, sorted by frame number.
-    rejects : list of Reject
-    traced : int
-        Number of traces in the table, valid or not.
+    tracings : Tracings
     """
     lines = np.asarray(table.index, dtype=np.int64)
     coordinates = table[list(TRACE_NUMBERS)].to_numpy(np.float64)
@@ -57,8 +79,9 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
     order, starts, sizes = _groups(names, texts)
     complete = np.flatnonzero(sizes == TRACE_ROWS)
     blocks = coordinates[order[starts[complete, None] + np.arange(TRACE_ROWS)]]
-    axes, contours = split_rows(blocks)
     # Distant coordinates are rejected below; clipping them here avoids an overflow.
+    blocks, order_faults, notes = _ordered(blocks, np.abs(blocks).max(axis=(1, 2)) <= FARTHEST)
+    axes, contours = split_rows(blocks)
     areas = shoelace_areas(np.clip(contours, -FARTHEST, FARTHEST))
     blocks_of = dict(zip(complete.tolist(), range(len(complete)), strict=True))
     numbers = _numbers(texts[order[starts]])
@@ -72,7 +95,7 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
             fault = (
                 _size_fault(int(sizes[group]))
                 if block is None
-                else _block_fault(blocks[block], float(areas[block]))
+                else _block_fault(blocks[block], float(areas[block])) or order_faults.get(block)
             )
         frame = int(number) if _is_frame_number(number) else None
         if fault is None and any(trace.frame == frame for trace in traces.get(name, ())):
@@ -101,7 +124,7 @@ def read_traces(table: pd.DataFrame) -> tuple[dict[str, tuple[Trace, ...]], list
     ordered = {
         name: tuple(sorted(found, key=lambda trace: trace.frame)) for name, found in traces.items()
     }
-    return ordered, rejects, len(starts)
+    return Tracings(traces=ordered, rejects=rejects, count=len(starts), notes=notes)
 
 
 def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,12 +146,51 @@ def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return long_axis, np.concatenate([rows[..., 1:, :2], rows[..., :0:-1, 2:]], axis=-2)
 
 
+def _ordered(
+    blocks: np.ndarray, usable: np.ndarray
+) -> tuple[np.ndarray, dict[int, tuple[str, str]], dict[str, int]]:
+    """Bring the rows of each trace into order; returns also the faults, by trace, and the notes."""
+    blocks = blocks.copy()
+    sound = usable.copy()
+    sound[usable] = in_order(blocks[usable])
+    faults: dict[int, tuple[str, str]] = {}
+    notes: collections.Counter[str] = collections.Counter()
+    for number in np.flatnonzero(usable & ~sound).tolist():
+        found = put_in_order(blocks[number])
+        if found.reason:
+            faults[number] = (found.reason, found.message)
+            continue
+        blocks[number], sound[number] = found.rows, True
+        notes.update(found.corrections)
+    unusual = int(irregular(blocks[sound]).sum())
+    if unusual:
+        notes[_IRREGULAR] = unusual
+    return blocks, faults, dict(notes)
+
+
 def _video_names(texts: np.ndarray) -> np.ndarray:
     import pandas as pd
 
     codes, words = pd.factorize(texts)
     names = [video_name(str(word)) for word in words]
     return np.array(names, dtype=object)[codes] if names else texts
+
+
+def join_rows(long_axis: np.ndarray, contour: np.ndarray) -> np.ndarray:
+    """Restore the rows of traces from long axes and contours; the reverse of `split_rows`.
+
+    Parameters
+    ----------
+    long_axis : ndarray, (…, 2, 2) float
+    contour : ndarray, (…, 40, 2) float
+
+    Returns
+    -------
+    rows : ndarray, (…, 21, 4) float
+    """
+    first, second = contour[..., : TRACE_ROWS - 1, :], contour[..., : TRACE_ROWS - 2 : -1, :]
+    axis = long_axis.reshape(*long_axis.shape[:-2], 1, 4)
+    return np.concatenate([axis, np.concatenate([first, second], axis=-1)], axis=-2)
 
 
 def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

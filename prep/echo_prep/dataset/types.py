@@ -78,6 +78,8 @@ class Dataset:
     rejects : tuple of Reject
     traced : int
         Number of traces in VolumeTracings.csv, valid or not.
+    notes : dict of str to int
+        What was corrected in a valid trace, or is unusual in it, with the number of traces.
     fingerprint : dict of str to str
         SHA-256 of each CSV file.
     """
@@ -87,4 +89,5 @@ class Dataset:
     traces: dict[str, tuple[Trace, ...]]
     rejects: tuple[Reject, ...]
     traced: int
+    notes: dict[str, int]
     fingerprint: dict[str, str]

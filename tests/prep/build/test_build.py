@@ -17,11 +17,13 @@ import zarr
 
 from echo_common.errors import DataError, DataNotFoundError, StoreError
 from echo_common.store.reader import EchoStore
-from echo_prep.build import stages
+from echo_prep.build import reuse, stages
 from echo_prep.build.build import build
-from echo_prep.build.report import BuildReport
+from echo_prep.build.reuse import BuildReport
+from echo_prep.dataset import tracings
 from echo_prep.dataset import video as frames_module
 from echo_prep.dataset.rejects import rejects_path
+from echo_prep.dataset.trace_order import ROWS_IN_ORDER
 from echo_prep.settings import BuildSettings
 from support.avi import ffmpeg_frames
 from support.datasets import (
@@ -156,6 +158,32 @@ def test_rows_that_do_not_hold_any_more_are_read_from_the_csv_files(
     assert np.array_equal(
         EchoStore(store).read("index/phase"), EchoStore(undisturbed).read("index/phase")
     )
+
+
+def test_traces_that_an_older_version_took_in_the_wrong_order_are_put_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_small_dataset(tmp_path / "d", small_videos(6))
+    make(data, tmp_path / "right.zarr")
+    lines = (data / "VolumeTracings.csv").read_text().splitlines()
+    lines[1:] = sorted(lines[1:], key=lambda line: float(line.split(",")[3]))
+    (data / "VolumeTracings.csv").write_text("\n".join(lines))
+    store = tmp_path / "echo.zarr"
+    with monkeypatch.context() as older:
+        older.setattr(tracings, "in_order", lambda rows: np.ones(len(rows), dtype=bool))
+        older.setattr(reuse, "in_order", lambda rows: np.ones(len(rows), dtype=bool))
+        assert make(data, store).notes.keys() <= {tracings._IRREGULAR}
+        assert not make(data, store).made
+    report = make(data, store)
+    assert "masks/chords" in report.made
+    assert report.notes.keys() == {ROWS_IN_ORDER} and not report.rejects
+    order = np.argsort(EchoStore(store).read("index/video"), kind="stable")
+    for array in ("masks/chords", "tracing/long_axis", "index/phase"):
+        np.testing.assert_array_equal(
+            EchoStore(store).read(array)[order], EchoStore(tmp_path / "right.zarr").read(array)
+        )
+    again = make(data, store)
+    assert not again.made and again.notes == report.notes
 
 
 def test_masks_alone_and_landmarks_later(data: Path, undisturbed: Path, tmp_path: Path) -> None:

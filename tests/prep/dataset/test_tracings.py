@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 
 from echo_prep.dataset.rejects import Reject
-from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, read_traces, split_rows
+from echo_prep.dataset.tracings import (
+    TRACE_COLUMNS,
+    TRACE_NUMBERS,
+    Tracings,
+    join_rows,
+    read_traces,
+    split_rows,
+)
 from echo_prep.dataset.types import Trace
 from support.datasets import half_ellipse_trace
 from support.strategies import ventricles
@@ -29,9 +36,9 @@ def table(*parts: list[list[str]]) -> pd.DataFrame:
 
 
 def read(*parts: list[list[str]]) -> tuple[dict[str, tuple[Trace, ...]], list[Reject]]:
-    traces, rejects, traced = read_traces(table(*parts))
-    assert traced == sum(len(found) for found in traces.values()) + len(rejects)
-    return traces, rejects
+    found = read_traces(table(*parts))
+    assert found.count == sum(len(traces) for traces in found.traces.values()) + len(found.rejects)
+    return found.traces, found.rejects
 
 
 @settings(deadline=None, max_examples=50)
@@ -56,6 +63,11 @@ def test_split_rows_names_the_corners_of_the_mitral_plane() -> None:
     axis, contour = split_rows(np.arange(84.0).reshape(21, 4))
     assert axis.tolist() == [[0, 1], [2, 3]]
     assert contour[[0, 19, 20, 39]].tolist() == [[4, 5], [80, 81], [82, 83], [6, 7]]
+
+
+def test_rows_are_restored_from_what_a_store_keeps() -> None:
+    rows = np.random.default_rng(0).uniform(0, 112, (5, 21, 4))
+    np.testing.assert_array_equal(join_rows(*split_rows(rows)), rows)
 
 
 def test_traces_may_be_interleaved_and_come_in_order_of_frame() -> None:
@@ -133,4 +145,4 @@ def test_names_that_are_refused(name: str) -> None:
 
 
 def test_no_row_at_all() -> None:
-    assert read_traces(table()) == ({}, [], 0)
+    assert read_traces(table()) == Tracings(traces={}, rejects=[], count=0, notes={})

@@ -1,7 +1,7 @@
-"""A trained model, loaded from its run folder; for `echo-eval` and `echo-predict`.
+"""A trained model out of its run folder: what `echo-eval` and `echo-predict` work with.
 
-A run measures itself when it ends with the weights that it loads from its folder, so the metrics
-are those of the files.
+A run's own last measurement goes the same way: its weights are read back from
+the folder, so what is measured is what the folder holds.
 """
 
 from __future__ import annotations
@@ -31,10 +31,13 @@ from echo_train.targets.base import Target
 from echo_train.targets.factory import restore_target
 from echo_train.transforms.batch import normalise
 
+CHECKPOINTS = {"best": run_folder.BEST, "last": run_folder.LAST}
+"""Which state of a run, and its file; the first is the default."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Settings of a run that determine how its model is used."""
+    """The settings of a run that its model is used with."""
 
     selection: SelectionSettings = component(SelectionSettings)
     data: LoaderSettings = component(LoaderSettings)
@@ -45,20 +48,20 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A network with its weights, and the target that its logits stand for.
+    """A network with its weights, and what its output means.
 
     Attributes
     ----------
     folder : Path
         The run.
     checkpoint : str
-        One of `echo_train.runs.settings.CHECKPOINTS`.
+        A name of `CHECKPOINTS`.
     epoch : int
-        After this epoch the weights were saved.
+        After which the weights were saved.
     settings : ModelSettings
-        Of the run.
+        Those that the run was made with.
     choice : Choice
-        Masks or landmarks that the run was trained on.
+        What the run learnt.
     shape : tuple of int
         (height, width) of the frames that it was trained on.
     store : dict of str to str
@@ -96,7 +99,7 @@ class TrainedModel:
             return devices.forward(self.network, images, self.device, self.settings.hardware.bf16)
 
     def attention(self, images: Tensor) -> list[np.ndarray]:
-        """Compute the attention maps; none for a network without attention gates.
+        """Compute where the network looks; nothing, of a network without gates.
 
         Parameters
         ----------
@@ -126,26 +129,26 @@ def load_model(
     ----------
     folder : path-like
     checkpoint : str
-        One of `echo_train.runs.settings.CHECKPOINTS`.
+        A name of `CHECKPOINTS`.
     device : torch.device or str
 
     Raises
     ------
     RunError
-        If the folder contains no run, or its checkpoint cannot be read.
+        If the folder holds no run, or its checkpoint cannot be read.
     SettingsError
         If its config.toml is not that of a run.
     """
     folder, device = Path(folder), torch.device(device)
     if not (folder / run_folder.CONFIG).exists():
         raise RunError(f"{folder} contains no run: {run_folder.CONFIG} is missing")
-    path = folder / f"{checkpoint}.pt"
+    path = folder / CHECKPOINTS[checkpoint]
     config = folder / run_folder.CONFIG
     settings = from_table(ModelSettings, run_folder.read_config(folder), config)
     state = load_checkpoint(path, device)
     choice = choice_of(settings.selection)
     try:
-        # A run that averages its weights is validated with the average.
+        # What a run validates is the average of the weights, where it keeps one.
         if state.get("average"):
             state = {**state, "network": state["average"]["network"]}
         height, width = state["shape"]
@@ -167,15 +170,15 @@ def load_model(
 
 
 def choice_of(settings: SelectionSettings) -> Choice:
-    """The masks or landmarks that a run was trained on, from its resolved settings.
+    """What a run learnt, from its resolved settings.
 
     Raises
     ------
     RunError
-        If the settings are not resolved, as those of every run are.
+        If they leave something open, as those of a run do not.
     """
     if settings.method is None or (settings.target == "landmarks" and settings.identity is None):
-        raise RunError("the settings are not those of a run: method or identity is missing")
+        raise RunError("the settings are not those of a run: method or identity is left open")
     if settings.target == "mask":
         return Choice(method=settings.method)
     assert settings.identity is not None

@@ -26,8 +26,9 @@ _RED = (54, 90, 255)
 _SHIFT = 4
 """Fractional bits of OpenCV's coordinates: lines are placed to 1/16 of a pixel."""
 
+
 _RATE = 30.0
-"""Frames per second of the overlay of a video without a frame rate."""
+"""Frames per second of an overlay of a video that has no rate."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,14 @@ class Clip:
     ----------
     path : Path
     numbers : ndarray, (frame,) int64
-        Index of each frame in the video, from 0, ascending.
+        Which frames, from 0, ascending.
     seconds : ndarray, (frame,) float64
-        Time since the first frame of the video; NaN if the file has no time stamps.
+        Time stamps, from the first frame of the video; NaN if the file has none.
     images : ndarray, (frame, y, x) uint8
     rate : float or None
-        Frames per second; None if unknown.
+        Frames per second; None if the file does not tell.
     faults : tuple of str
-        Frames that could not be read and are left out, with the reason.
+        Frames that could not be read, and why; they are left out.
     """
 
     path: Path
@@ -63,14 +64,15 @@ def read_clip(path: Path, numbers: Sequence[int] | None = None) -> Clip:
     ----------
     path : Path
     numbers : sequence of int, optional
-        Frames to read, from 0; all by default.
+        Which frames, from 0; all by default.
 
     Raises
     ------
     DataNotFoundError
         If there is no such file.
     DataError
-        If it is not a video, has no readable frame, or ends before a requested frame.
+        If it is not a video, holds no sound frame, or ends before a frame that
+        was asked for.
     """
     try:
         with Video(path) as video:
@@ -85,19 +87,19 @@ def read_clip(path: Path, numbers: Sequence[int] | None = None) -> Clip:
     absent = sorted(set(numbers or ()) - {frame.number for frame in frames})
     if absent and not ending:
         raise DataError(
-            f"{path} has {count} frames, counted from 0, so it has no frame {absent[0]}"
+            f"{path} has {count} frames, counted from 0, and frame {absent[0]} was asked for"
         )
     faults = [frame.fault for frame in frames if frame.fault]
     if ending and (absent or numbers is None):
         faults.append(ending)
-    readable = [frame for frame in frames if frame.pixels is not None]
-    if not readable:
+    sound = [frame for frame in frames if frame.pixels is not None]
+    if not sound:
         raise DataError(f"{path}: {faults[0] if faults else 'the video has no frame'}")
     return Clip(
         path=path,
-        numbers=np.array([frame.number for frame in readable]),
-        seconds=np.array([frame.seconds for frame in readable], dtype=np.float64),
-        images=np.array([frame.pixels for frame in readable]),
+        numbers=np.array([frame.number for frame in sound]),
+        seconds=np.array([frame.seconds for frame in sound], dtype=np.float64),
+        images=np.array([frame.pixels for frame in sound]),
         rate=rate,
         faults=tuple(faults),
     )
@@ -109,7 +111,7 @@ def list_videos(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
-        If there is no video, or the folder cannot be read.
+        If there is none, or the folder cannot be read.
     """
     videos = []
     try:
@@ -122,7 +124,7 @@ def list_videos(folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{folder} cannot be searched for videos: {error.strerror}") from error
     if not videos:
-        raise DataError(f"{folder} contains no videos; give a folder that does")
+        raise DataError(f"{folder} is a folder without videos; give a folder that holds some")
     return videos
 
 
