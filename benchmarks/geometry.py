@@ -26,7 +26,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from echo_common.cli import progress
 from echo_common.cli.command import run_command
-from echo_common.cli.settings import CommaList
+from echo_common.cli.values import CommaList
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise, rasterise_all
 from echo_common.store.reader import EchoStore

@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from echo_common import atomic
 from echo_common.cli.command import run_command
 from echo_common.errors import RunError
-from echo_train.evaluation.evaluate import Bench, EvaluateSettings
+from echo_train.evaluation.evaluate import Evaluation
+from echo_train.evaluation.settings import EvaluateSettings
 from echo_train.targets.landmarks import LandmarkTarget
 
 FRAMES = 4
@@ -37,16 +38,16 @@ def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
     figure = Figure(figsize=(2.3 * FRAMES + 0.6, 2.35 * len(runs)), layout="constrained")
     grid = figure.subplots(len(runs), FRAMES, squeeze=False)
     for folder, panels in zip(runs, grid, strict=True):
-        bench = Bench(folder, EvaluateSettings(store=store), torch.device("cpu"))
-        if not isinstance(bench.model.target, LandmarkTarget):
+        evaluation = Evaluation(folder, EvaluateSettings(store=store), torch.device("cpu"))
+        if not isinstance(evaluation.model.target, LandmarkTarget):
             raise RunError(f"{folder} predicts masks and has no landmark maps")
-        test = bench.orders("test")["test"]
+        test = evaluation.orders("test")["test"]
         rows = test[np.linspace(0, len(test) - 1, FRAMES).round().astype(int)]
-        (batch,) = bench.loader.batches(rows, FRAMES, normalised=False)
-        logits = bench.model.logits(batch.images)
-        maps = bench.model.target.maps(logits)
+        (batch,) = evaluation.loader.batches(rows, FRAMES, normalised=False)
+        logits = evaluation.model.logits(batch.images)
+        maps = evaluation.model.target.maps(logits)
         peaks = maps.amax((2, 3), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
-        points = bench.model.target.predict(logits).points
+        points = evaluation.model.target.predict(logits).points
         assert points is not None
         for number, axes in enumerate(panels):
             _draw(
@@ -55,7 +56,7 @@ def main(runs: Sequence[Path], out: Path, store: Path | None) -> None:
                 (maps / peaks)[number].numpy(),
                 batch.masks[number].numpy(),
             )
-            contour = bench.model.target.contours(points[number][None])[0]
+            contour = evaluation.model.target.contours(points[number][None])[0]
             contour = contour[~np.isnan(contour).any(axis=1)]
             axes.plot(*np.concatenate([contour, contour[:1]]).T, color="white", linewidth=0.9)
             axes.plot(*points[number].T, ".", color="white", markersize=5)

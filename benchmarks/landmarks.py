@@ -28,7 +28,8 @@ import numpy as np
 from helpers import dice
 
 from echo_common.cli.command import run_command
-from echo_common.cli.settings import CommaList, replace
+from echo_common.cli.settings import replace
+from echo_common.cli.values import CommaList
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
 from echo_prep.build.build import build

@@ -90,6 +90,7 @@ def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int)
 def measure_readers(data: Path, rounds: int) -> tuple[float, list[tuple[str, str, str]]]:
     """Videos per second of the loader, and the rows of the loader and the project's reader."""
     folder = data / VIDEOS
+    videos = VideoFolder(folder)
     traced = {
         name: [trace.frame for trace in traces]
         for name, traces in read_dataset(data).traces.items()
@@ -105,11 +106,11 @@ def measure_readers(data: Path, rounds: int) -> tuple[float, list[tuple[str, str
         # The reader is so much faster that it needs more repetitions for a precise time.
         for _ in range(REPETITIONS):
             for name, numbers in traced.items():
-                read_frames(VideoFolder(folder), name, numbers, video.shape[1:3])
+                read_frames(videos, name, numbers, video.shape[1:3])
         reader_seconds += (time.perf_counter() - started) / REPETITIONS
     for name, numbers in traced.items():
         video = decode_all(folder / f"{name}.avi")
-        reads = read_frames(VideoFolder(folder), name, numbers, video.shape[1:3])
+        reads = read_frames(videos, name, numbers, video.shape[1:3])
         for number, read in zip(numbers, reads, strict=True):
             gray = cv2.cvtColor(video[number], cv2.COLOR_RGB2GRAY).astype(int)
             difference = max(difference, int(np.abs(gray - read.pixels).max()))

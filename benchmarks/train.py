@@ -100,15 +100,15 @@ class Step:
         self.settings, self.target, self.device = settings, target, device
         network = UNet(out_channels=self.target.channels, width=settings.architecture.width)
         self.network = network.to(device, memory_format=torch.channels_last)
-        self.learner = devices.compile_on_cuda(self.network, device, settings.hardware.compile)
+        self.compiled = devices.compile_on_cuda(self.network, device, settings.hardware.compile)
         self.optimiser = make_optimiser(self.network, settings.optimiser.learning_rate, 0.0, device)
 
     def __call__(self, batch: Batch) -> None:
         """Move the weights by one batch."""
-        images = batch.images.contiguous(memory_format=torch.channels_last)
-        with devices.autocast(self.device, self.settings.hardware.bf16):
-            logits = self.learner(images)
-        loss = self.target.loss(logits.float(), batch)
+        logits = devices.forward(
+            self.compiled, batch.images, self.device, self.settings.hardware.bf16
+        )
+        loss = self.target.loss(logits, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()

@@ -8,29 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from echo_common.cli import progress
-from echo_common.cli.command import run_command
-from echo_common.cli.settings import click_options, given_options
+from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
+from echo_common.cli.options import click_options, given_options
+from echo_common.cli.settings import replace
+from echo_common.cli.start import importing
 from echo_common.paper import BUILD as PAPER
-from echo_prep.build.build import build
-from echo_prep.build.dry_run import describe_forecast, forecast
-from echo_prep.build.reuse import BuildReport
-from echo_prep.dataset.rejects import count_reasons, rejects_path
-from echo_prep.preview.panels import PreviewSettings
-from echo_prep.preview.preview import preview
+from echo_prep.preview.settings import PreviewSettings
 from echo_prep.settings import BuildSettings
-from echo_prep.store.convert import convert
-from echo_prep.store.info import describe_info, store_info
-from echo_prep.store.verify import describe_fault, verify
-from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="echo-lv-segmentation")
+@cloup.group(context_settings=CONTEXT)
+@click.version_option(package_name=DISTRIBUTION)
 def cli() -> None:
-    """Turn an echocardiography archive into a dataset cache, once."""
+    """Build and inspect stores: dataset caches of echocardiography archives."""
 
 
 @cli.command("build")
@@ -39,25 +33,31 @@ def cli() -> None:
     "--paper",
     is_flag=True,
     envvar="ECHO_PAPER",
-    help="Take the paper's own values for all that is not set otherwise.",
+    help="Use the paper's values for everything that is not set otherwise.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Say what would be made, and about how long it takes."
+    "--dry-run",
+    is_flag=True,
+    help="Print what would be made and an estimate of the time; build nothing.",
 )
 @click.pass_context
 def build_command(ctx: click.Context, /, paper: bool, dry_run: bool, **values: Any) -> None:
-    """Build a store from a data set, or add to one, or finish one that was stopped.
+    """Build a store from a data set, extend one, or finish an interrupted build.
 
-    Makes exactly what is missing or stale. A video or trace that is not sound
-    is left out and listed with its reason in STORE.rejects.csv.
+    Makes exactly what is missing or out of date. Faulty videos and traces are
+    left out and listed with the reason in STORE.rejects.csv.
     """
+    with importing():
+        from echo_prep.build.build import build
+        from echo_prep.build.dry_run import describe_forecast, forecast
+        from echo_prep.build.report import describe_report
     if paper:
         values |= {**PAPER, **given_options(ctx, values)}
-    settings = BuildSettings(**values)
+    settings = replace(BuildSettings(), **values)
     lines = (
         describe_forecast(forecast(settings))
         if dry_run
-        else describe(build(settings, progress.show))
+        else describe_report(build(settings, progress.show))
     )
     for line in lines:
         click.echo(line)
@@ -67,7 +67,9 @@ def build_command(ctx: click.Context, /, paper: bool, dry_run: bool, **values: A
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def info_command(store: Path, as_json: bool) -> None:
-    """Say what STORE holds, from what and when it was made, and how large it is."""
+    """Print the contents of STORE, its source, its date and its size."""
+    with importing():
+        from echo_prep.store.info import describe_info, store_info
     info = store_info(store)
     click.echo(json.dumps(info, indent=1) if as_json else "\n".join(describe_info(info)))
 
@@ -76,10 +78,12 @@ def info_command(store: Path, as_json: bool) -> None:
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the faults as a JSON list.")
 def verify_command(store: Path, as_json: bool) -> int:
-    """Read all of STORE, and name each damaged, missing or surplus chunk.
+    """Read all of STORE, and list each damaged, missing or surplus chunk.
 
-    Ends with exit code 1 if there is one; the next build mends it.
+    Exits with code 1 if there is one; the next build repairs it.
     """
+    with importing():
+        from echo_prep.store.verify import describe_fault, verify
     faults = verify(store)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(fault) for fault in faults], indent=1))
@@ -88,7 +92,7 @@ def verify_command(store: Path, as_json: bool) -> int:
         click.echo(describe_fault(fault))
     if faults:
         click.echo(
-            f"{store}: {len(faults)} faults; run the same echo-prep build again to mend them"
+            f"{store}: {len(faults)} faults; run the same echo-prep build again to repair them"
         )
         return 1
     click.echo(f"{store}: whole")
@@ -99,11 +103,13 @@ def verify_command(store: Path, as_json: bool) -> int:
 @click.argument("store", type=click.Path(path_type=Path))
 @click_options(PreviewSettings)
 def preview_command(store: Path, **values: Any) -> None:
-    """Draw frames of STORE, with all that it holds of them, on a sheet to look at.
+    """Draw frames of STORE and everything that it contains about them on a contact sheet.
 
-    Contours, masks, border bands, landmarks by their channel's number, and
-    heatmaps, each the largest over its landmarks.
+    Shows contours, masks, border bands, landmarks with the number of their
+    channel, and heatmaps, each as the maximum over its landmarks.
     """
+    with importing():
+        from echo_prep.preview.preview import preview
     settings = PreviewSettings(**values)
     frames, panels = preview(store, settings)
     click.echo(f"{settings.out}: {frames} frames of {store}, {panels} panels each")
@@ -113,7 +119,9 @@ def preview_command(store: Path, **values: Any) -> None:
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
 def convert_command(source: Path, target: Path) -> None:
-    """Write the store SRC anew as DST: HDF5 where DST ends in .h5 or .hdf5, else Zarr."""
+    """Convert the store SRC to DST: HDF5 if DST ends in .h5 or .hdf5, else Zarr."""
+    with importing():
+        from echo_prep.store.convert import convert
     convert(source, target, progress.show)
     click.echo(f"{target}: the same store as {source}")
 
@@ -122,36 +130,17 @@ def convert_command(source: Path, target: Path) -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click_options(SynthSettings)
 def synth_command(folder: Path, **values: Any) -> None:
-    """Make a synthetic data set in EchoNet-Dynamic's own format.
+    """Make a synthetic data set in the format of EchoNet-Dynamic.
 
-    Apical four-chamber studies with speckle, motion and tracings, for trying
-    everything out without patients' data. The same seed makes the same files.
+    Apical four-chamber studies with speckle, motion and tracings, to try
+    everything without patient data. The same seed makes the same files.
     """
+    with importing():
+        from echo_prep.synth.archive import synthesize
     settings = SynthSettings(**values)
     made = synthesize(folder, settings, progress.show)
     what = f"{settings.videos} synthetic videos of seed {settings.seed}"
     click.echo(f"{folder}: {what}" if made else f"nothing to do: {folder} already holds {what}")
-
-
-def describe(report: BuildReport) -> list[str]:
-    """Say in a few lines what a build did."""
-    if report.made or report.dropped:
-        told = {"made": report.made, "dropped": report.dropped, "already there:": report.kept}
-        lines = [f"{what} {', '.join(names)}" for what, names in told.items() if names]
-    else:
-        lines = [f"nothing to do: {report.store} already holds {', '.join(report.kept)}"]
-    if report.rejects:
-        lines.append(
-            f"left out: {count_reasons(report.rejects)}; each with its reason in "
-            f"{rejects_path(report.store)}"
-        )
-    lines += [f"{count} traces: {note}" for note, count in report.notes.items()]
-    lines.append(
-        f"{report.store}: {report.rows} of {report.traced} traced frames kept, from "
-        f"{report.videos} videos; {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s, "
-        f"{report.videos / report.seconds:.0f} videos/s"
-    )
-    return lines
 
 
 def main() -> None:

@@ -22,7 +22,13 @@ from echo_train.runs import run_folder
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from support.diskfaults import be_full, failing_disk, killed_at
-from support.training import assert_same_states, checkpoint, stopped_before, tiny
+from support.training import (
+    assert_same_states,
+    checkpoint,
+    stopped_before,
+    tiny,
+    train_on_one_thread,
+)
 
 TIMES = ("seconds", "images_per_second")
 WEIGHTS = ("network", "average", "optimiser")
@@ -84,7 +90,7 @@ def test_a_run_killed_at_any_step_of_writing_ends_with_the_same_result(
     # A file takes four steps, so every fifth step covers all kinds of steps and all files.
     for step in range(1, steps + 1, 5):
         folder = tmp_path / str(step)
-        assert killed_at(step, train, small_settings(small_store, folder)), step
+        assert killed_at(step, train_on_one_thread, small_settings(small_store, folder)), step
         start_again(small_store, folder)
         assert_same_run(folder, folder_undisturbed)
 
@@ -96,7 +102,7 @@ def test_a_run_killed_several_times_ends_with_the_same_result(
     settings = small_settings(small_store, folder)
     # In the last checkpoint of the first epoch, in that of the second, and in the summary.
     for step in (10, 6, 14):
-        assert killed_at(step, train, settings)
+        assert killed_at(step, train_on_one_thread, settings)
         settings = replace(settings, resume=True)
     train(settings)
     assert_same_run(folder, undisturbed[0])
@@ -147,7 +153,8 @@ def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
     rest = process.stderr.read()
     assert process.wait() == 130
     assert rest.strip().splitlines()[-1] == (
-        f"interrupted: go on after the last complete epoch with: echo-train --resume --run {folder}"
+        "interrupted: resume after the last complete epoch with: "
+        f"echo-train --resume --run {folder}"
     )
     done = len(checkpoint(folder / run_folder.LAST)["history"])
     assert 2 <= done < 500

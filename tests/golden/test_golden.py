@@ -23,8 +23,8 @@ from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_prep.build.build import build
-from echo_prep.preview.panels import PreviewSettings
 from echo_prep.preview.preview import preview
+from echo_prep.preview.settings import PreviewSettings
 from echo_prep.settings import BuildSettings
 from echo_prep.store.info import store_info
 from echo_prep.store.publish import write_root

@@ -18,6 +18,7 @@ import echo_prep.build.worker
 import echo_prep.store.convert
 import echo_prep.store.publish_hdf5
 import echo_prep.store.work_folder
+from echo_common.cli.settings import replace
 from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
 from echo_prep.settings import BuildSettings
@@ -37,7 +38,7 @@ HEATMAPS = "landmarks/chords/anatomical-7/gaussian"
 
 def build_store(data: Path, store: Path, **options: Any) -> Path:
     """Build a store with one worker."""
-    build(BuildSettings(data=data, store=store, **{"jobs": 1, **options}))
+    build(replace(BuildSettings(data=data, store=store, jobs=1), **options))
     return store
 
 

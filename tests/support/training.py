@@ -39,15 +39,21 @@ def open_loader(settings: TrainSettings) -> tuple[Choice, Loader]:
 @contextlib.contextmanager
 def stopped_before(stop: int) -> Iterator[None]:
     """Within the block, interrupt training with Ctrl-C at the start of an epoch."""
-    real = Trainer._epoch
+    train_epoch = Trainer.train_epoch
 
-    def epoch(self: Trainer, number: int, progress: ProgressBar) -> Any:
-        if number == stop:
+    def interrupt(self: Trainer, epoch: int, progress: ProgressBar) -> Any:
+        if epoch == stop:
             raise KeyboardInterrupt
-        return real(self, number, progress)
+        return train_epoch(self, epoch, progress)
 
-    with mock.patch.object(Trainer, "_epoch", epoch):
+    with mock.patch.object(Trainer, "train_epoch", interrupt):
         yield
+
+
+def train_on_one_thread(settings: TrainSettings) -> Path:
+    """Train in a new process with as many threads as in the process of the tests."""
+    torch.set_num_threads(1)
+    return train(settings)
 
 
 def train_in_parts(settings: TrainSettings, *stops: int) -> Path:

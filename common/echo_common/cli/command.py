@@ -20,6 +20,11 @@ import click
 from echo_common.cli.start import INTERRUPTED
 from echo_common.errors import EchoError
 
+DISTRIBUTION = "echo-lv-segmentation"
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""Settings of click's context that every command has."""
+
 INTERNAL = 70
 """Exit code of a defect of this software: EX_SOFTWARE of sysexits.h."""
 

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
 Item = TypeVar("Item")
 Progress = Callable[[Iterable[Item], int, str], Iterator[Item]]
 """Wraps an iterable of known length and a label, and yields its items unchanged."""
@@ -29,6 +27,8 @@ def show(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
         What is being done, in a word or two.
     """
     if sys.stderr.isatty():
+        from tqdm import tqdm
+
         yield from tqdm(items, total=total, desc=label, file=sys.stderr, leave=False)
         return
     next_line = LINE_EVERY * total

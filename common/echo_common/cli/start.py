@@ -12,7 +12,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import FrameType
 from typing import TextIO
 
@@ -29,37 +29,46 @@ _CONTROLS = {
 }  # fmt: skip
 
 
-def start(module: str, needs: Sequence[str] = (), extra: str = "") -> None:
-    """Import the module of a command and run its `main`.
+_EXTRAS = {
+    "report": ("matplotlib", "jinja2"),
+    "train": ("torch", "torchmetrics", "matplotlib", "jinja2"),
+}
+"""Packages that only an extra of this distribution installs, by the extra."""
 
-    Parameters
-    ----------
-    module : str
-    needs : sequence of str
-        Packages of an extra, without which the command does not work.
-    extra : str
-        The extra of this distribution that brings them.
-    """
+
+def start(module: str) -> None:
+    """Import the module of a command and run its `main`."""
     open_streams()
     with exits_at_once():
-        try:
-            command = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            explain_missing(error, needs, extra)
+        command = importlib.import_module(module)
     command.main()
 
 
-def explain_missing(error: ModuleNotFoundError, needs: Sequence[str], extra: str) -> None:
-    """End the process with what to install, or raise the error again if it is another package."""
-    package = (error.name or "").partition(".")[0]
-    if package not in needs:
-        raise error
-    print(
-        f"error: {package} is not installed; install it with: "
-        f"pip install 'echo-lv-segmentation[{extra}]'",
-        file=sys.stderr,
-    )
-    sys.exit(1)
+@contextlib.contextmanager
+def importing(extra: str = "") -> Iterator[None]:
+    """Import what a command works with, which its ``--help`` does without.
+
+    Ctrl-C ends the process at once. A missing package of an extra ends it with
+    how to install the extra.
+
+    Parameters
+    ----------
+    extra : str
+        The extra of this distribution that the command is part of.
+    """
+    with exits_at_once():
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS.get(extra, ()):
+                raise
+            print(
+                f"error: {package} is not installed; install it with: "
+                f"pip install 'echo-lv-segmentation[{extra}]'",
+                file=sys.stderr,
+            )
+            sys.exit(1)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-CURVES = ("open-spline", "polygon")
-"""How landmarks are joined to a contour."""
-
 SPLINE_POINTS = 64
 """Points of a rebuilt spline: under 3 px apart on a ventricle that fills the frame."""
 
@@ -66,7 +63,7 @@ def angular_order(points: npt.ArrayLike) -> np.ndarray:
 
 
 def default_curve(identity: str) -> str:
-    """The curve of `CURVES` that rebuilds landmarks of an identity best.
+    """The curve, ``open-spline`` or ``polygon``, that rebuilds landmarks of an identity best.
 
     Only `anatomical` landmarks include the ends of the mitral plane, where a
     spline must stop; other landmarks are joined by straight lines.
@@ -117,7 +114,7 @@ def contours_from_landmarks(
     identity : str
         One of `echo_common.store.schema.IDENTITIES`.
     curve : str, optional
-        One of `CURVES`; by default `default_curve` of the identity.
+        ``open-spline`` or ``polygon``; by default `default_curve` of the identity.
 
     Returns
     -------

@@ -24,7 +24,8 @@ from echo_common.store.schema import ArraySpec
 from echo_prep.build.missing import MissingParts, changed_videos
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
-from echo_prep.build.reuse import BuildReport, RemainingWork, find_up_to_date, find_work
+from echo_prep.build.report import BuildReport
+from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
 from echo_prep.build.worker import make_tasks
 from echo_prep.dataset.file_names import VideoFolder, shown_name
 from echo_prep.dataset.rejects import Reject, frame_rejects, rejects_path, write_rejects

@@ -72,7 +72,7 @@ def requested_stages(settings: BuildSettings, index: Stage, state: StoreState) -
                 landmarks = schema.LandmarkSet(method=method, identity=identity, count=count)
                 requested.append(points_stage(index, landmarks, settings.truncate))
                 requested += [
-                    heatmap_stage(index, landmarks, falloff, settings.heatmaps(), settings.truncate)
+                    heatmap_stage(index, landmarks, falloff, settings.heatmaps, settings.truncate)
                     for falloff in settings.falloff
                 ]
         stages.update({stage.name: stage for stage in requested})

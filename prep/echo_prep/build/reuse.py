@@ -8,7 +8,6 @@ and list of rejects are valid.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_prep.build.missing import MissingParts, find_missing, requested_stages
 from echo_prep.build.plan import COLUMNS, Plan, make_plan
+from echo_prep.build.report import BuildReport
 from echo_prep.build.stages import INDEX, Stage, index_stage, restore_index_stage
 from echo_prep.dataset.echonet_dynamic import fingerprint, read_dataset, video_folder
 from echo_prep.dataset.file_names import VideoFolder
@@ -29,44 +29,6 @@ from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import StoreState, group_faults, inspect_store
 from echo_prep.store.verify import damage_path
 from echo_prep.store.work_folder import WorkFolder, work_path
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BuildReport:
-    """What a build did, and what the store contains after it.
-
-    Attributes
-    ----------
-    store : Path
-    made, kept : tuple of str
-        Names of the stages that were made, and of those that were up to date.
-    dropped : tuple of str
-        Arrays that `prune` removed.
-    rows : int
-        Number of rows whose frame could be read.
-    videos : int
-        Number of videos of these rows.
-    traced : int
-        Number of traces in the data set, valid or not.
-    rejects : tuple of Reject
-    notes : dict of str to int
-        What was corrected in a valid trace, or is unusual in it, with the number of traces.
-    bytes : int
-        Size of the store on the disk.
-    seconds : float
-    """
-
-    store: Path
-    made: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    rows: int
-    videos: int
-    traced: int
-    rejects: tuple[Reject, ...]
-    notes: dict[str, int]
-    bytes: int = 0
-    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import CHUNK_FRAMES, ArraySpec
 from echo_prep.build.plan import Plan
-from echo_prep.geometry.heatmaps import HeatmapSettings
+from echo_prep.geometry.settings import HeatmapSettings
 
 INDEX = "index"
 

@@ -21,9 +21,10 @@ from echo_prep.build.plan import Plan
 from echo_prep.build.stages import Stage, landmark_set
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import file_size, prepare_process, read_frames
-from echo_prep.geometry.heatmaps import HeatmapSettings, border_band, draw_heatmaps
+from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
 from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.geometry.polygons import polygons, whole_pixels
+from echo_prep.geometry.settings import HeatmapSettings
 from echo_prep.store.work_folder import Notes, WorkFolder
 
 

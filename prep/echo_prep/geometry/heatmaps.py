@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
+from echo_prep.geometry.settings import HeatmapSettings
 
 _AT_ONCE = 1 << 15
-"""Pixels that are computed together."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HeatmapSettings:
-    """The shape of a heatmap; the defaults are those of the paper's own code.
-
-    Attributes
-    ----------
-    radius : float
-        Pixel expansion: pixels within this distance of the landmark, in
-        pixels, may be predicted.
-    sigma : float
-        Standard deviation of the Gaussian falloff, in pixels.
-    band_kernel : int
-        Side of the square kernel that dilates and erodes the mask, in pixels.
-    band_iterations : int
-        How often it does; 0 leaves the band out.
-    """
-
-    radius: float = setting(10.0, "Pixel expansion around a landmark, in pixels.", minimum=1)
-    sigma: float = setting(5.0, "Standard deviation of a Gaussian heatmap, px.", minimum=0.1)
-    band_kernel: int = setting(
-        3, "Side of the kernel that widens the border band, in pixels.", minimum=1, maximum=31
-    )
-    band_iterations: int = setting(
-        2, "How often the band's kernel is applied; 0 for no band.", minimum=0, maximum=100
-    )
+"""Number of pixels that are computed together."""
 
 
 def border_band(mask: np.ndarray, settings: HeatmapSettings) -> np.ndarray:
@@ -54,7 +25,7 @@ def border_band(mask: np.ndarray, settings: HeatmapSettings) -> np.ndarray:
     Returns
     -------
     band : ndarray, (height, width) uint8
-        1 in the band, 0 elsewhere; 1 everywhere where there are no iterations.
+        1 in the band, 0 elsewhere; 1 everywhere if there are no iterations.
     """
     if settings.band_iterations == 0:
         return np.ones_like(mask)
@@ -67,17 +38,18 @@ def border_band(mask: np.ndarray, settings: HeatmapSettings) -> np.ndarray:
 def draw_heatmaps(
     points: np.ndarray, band: np.ndarray, falloff: str, settings: HeatmapSettings
 ) -> np.ndarray:
-    """Draw one heatmap a landmark, of one frame or of many.
+    """Draw a heatmap of each landmark, for one frame or many.
 
     Within the pixel expansion a heatmap falls off from the landmark, is scaled
-    so that its largest value is 1 and its smallest 0, and is cut to the band.
+    so that its largest value is 1 and its smallest 0, and is set to 0 outside
+    the band.
 
     Parameters
     ----------
     points : ndarray, (…, landmark, 2) float
         (x, y) in pixels.
     band : ndarray, (…, height, width) uint8
-        From `border_band`; one a frame.
+        From `border_band`; one per frame.
     falloff : str
         ``gaussian``, ``exp(-d^2 / (2 sigma^2))``, or ``euclidean``,
         ``1 - d / max(d)``, of the distance d to the landmark.
@@ -86,7 +58,7 @@ def draw_heatmaps(
     Returns
     -------
     heatmaps : ndarray, (…, landmark, height, width) uint8
-        Times 1/255 in [0, 1]; all 0 where the landmark's expansion misses the
+        Times 1/255 in [0, 1]; all 0 if the landmark's expansion is outside the
         image.
 
     Raises
@@ -98,21 +70,22 @@ def draw_heatmaps(
         raise SettingsError(f"no falloff {falloff!r}")
     count, (height, width) = points.shape[-2], band.shape[-2:]
     heatmaps = np.zeros((*points.shape[:-1], height, width), dtype=np.uint8)
-    # Only the square around a landmark is computed: a few hundred pixels of 12,544.
+    # Only the square around a landmark is computed: a few hundred of 12,544 pixels.
     side = int(2 * settings.radius) + 1
     square = min(side, height), min(side, width)
     maps = _windows(heatmaps.reshape(-1, height, width), square)
     bands = _windows(band.reshape(-1, height, width), square)
-    places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    # As many at once as stay in the processor's cache.
+    centres = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    # As many at once as fit into the processor's cache.
     at_once = max(1, _AT_ONCE // (square[0] * square[1]))
-    for first in range(0, len(places), at_once):
-        x, y = places[first : first + at_once].T
+    for first in range(0, len(centres), at_once):
+        x, y = centres[first : first + at_once].T
         top, down = _squares(y, settings.radius, square[0], height)
         left, across = _squares(x, settings.radius, square[1], width)
-        seen = down.min(axis=1) + across.min(axis=1) <= settings.radius**2
-        number, top, left = np.arange(first, first + len(x))[seen], top[seen], left[seen]
-        values = _scaled(down[seen], across[seen], falloff, settings)
+        visible = down.min(axis=1) + across.min(axis=1) <= settings.radius**2
+        number = np.arange(first, first + len(x))[visible]
+        top, left = top[visible], left[visible]
+        values = _scaled(down[visible], across[visible], falloff, settings)
         maps[number, top, left] = np.rint(values) * bands[number // count, top, left]
     return heatmaps
 
@@ -124,12 +97,13 @@ def _scaled(
     squared = down[:, :, None] + across[:, None, :]
     near = squared <= settings.radius**2
     if falloff == "gaussian":
-        # The Gaussian of a sum is the product of two Gaussians: two short rows of exp.
-        # Measured from the nearest pixel, as the scaling takes any factor out again, and a
-        # landmark far outside the image would have a Gaussian of nothing but zeros.
+        # The Gaussian of a sum is the product of two Gaussians: exp of two short rows.
+        # Relative to the nearest pixel, since scaling removes any factor, and the Gaussian of a
+        # landmark far outside the image would be 0 everywhere.
         scale = -0.5 / settings.sigma**2
         rows, columns = (
-            np.exp(scale * (one - one.min(axis=1, keepdims=True))) for one in (down, across)
+            np.exp(scale * (squares - squares.min(axis=1, keepdims=True)))
+            for squares in (down, across)
         )
         values = rows[:, :, None] * columns[:, None, :]
     else:
@@ -139,7 +113,7 @@ def _scaled(
     lowest = np.where(near, values, np.inf).min(axis=(1, 2), keepdims=True)
     values -= lowest
     values *= near
-    # A single pixel, or several as far away as each other, are all the peak.
+    # A single pixel, or several at the same distance, are all 1.
     span = values.max(axis=(1, 2), keepdims=True)
     flat = span == 0
     np.copyto(values, near, where=flat)
@@ -151,11 +125,11 @@ def _scaled(
 def _squares(
     centre: np.ndarray, radius: float, size: int, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where each landmark's square begins on an axis, and its pixels' squared distances."""
+    """First pixel of each landmark's square on an axis, and its pixels' squared distances."""
     begin = np.clip(np.ceil(centre - radius), 0, limit - size).astype(np.intp)
     return begin, (begin[:, None] + np.arange(size) - centre[:, None]) ** 2
 
 
 def _windows(images: np.ndarray, square: tuple[int, int]) -> np.ndarray:
-    """Every square of each image, (image, top, left, y, x), without a copy."""
+    """Every square of each image, (image, top, left, y, x), as a view."""
     return sliding_window_view(images, square, axis=(1, 2), writeable=images.flags.writeable)

@@ -1,6 +1,6 @@
-"""How traced points become one polygon: the paper's three methods, and the data set's own.
+"""Joining traced points to a polygon: the paper's three methods, and the data set's own.
 
-The paper (section 3.5) did not know that the points have an order, and sorts
+The paper (section 3.5) did not know that the points are in order, and sorts
 all of them, the long axis included. `chords` uses the order.
 """
 
@@ -16,12 +16,12 @@ from echo_common.geometry.contours import angular_order
 
 
 def whole_pixels(points: np.ndarray) -> np.ndarray:
-    """Cut coordinates to whole numbers, as the paper's own code does: up to a pixel towards 0.
+    """Truncate coordinates to whole numbers, as the paper's code does.
 
     Parameters
     ----------
     points : ndarray, (…, 2) float
-        Rows of NaN stay as they are.
+        NaN stays NaN.
     """
     return np.trunc(points)
 
@@ -29,7 +29,7 @@ def whole_pixels(points: np.ndarray) -> np.ndarray:
 def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[np.ndarray]:
     """Join the points of each trace to a closed polygon.
 
-    - `chords`: the contour as the data set's own loader joins it.
+    - `chords`: the ends of the chords in order, as in the data set's own loader.
     - `convexhull`: the convex hull of all points, by `cv2.convexHull`.
     - `centroid`: all points by their angle about their mean.
     - `simplesort`: all points sorted by x, then y; the polygon crosses itself.
@@ -39,14 +39,14 @@ def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[n
     long_axes : ndarray, (trace, 2, 2) float
         Apex and middle of the mitral plane, (x, y) in pixels.
     contours : ndarray, (trace, point, 2) float
-        The ordered contours of the chords; rows of NaN are padding.
+        Ordered ends of the chords; rows of NaN are padding.
     method : str
         One of `echo_common.store.schema.METHODS`.
 
     Returns
     -------
     polygons : list of ndarray, (vertex, 2) float64
-        One a trace.
+        One per trace.
 
     Raises
     ------
@@ -60,13 +60,13 @@ def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[n
         else:
             points = np.concatenate([np.asarray(long_axes[rows], dtype=np.float64), traced], axis=1)
             joined = _join(points, method)
-        for row, one in zip(rows, joined, strict=True):
-            found[row] = one
+        for row, polygon in zip(rows, joined, strict=True):
+            found[row] = polygon
     return found
 
 
 def same_sizes(contours: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Divide contours by their number of points; nearly all have forty, and go together.
+    """Group contours by their number of points; nearly all have forty.
 
     Parameters
     ----------
@@ -75,10 +75,10 @@ def same_sizes(contours: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
     Yields
     ------
-    rows : ndarray, (some,) int64
-        Which contours.
-    traced : ndarray, (some, point, 2) float64
-        Their points without the padding.
+    rows : ndarray, (contour,) int64
+        Indices of the contours of a group.
+    traced : ndarray, (contour, point, 2) float64
+        Their points without padding.
     """
     contours = np.asarray(contours, dtype=np.float64)
     traced = np.logical_not(np.isnan(contours).any(axis=2))
@@ -89,11 +89,11 @@ def same_sizes(contours: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _join(points: np.ndarray, method: str) -> Iterable[np.ndarray]:
-    """Polygons of traces of as many points, (trace, point, 2) float64."""
+    """Polygons of traces with equal numbers of points, (trace, point, 2) float64."""
     if method == "convexhull":
-        # cv2 computes in float32, so it only chooses: the vertices keep their full precision.
-        hulls = [cv2.convexHull(one, returnPoints=False) for one in points.astype(np.float32)]
-        return [one[np.asarray(hull)[:, 0]] for one, hull in zip(points, hulls, strict=True)]
+        # cv2 computes in float32, so only its choice is used: vertices keep full precision.
+        hulls = [cv2.convexHull(trace, returnPoints=False) for trace in points.astype(np.float32)]
+        return [trace[np.asarray(hull)[:, 0]] for trace, hull in zip(points, hulls, strict=True)]
     if method == "centroid":
         order = angular_order(points)
     elif method == "simplesort":

@@ -1,4 +1,4 @@
-"""What a store holds, to look at: `echo-prep preview` writes a contact sheet of its frames."""
+"""A contact sheet of a store's frames with their masks and landmarks, for `echo-prep preview`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from echo_common.cli.command import describe_os_error
 from echo_common.errors import NotInStoreError, SettingsError, StoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_prep.preview.contact_sheet import Layout, Sheet
+from echo_prep.preview.contact_sheet import MAX_PIXELS, Layout, encode_png
 from echo_prep.preview.panels import (
-    FRAMES,
-    TILE,
-    PreviewSettings,
     choose_panels,
     draw_tiles,
     read_chosen,
 )
+from echo_prep.preview.settings import FRAMES, TILE, PreviewSettings
 
 
 def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
@@ -34,16 +32,16 @@ def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
     Returns
     -------
     frames, panels : int
-        How many frames are on the sheet, and how many tiles each has.
+        Number of frames on the sheet, and of tiles of each.
 
     Raises
     ------
     SettingsError
         If the settings contradict each other, or the sheet would be too large.
     NotInStoreError
-        If the store lacks a row, a video, or anything else that is asked for.
+        If the store lacks a row, a video, or anything else that is requested.
     StoreNotFoundError, StoreDamagedError, StoreError
-        If the store cannot be read, or the file not be written.
+        If the store cannot be read, or the file cannot be written.
     """
     _check_out(path, settings.out)
     store = EchoStore(path)
@@ -54,21 +52,22 @@ def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
         layout = Layout(len(panels), (height * scale, width * scale), settings.columns)
         fitting = next((count for count in range(FRAMES, 1, -1) if layout.fits(count)), 1)
         rows = choose_rows(store, settings, settings.count or fitting)
-        page = Sheet(layout, len(rows))
-        for block, text in enumerate(_headings(store, rows)):
-            page.head(block, text)
+        _check_size(layout, len(rows))
         frames = read_chosen(store, schema.FRAMES, rows)
-        for place, panel in enumerate(panels):
-            for block, tile in enumerate(draw_tiles(store, rows, frames, panel, scale)):
-                page.paste(block, place, panel.label, tile)
+        labels = [panel.label for panel in panels]
+        columns = [draw_tiles(store, rows, frames, panel, scale) for panel in panels]
+        blocks = [
+            layout.block(heading, labels, tiles)
+            for heading, *tiles in zip(_headings(store, rows), *columns, strict=True)
+        ]
     finally:
         store.container.close()
-    _write(settings.out, page.png())
+    _write(settings.out, encode_png(layout.sheet(blocks)))
     return len(rows), len(panels)
 
 
 def choose_rows(store: EchoStore, settings: PreviewSettings, count: int) -> np.ndarray:
-    """Choose the rows to show, (row,) int64: those named, or so many evenly spread.
+    """Choose the rows to show, (row,) int64: those named, or `count` evenly spread.
 
     Raises
     ------
@@ -106,7 +105,7 @@ def choose_rows(store: EchoStore, settings: PreviewSettings, count: int) -> np.n
         return np.concatenate(found)
     if not len(usable):
         raise NotInStoreError(
-            f"{store.path} has no usable frame; echo-prep info says why each was left out"
+            f"{store.path} has no usable frame; echo-prep info lists why each was left out"
         )
     shown = min(count, len(usable))
     return usable[np.linspace(0, len(usable) - 1, shown).round().astype(int)]
@@ -120,6 +119,16 @@ def _headings(store: EchoStore, rows: np.ndarray) -> list[str]:
         f"row {row}   {video}   frame {frame}   {schema.PHASES[phase]}   {schema.SPLITS[split]}"
         for row, video, frame, phase, split in zip(rows, *columns, strict=True)
     ]
+
+
+def _check_size(layout: Layout, frames: int) -> None:
+    if not layout.fits(frames):
+        (height, width), tile = layout.size(frames), layout.tile
+        raise SettingsError(
+            f"the sheet would have {width}x{height} pixels, and {MAX_PIXELS / 1e6:.0f} megapixels "
+            f"are the limit: {frames} frames of {layout.panels} panels of {tile[1]}x{tile[0]} "
+            "pixels; show fewer frames or panels, or use a smaller --scale"
+        )
 
 
 def _check_out(store: Path, out: Path) -> None:

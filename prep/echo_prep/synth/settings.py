@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from joblib import cpu_count
-
 from echo_common.cli.settings import setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SynthSettings:
-    """Which videos to make.
+    """Which videos to make."""
 
-    Attributes
-    ----------
-    videos : int
-        Number of sound videos; `quirks` adds more.
-    seed : int
-        Together with `frames`, it determines every video; video k does not depend on the other
-        settings.
-    frames : int or None
-        Length of every video; if None, drawn from EchoNet-Dynamic's distribution.
-    jobs : int
-        Number of workers; 0 for one per processor core.
-    quirks : bool
-        Whether to add the broken files and odd rows found in real archives.
-    """
-
-    videos: int = setting(400, "Number of videos.", minimum=1)
+    videos: int = setting(400, "Number of sound videos.", minimum=1, title="What to make")
     seed: int = setting(0, "Random seed; each seed gives a different data set.", minimum=0)
     frames: int | None = setting(
         None, "Frames per video; by default, lengths vary as in EchoNet-Dynamic.", minimum=8
@@ -38,6 +21,8 @@ class SynthSettings:
 
     def workers(self) -> int:
         """Number of workers, with 0 resolved to the number of processor cores."""
+        from joblib import cpu_count
+
         return self.jobs or cpu_count()
 
     def content(self) -> dict[str, object]:

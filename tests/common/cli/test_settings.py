@@ -1,190 +1,21 @@
-"""Settings: one declaration, and option over environment over file over default."""
+"""Settings in flat tables, and settings composed of components."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-import click
 import pytest
-from click.testing import CliRunner, Result
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from echo_common.cli.settings import (
-    click_options,
     component,
     from_table,
     from_toml,
-    given_options,
     replace,
-    setting,
     to_table,
-    to_toml,
 )
 from echo_common.errors import SettingsError
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Example:
-    """One setting of every kind."""
-
-    store: Path = setting(Path("cache/a.zarr"), "A path.")
-    run: Path | None = setting(None, "A path that may be left open.")
-    method: tuple[str, ...] = setting(("chords",), "Some names.", choices=("chords", "hull"))
-    landmarks: tuple[int, ...] = setting((7,), "Some numbers.", minimum=3, maximum=42)
-    learning_rate: float = setting(0.5, "A number.", minimum=0, option="lr")
-    jobs: int = setting(0, "A whole number.", minimum=0)
-    strict: bool = setting(False, "A switch.")
-
-
-@click.command()
-@click_options(Example)
-@click.pass_context
-def show(ctx: click.Context, **values: Any) -> None:
-    click.echo(repr(Example(**values)))
-    click.echo(",".join(given_options(ctx, values)))
-
-
-def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(show, arguments, env=env or {})
-
-
-def shown(*arguments: str, env: dict[str, str] | None = None) -> Example:
-    result = run(*arguments, env=env)
-    assert result.exit_code == 0, result.output
-    names = {"Example": Example, "PosixPath": Path}
-    return eval(result.output.splitlines()[0], names)
-
-
-def test_defaults_are_the_dataclasses() -> None:
-    assert shown() == Example()
-    assert run().output.splitlines()[1] == ""
-
-
-def test_option_over_environment_over_file_over_default(tmp_path: Path) -> None:
-    file = tmp_path / "build.toml"
-    file.write_text('jobs = 1\nlr = 0.25\nmethod = ["hull", "chords"]\nstrict = true\n')
-    config = ("--config", str(file))
-    assert shown(*config) == Example(
-        jobs=1, learning_rate=0.25, method=("hull", "chords"), strict=True
-    )
-    env = {"ECHO_JOBS": "2", "ECHO_METHOD": "hull"}
-    assert shown(*config, env=env) == Example(
-        jobs=2, learning_rate=0.25, method=("hull",), strict=True
-    )
-    options = ("--jobs", "3", "--no-strict")
-    assert shown(*config, *options, env=env) == Example(
-        jobs=3, learning_rate=0.25, method=("hull",)
-    )
-    given = run(*config, *options, env=env).output.splitlines()[1]
-    assert set(given.split(",")) == {"jobs", "learning_rate", "method", "strict"}
-
-
-def test_every_setting_has_its_environment_variable() -> None:
-    env = {
-        "ECHO_STORE": "b.zarr",
-        "ECHO_RUN": "runs/x",
-        "ECHO_METHOD": "hull,chords",
-        "ECHO_LANDMARKS": "3, 11,3",
-        "ECHO_LR": "0.125",
-        "ECHO_JOBS": "5",
-        "ECHO_STRICT": "1",
-    }
-    assert shown(env=env) == Example(
-        store=Path("b.zarr"),
-        run=Path("runs/x"),
-        method=("hull", "chords"),
-        landmarks=(3, 11),
-        learning_rate=0.125,
-        jobs=5,
-        strict=True,
-    )
-
-
-@pytest.mark.parametrize("text, value", [("landmarks = 5", (5,)), ("landmarks = [3, 9]", (3, 9))])
-def test_a_list_of_one_needs_no_brackets_in_a_file(
-    tmp_path: Path, text: str, value: tuple[int, ...]
-) -> None:
-    file = tmp_path / "build.toml"
-    file.write_text(text)
-    assert shown("--config", str(file)).landmarks == value
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("jobs = ", "is not TOML"),
-        ("jbos = 1", "does not know: jbos; it knows jobs, landmarks, lr, method, run"),
-        ("jobs = -1", "-1 is not in the range x>=0"),
-        ("method = ['chord']", "'chord' is not one of 'chords', 'hull'"),
-        ("landmarks = [3, 'x']", "'x' is not a valid integer"),
-        ("landmarks = [3, 43]", "43 is not in the range 3<=x<=42"),
-        ("landmarks = []", "empty item"),
-        ("jobs = 1.5", "'1.5' is not a valid integer"),
-        ("jobs = [1]", "jobs: [1] is no value for this setting"),
-        ("landmarks = [[3]]", "landmarks: [[3]] is no value"),
-        ("landmarks = 1979-05-27", "landmarks: datetime.date(1979, 5, 27) is no value"),
-        ("store = {a = 1}", "store: {'a': 1} is no value"),
-    ],
-)
-def test_a_bad_file_is_wrong_usage(tmp_path: Path, text: str, message: str) -> None:
-    file = tmp_path / "build.toml"
-    file.write_text(text)
-    result = run("--config", str(file))
-    assert result.exit_code == 2
-    assert message in " ".join(result.output.split())
-    assert isinstance(result.exception, SystemExit)
-
-
-def test_a_file_that_is_no_text_or_not_there_is_wrong_usage(tmp_path: Path) -> None:
-    file = tmp_path / "build.toml"
-    file.write_bytes(b"\xff\xfe\0")
-    assert run("--config", str(file)).exit_code == 2
-    assert run("--config", str(tmp_path / "none.toml")).exit_code == 2
-    assert run("--config", str(tmp_path)).exit_code == 2
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (("--jobs", "many"), "'many' is not a valid integer"),
-        (("--landmarks", "3,,4"), "has an empty item"),
-        (("--landmarks", ""), "has an empty item"),
-        (("--landmarks", "2"), "2 is not in the range 3<=x<=42"),
-        (("--method", "hull,polygon"), "'polygon' is not one of"),
-        (("--nonsense",), "No such option"),
-        (("surplus",), "unexpected extra argument"),
-    ],
-)
-def test_bad_options_are_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
-    result = run(*arguments)
-    assert result.exit_code == 2
-    assert message in result.output
-
-
-examples = st.builds(
-    Example,
-    store=st.from_regex(r"[a-z \"'\\#]{1,9}", fullmatch=True).map(Path),
-    run=st.none() | st.just(Path("runs/ä")),
-    method=st.permutations(["chords", "hull"]).map(tuple),
-    landmarks=st.lists(st.integers(3, 42), min_size=1, unique=True).map(tuple),
-    learning_rate=st.floats(0, 1e300),
-    jobs=st.integers(0, 2**40),
-    strict=st.booleans(),
-)
-
-
-@hypothesis_settings(deadline=None)
-@given(example=examples)
-def test_settings_come_back_from_toml(example: Example, tmp_path_factory: Any) -> None:
-    file = tmp_path_factory.mktemp("toml") / "config.toml"
-    file.write_text(to_toml(example), encoding="utf-8")
-    assert from_toml(Example, file) == example
-    # The same file is a --config of the command.
-    assert shown("--config", str(file)) == example
+from support.example_settings import Composed, Drawing, Example, Shape
 
 
 @pytest.mark.parametrize(
@@ -204,52 +35,6 @@ def test_reading_back_what_is_no_settings_file(
         file.write_text(text)
     with pytest.raises(SettingsError, match=message):
         from_toml(Example, file)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Shape:
-    """Settings of a component inside a component."""
-
-    sides: int = setting(3, "A number.", minimum=3)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """Settings of a component."""
-
-    colour: str = setting("red", "A name.", option="color")
-    shape: Shape = component(Shape)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Composed:
-    """Settings of two components and of its own."""
-
-    drawing: Drawing = component(Drawing)
-    example: Example = component(Example)
-    copies: int = setting(1, "A number.")
-
-
-def test_components_have_flat_options_variables_and_keys(tmp_path: Path) -> None:
-    @click.command()
-    @click_options(Composed)
-    def command(**values: Any) -> None:
-        click.echo(to_toml(replace(Composed(), **values)))
-
-    file = tmp_path / "config.toml"
-    file.write_text("jobs = 4\nsides = 5\n")
-    result = CliRunner().invoke(
-        command,
-        ["--config", str(file), "--sides", "6", "--copies", "2"],
-        env={"ECHO_COLOR": "blue"},
-    )
-    assert result.exit_code == 0, result.output
-    file.write_text(result.output)
-    expected = Composed(
-        drawing=Drawing(colour="blue", shape=Shape(sides=6)), example=Example(jobs=4), copies=2
-    )
-    assert from_toml(Composed, file) == expected
-    assert list(to_table(expected))[:2] == ["color", "sides"]
 
 
 def test_each_component_reads_its_part_of_a_table() -> None:

@@ -19,7 +19,7 @@ from echo_common.errors import DataError, DataNotFoundError, StoreError
 from echo_common.store.reader import EchoStore
 from echo_prep.build import reuse, stages
 from echo_prep.build.build import build
-from echo_prep.build.reuse import BuildReport
+from echo_prep.build.report import BuildReport
 from echo_prep.dataset import tracings
 from echo_prep.dataset import video as frames_module
 from echo_prep.dataset.rejects import rejects_path

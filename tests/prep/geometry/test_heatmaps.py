@@ -11,7 +11,8 @@ from scipy import ndimage
 from echo_common.errors import SettingsError
 from echo_common.geometry.raster import rasterise
 from echo_prep.dataset.tracings import split_rows
-from echo_prep.geometry.heatmaps import HeatmapSettings, border_band, draw_heatmaps
+from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
+from echo_prep.geometry.settings import HeatmapSettings
 from support.datasets import half_ellipse_trace
 from support.oracles import paper_band, paper_heatmap
 

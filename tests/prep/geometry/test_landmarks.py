@@ -143,7 +143,7 @@ def test_any_number_from_three_to_all_points(identity: str, method: str, count: 
 @pytest.mark.parametrize("count", [-1, 0, 2, 43, 1000])
 def test_other_numbers_are_refused(identity: str, count: int) -> None:
     axis, contour = split_rows(half_ellipse_trace())
-    with pytest.raises(SettingsError, match=f"{count} landmarks asked for"):
+    with pytest.raises(SettingsError, match=f"{count} landmarks requested"):
         choose_landmarks(axis, contour, "chords", identity, count)
 
 

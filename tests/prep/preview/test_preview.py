@@ -16,8 +16,9 @@ from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_prep.cli import cli
 from echo_prep.preview import contact_sheet
-from echo_prep.preview.panels import PreviewSettings, choose_panels, read_chosen
+from echo_prep.preview.panels import choose_panels, read_chosen
 from echo_prep.preview.preview import preview
+from echo_prep.preview.settings import PreviewSettings
 from echo_prep.store.convert import convert
 from support.datasets import SmallVideo, half_ellipse_trace, small_videos, write_small_dataset
 from support.stores import build_in_small_chunks, build_store, file_bytes, flip_chunk
@@ -50,12 +51,23 @@ def read_rgb(path: Path) -> np.ndarray:
 def one_tile(
     store: Path, tmp_path: Path, row: int, scale: int = SCALE, **options: Any
 ) -> np.ndarray:
-    """The tile of a sheet that has one, cut out where `Layout` puts it."""
+    """The tile of a sheet that has one."""
     out = tmp_path / "one.png"
     settings = PreviewSettings(out=out, rows=(row,), scale=scale, **options)
     assert preview(store, settings) == (1, 1)
-    top, left = contact_sheet.Layout(1, (SIDE * scale, SIDE * scale), settings.columns).corner(0, 0)
+    top, left = corner(1, settings.columns, scale, 0)
     return read_rgb(out)[top : top + SIDE * scale, left : left + SIDE * scale]
+
+
+def corner(panels: int, columns: int, scale: int, block: int) -> tuple[int, int]:
+    """(y, x) of the first tile of a block: below the block's heading, a gap and its own label."""
+    side = SIDE * scale
+    strip, gap = max(14, round(28 * side / 336)), max(4, round(6 * side / 336))
+    across = min(panels, columns)
+    height = strip + -(-panels // across) * (gap + strip + side) + gap
+    width = across * (gap + side) + gap
+    row, column = divmod(block, max(1, columns // across))
+    return row * height + strip + gap + strip, column * width + gap
 
 
 def centres(points: np.ndarray, scale: int = SCALE) -> tuple[np.ndarray, np.ndarray]:
@@ -201,19 +213,20 @@ def test_all_that_the_store_holds_is_shown(full_store: Path, tmp_path: Path) -> 
     assert len(set(labels)) == len(labels)
     assert {"mask: convexhull", "euclidean: 3 angle, convexhull"} < set(labels)
     assert preview(full_store, settings) == (2, 30)
-    # Two blocks of five lines of six tiles, each of 336 pixels with a strip of 28 above it.
+    # Two blocks of five lines of six tiles, each of 336 pixels with a strip of 28 above it, and
+    # gaps of 6 around them.
     height, width = read_rgb(tmp_path / "all.png").shape[:2]
-    assert width == 6 * (336 + 6) + 6 + 6
-    assert height == 2 * (28 + 5 * (28 + 336) + 12) + 6
+    assert width == 6 * (336 + 6) + 6
+    assert height == 2 * (28 + 5 * (28 + 336 + 6) + 6)
 
 
 def test_blocks_of_few_panels_stand_side_by_side(full_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "few.png"
     settings = PreviewSettings(out=out, panels=("frame",), rows=(5, 0, 3), scale=1, columns=2)
     assert preview(full_store, settings) == (3, 1)
-    image, layout = read_rgb(out), contact_sheet.Layout(1, (SIDE, SIDE), 2)
+    image = read_rgb(out)
     frames = EchoStore(full_store).read("frames")
-    corners = [layout.corner(block, 0) for block in range(3)]
+    corners = [corner(1, 2, 1, block) for block in range(3)]
     assert corners[0][0] == corners[1][0] < corners[2][0]
     assert corners[0][1] == corners[2][1] < corners[1][1]
     for (top, left), row in zip(corners, (5, 0, 3), strict=True):
@@ -229,10 +242,10 @@ def test_frames_are_spread_evenly_or_are_those_of_videos(full_store: Path, tmp_p
     assert preview(full_store, PreviewSettings(**options)) == (6, 1)
     videos = (str(names[5]), str(names[0]))
     assert preview(full_store, PreviewSettings(**options, videos=videos)) == (4, 1)
-    image, layout = read_rgb(tmp_path / "x.png"), contact_sheet.Layout(1, (SIDE, SIDE), 6)
+    image = read_rgb(tmp_path / "x.png")
     frames = EchoStore(full_store).read("frames")
     for block, row in enumerate((4, 5, 0, 1)):
-        top, left = layout.corner(block, 0)
+        top, left = corner(1, 6, 1, block)
         np.testing.assert_array_equal(image[top : top + SIDE, left : left + SIDE, 1], frames[row])
 
 

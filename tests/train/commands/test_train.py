@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import shutil
 import tomllib
@@ -12,19 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from echo_common.cli.command import run_command
 from echo_common.store.schema import SCHEMA
 from echo_train.commands.train import cli
+from support.commands import exit_code
 from support.training import assert_same_states, checkpoint, stopped_before
 
 TINY = ["--width", "2", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
 
 
-def echo_train(*arguments: str | Path) -> int:
-    """Run the command as its console script does; gives the exit code."""
-    with pytest.raises(SystemExit) as end:
-        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-train")
-    return int(end.value.code or 0)
+echo_train = functools.partial(exit_code, cli)
 
 
 def config(folder: Path) -> dict[str, Any]:
@@ -184,7 +181,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("echo_train.training.trainer.save_checkpoint", full)
+        patch.setattr("echo_train.training.resume.save_checkpoint", full)
         assert echo_train("--store", small_store, "--run", folder, *TINY) == 1
     assert_one_message(
         capsys.readouterr().err, "disk is full", f"echo-train --resume --run {folder}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from echo_common.cli.command import run_command
 from echo_common.store.reader import EchoStore
 from echo_train.commands.evaluate import cli
 from echo_train.evaluation.trained_model import load_model
@@ -20,6 +20,7 @@ from echo_train.metrics.surface_distance import surface_distances
 from echo_train.runtime.counter_rng import frame_keys
 from echo_train.training.train import train
 from echo_train.transforms.corruptions import CORRUPTIONS, grades
+from support.commands import exit_code
 from support.datasets import small_videos, write_small_dataset
 from support.stores import build_store
 from support.training import checkpoint, tiny
@@ -35,11 +36,7 @@ def other_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_store(write_small_dataset(folder / "data", videos), folder / "other.zarr")
 
 
-def echo_eval(*arguments: str | Path) -> int:
-    """Run the command as its console script does; gives the exit code."""
-    with pytest.raises(SystemExit) as end:
-        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-eval")
-    return int(end.value.code or 0)
+echo_eval = functools.partial(exit_code, cli)
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 import shutil
 import tomllib
@@ -30,6 +31,7 @@ from echo_train.experiments.presets import choose_for_preset
 from echo_train.networks.architecture import NETWORKS
 from echo_train.runs.run_folder import EpochRow
 from echo_train.training.settings import TrainSettings
+from support.commands import exit_code
 from support.training import assert_same_states, checkpoint
 
 SMALL: dict[str, Any] = {
@@ -66,10 +68,7 @@ def repeated(paper_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return repeat({**SMALL, "store": paper_store, "run": tmp_path_factory.mktemp("runs") / "paper"})
 
 
-def echo_train(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as end:
-        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-train")
-    return int(end.value.code or 0)
+echo_train = functools.partial(exit_code, cli)
 
 
 def config(folder: Path) -> dict[str, Any]:

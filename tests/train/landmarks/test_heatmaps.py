@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_prep.geometry.heatmaps import HeatmapSettings, border_band, draw_heatmaps
+from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
+from echo_prep.geometry.settings import HeatmapSettings
 from echo_train.landmarks import heatmaps
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 

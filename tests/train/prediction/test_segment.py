@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 import shutil
 from pathlib import Path
@@ -14,7 +15,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_common.cli.command import run_command
 from echo_common.errors import DataError, DataNotFoundError
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
@@ -27,6 +27,7 @@ from echo_train.targets.base import Prediction
 from echo_train.transforms.letterbox import Letterbox
 from support.avi import avi_bytes, jpeg
 from support.clips import clip
+from support.commands import exit_code
 from support.datasets import frame_pattern, write_video
 
 CPU = torch.device("cpu")
@@ -40,10 +41,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def echo_predict(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as end:
-        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-predict")
-    return int(end.value.code or 0)
+echo_predict = functools.partial(exit_code, cli)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -68,7 +66,7 @@ def test_bad_videos_say_what_is_wrong(video: Path, tmp_path: Path) -> None:
     (tmp_path / "text.avi").write_text("no video")
     with pytest.raises(DataError, match=r"text\.avi: the file is text, not a video"):
         read_clip(tmp_path / "text.avi")
-    with pytest.raises(DataError, match="has 10 frames, counted from 0, and frame 10 was asked"):
+    with pytest.raises(DataError, match="has 10 frames, counted from 0, so it has no frame 10"):
         read_clip(video, [3, 10])
     content = video.read_bytes()
     (tmp_path / "cut.avi").write_bytes(content[: len(content) * 6 // 10])
@@ -266,7 +264,7 @@ def test_all_videos_of_a_folder(
         "a.npz", "a.csv", "b.npz", "b.csv",
     }  # fmt: skip
     assert echo_predict(runs / "mask", folder / "empty", video, *options) == 1
-    assert "empty is a folder without videos" in capsys.readouterr().err
+    assert "empty contains no videos" in capsys.readouterr().err
     assert (tmp_path / "out" / "study.npz").exists()
 
 

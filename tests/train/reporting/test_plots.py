@@ -6,27 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from echo_train.reporting import plots
 from echo_train.reporting.plots import Panel
 from echo_train.runs.run_folder import EpochRow
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that was turned into a PNG."""
-    kept: list[Figure] = []
-    real = plots.encode_png
-
-    def png(figure: Figure) -> bytes:
-        kept.append(figure)
-        return real(figure)
-
-    monkeypatch.setattr(plots, "encode_png", png)
-    return kept
 
 
 def epoch_row(epoch: int, **figures: float) -> EpochRow:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from echo_train.reporting import plots
 from echo_train.reporting.robustness_report import (
     CLEAN,
     RobustnessRow,
@@ -19,20 +18,6 @@ from echo_train.reporting.robustness_report import (
     robustness_csv,
 )
 from echo_train.transforms.corruptions import CORRUPTIONS, grades
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that was turned into a PNG."""
-    kept: list[Figure] = []
-    real = plots.encode_png
-
-    def png(figure: Figure) -> bytes:
-        kept.append(figure)
-        return real(figure)
-
-    monkeypatch.setattr(plots, "encode_png", png)
-    return kept
 
 
 def robustness_rows(dice: float) -> list[RobustnessRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from html.parser import HTMLParser
@@ -13,13 +14,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from echo_common.cli.command import run_command
 from echo_common.errors import RunError
 from echo_train.commands.report import cli
 from echo_train.reporting.html_page import compare_settings
 from echo_train.reporting.paired_difference import Difference, paired_difference, read_scores
 from echo_train.reporting.run_table import HEADER, describe, find_runs, table_rows
 from echo_train.runs.run_folder import EpochRow, write_metrics
+from support.commands import exit_code
 
 
 def figure(mean: float | None, **more: Any) -> dict[str, Any]:
@@ -91,10 +92,7 @@ def two_runs(tmp_path: Path) -> list[Path]:
     ]
 
 
-def echo_report(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as end:
-        run_command(cli, args=[str(argument) for argument in arguments], prog_name="echo-report")
-    return int(end.value.code or 0)
+echo_report = functools.partial(exit_code, cli)
 
 
 def test_a_row_holds_the_figures_of_the_test_split(two_runs: list[Path]) -> None:

@@ -20,7 +20,7 @@ from echo_train.runtime import device as devices
 from echo_train.training.ema import WeightEMA
 from echo_train.training.optimiser import make_optimiser
 from echo_train.training.settings import TrainSettings
-from echo_train.training.train import train
+from echo_train.training.train import train, train_epochs
 from echo_train.training.trainer import Trainer
 from echo_train.transforms.batch import epoch_order
 from support.training import checkpoint, open_loader, tiny
@@ -119,7 +119,7 @@ def test_clipping_limits_the_norm_of_the_gradients(small_store: Path, limit: flo
     trainer = make_trainer(tiny(small_store, clip_norm=limit))
     (batch,) = trainer.loader.batches(trainer.frames.indices("TRAIN")[:4], 4)
     trainer.network.train()
-    trainer._move(100 * trainer.network(batch.images).square().mean(), 0, 1)
+    trainer._step(100 * trainer.network(batch.images).square().mean(), 0, 1)
     norm = (
         torch.stack([weights.grad.norm() for weights in trainer.network.parameters()]).norm().item()
     )
@@ -161,7 +161,7 @@ def test_the_error_of_an_invalid_loss_names_its_frames(
     poison = Poison(trainer, call=2, loss=loss)
     monkeypatch.setattr(trainer.target, "loss", poison)
     with pytest.raises(RunError, match=f"the loss of epoch 1, step 2 is {word}") as error:
-        trainer.fit(tmp_path, EchoStore(small_store))
+        train_epochs(trainer, tmp_path, EchoStore(small_store))
     assert len(poison.index) == 4
     for frame in poison.index:
         name = f"{trainer.frames.video[frame]} frame {trainer.frames.number[frame]}"
@@ -175,7 +175,7 @@ def test_an_exploding_loss_advises_a_lower_learning_rate(small_store: Path, tmp_
     settings = tiny(small_store, tmp_path, learning_rate=1e30, schedule="constant", epochs=5)
     trainer = make_trainer(settings)
     with pytest.raises(RunError, match="lower --learning-rate"):
-        trainer.fit(tmp_path, EchoStore(small_store))
+        train_epochs(trainer, tmp_path, EchoStore(small_store))
 
 
 def test_too_large_a_network_advises_smaller_settings(small_store: Path, tmp_path: Path) -> None:

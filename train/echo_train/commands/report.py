@@ -5,19 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import cloup
 
-from echo_common.cli.command import run_command
-from echo_train.reporting.html_page import write_page
-from echo_train.reporting.paired_difference import compare_runs
-from echo_train.reporting.run_table import describe, find_runs
-from echo_train.runs.run_folder import read_summary
-from echo_train.runs.run_names import common_folder
+from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
+from echo_common.cli.start import importing
 
 REPORT = "report.html"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="echo-lv-segmentation")
+@cloup.command(context_settings=CONTEXT)
+@click.version_option(package_name=DISTRIBUTION)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -29,6 +26,12 @@ def cli(runs: tuple[Path, ...], out: Path | None) -> None:
 
     The folder of a sweep, or of an evaluation of several runs, stands for all runs in it.
     """
+    with importing("report"):
+        from echo_train.reporting.html_page import write_page
+        from echo_train.reporting.paired_difference import compare_runs
+        from echo_train.reporting.run_table import describe, find_runs
+        from echo_train.runs.run_folder import read_summary
+        from echo_train.runs.run_names import common_folder
     folders = find_runs(runs)
     summaries = [read_summary(folder) for folder in folders]
     click.echo(describe(list(zip(folders, summaries, strict=True))))

@@ -6,38 +6,42 @@ import os
 from typing import Any
 
 import click
+import cloup
 
-from echo_common.cli.command import run_command
-from echo_common.cli.settings import click_options, from_toml, given_options, replace
+from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
+from echo_common.cli.options import click_options, given_options
+from echo_common.cli.settings import from_toml, replace
+from echo_common.cli.start import importing
 from echo_common.errors import SettingsError
 from echo_common.paper import PRESETS
-from echo_train.experiments.paper import TABLE, repeat
-from echo_train.experiments.presets import ALL, choose_for_preset, with_preset
-from echo_train.experiments.settings import SweepSettings
-from echo_train.experiments.sweep import SWEEP, sweep
-from echo_train.experiments.sweep import describe as describe_sweep
-from echo_train.reporting.run_table import describe
-from echo_train.runs.run_folder import CONFIG, read_summary
-from echo_train.runtime.distributed import Process
-from echo_train.training.train import train
+from echo_train.experiments.settings import ALL, SweepSettings
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="echo-lv-segmentation")
+@cloup.command(context_settings=CONTEXT)
+@click.version_option(package_name=DISTRIBUTION)
 @click_options(SweepSettings)
 @click.option(
     "--preset",
     type=click.Choice([*PRESETS, ALL]),
     envvar="ECHO_PRESET",
-    help="The paper's settings in place of the defaults; all: its four experiments and table 1.",
+    help="Defaults from the paper's experiment; all: run the four experiments and make table 1.",
 )
 @click.pass_context
 def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
-    """Train a left-ventricle segmentation from a store, and measure it.
+    """Train a left-ventricle segmentation on a store, and measure it.
 
-    With --seeds or --folds, train several and say how far they lie apart. On several devices:
-    torchrun --nproc-per-node N -m -- echo_train, with the same options.
+    With --seeds or --folds, train several runs and report their spread. On several devices, use
+    torchrun --nproc-per-node N -m -- echo_train with the same options.
     """
+    with importing("train"):
+        from echo_train.experiments.paper import TABLE, repeat
+        from echo_train.experiments.presets import choose_for_preset, with_preset
+        from echo_train.experiments.sweep import SWEEP, sweep
+        from echo_train.experiments.sweep import describe as describe_sweep
+        from echo_train.reporting.run_table import describe
+        from echo_train.runs.run_folder import CONFIG, read_summary
+        from echo_train.runtime.distributed import Process
+        from echo_train.training.train import train
     process = Process.from_environment(os.environ)
     given = given_options(ctx, values)
     if preset == ALL:
@@ -49,7 +53,7 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
     said = with_preset(preset, given)
     settings = replace(SweepSettings(), **said)
     if settings.folder.resume and settings.folder.run is not None:
-        # A run that goes on keeps its own settings, but for what is said anew.
+        # A resumed run keeps its settings, except for those that are given again.
         begun = from_toml(SweepSettings, settings.folder.run / CONFIG)
         settings = replace(begun, **said)
     if preset is not None:

@@ -6,17 +6,12 @@ trainer makes it for the weights of the loss or as an input channel of the netwo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from echo_common.errors import SettingsError
+from echo_train.data.loader import Loader
 from echo_train.networks.settings import PriorSettings
-
-if TYPE_CHECKING:
-    from echo_train.data.loader import Loader
-
 
 _BATCH_SIZE = 256
 

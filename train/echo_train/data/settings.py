@@ -28,18 +28,22 @@ class SelectionSettings:
     """Which store, and which of its targets."""
 
     target: str = setting("mask", "What the network predicts.", choices=TARGETS)
-    store: Path = setting(Path("cache/echonet.zarr"), "The store that echo-prep build made.")
+    store: Path = setting(Path("cache/echonet.zarr"), "The store, made by echo-prep build.")
     landmarks: int = setting(7, "Number of landmarks, for --target landmarks.", minimum=3)
     method: str | None = setting(
-        None, "Which masks; by default what the store holds, chords first.", choices=METHODS
+        None,
+        "Method of the masks; default: the first that the store contains.",
+        choices=METHODS,
     )
     identity: str | None = setting(
         None,
-        "Which landmarks; by default what the store holds, anatomical first.",
+        "Identity of the landmarks; default: the first that the store contains.",
         choices=IDENTITIES,
     )
     falloff: str | None = setting(
-        None, "Which heatmaps; by default what the store holds, gaussian first.", choices=FALLOFFS
+        None,
+        "Falloff of the heatmaps; default: the first that the store contains.",
+        choices=FALLOFFS,
     )
 
 
@@ -49,21 +53,23 @@ class SplitSettings:
 
     split_by: str = setting(
         SPLITS_BY[0],
-        "store: its own splits; image, video: four fifths for training, the rest for validation. "
-        "By image, a patient may stand on both sides.",
+        "store: the splits of the store; image, video: draw four fifths of the images or videos "
+        "for training and take the rest for validation. With image, a patient can be in both.",
         choices=SPLITS_BY,
     )
     train_images: int | None = setting(
         None,
-        "Train on so many frames, drawn at random; with --split-by image or video, a quarter as "
-        "many are for validation.",
+        "Number of training frames, drawn at random; default: all. With --split-by image or "
+        "video, a quarter as many are drawn for validation.",
         minimum=1,
     )
     folds: int = setting(
-        0, "Cross-validation by video: folds of the training and validation videos.", minimum=0
+        0,
+        "Number of folds for cross-validation over the training and validation videos; 0 for none.",
+        minimum=0,
     )
     fold: int | None = setting(
-        None, "Which fold to validate on, from 1; by default each in turn.", minimum=1
+        None, "Fold to validate on, from 1; default: each in turn.", minimum=1
     )
 
     def check(self) -> None:
@@ -77,15 +83,15 @@ class SplitSettings:
         if self.folds == 1 or (self.fold or 0) > self.folds:
             raise SettingsError(
                 f"--fold {self.fold or 1} of --folds {self.folds}: there must be at least two "
-                "folds, and the fold be one of them"
+                "folds, and the fold must be one of them"
             )
         if self.folds and (self.split_by != "store" or self.train_images is not None):
             raise SettingsError(
-                "--folds divides all of the store's videos; give neither "
-                "--split-by nor --train-images with it"
+                "--folds divides all videos of the store; it cannot be combined with "
+                "--split-by or --train-images"
             )
         if self.folds and self.fold is None:
-            raise SettingsError("one run validates on one fold; give --fold as well as --folds")
+            raise SettingsError("a run validates on one fold; give --fold as well as --folds")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,18 +101,19 @@ class LoaderSettings:
     splits: SplitSettings = component(SplitSettings)
     loader: str = setting(
         LOADERS[0],
-        "resident: all in the device's memory; stream: chunk by chunk; auto: what fits.",
+        "resident: all frames in the memory of the device; stream: read chunk by chunk; auto: "
+        "resident if the frames fit.",
         choices=LOADERS,
     )
-    buffer_mb: int = setting(1024, "Memory in MB that --loader stream shuffles in.", minimum=1)
+    buffer_mb: int = setting(1024, "Shuffle buffer of --loader stream, in MB.", minimum=1)
     heatmaps: str = setting(
         HEATMAPS[0],
-        "rendered: drawn on the device, sharp under --augment; cached: read from the store.",
+        "rendered: drawn on the device, after augmentation; cached: read from the store.",
         choices=HEATMAPS,
     )
     normalise: str = setting(
         NORMALISATIONS[0],
-        "frame: give each frame a mean of 0 and a deviation of 1.",
+        "frame: scale each frame to mean 0 and standard deviation 1.",
         choices=NORMALISATIONS,
     )
-    augmentation: AugmentSettings = component(AugmentSettings)
+    augmentation: AugmentSettings = component(AugmentSettings, "Augmentation")

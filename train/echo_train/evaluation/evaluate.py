@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 
 from echo_common import atomic
 from echo_common.cli.progress import Progress, silent
-from echo_common.cli.settings import replace, setting
+from echo_common.cli.settings import replace
 from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
@@ -24,15 +23,13 @@ from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
 from echo_train.evaluation.measure import measure, training_area_range
 from echo_train.evaluation.robustness import measure_robustness
-from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel, load_model
+from echo_train.evaluation.settings import EvaluateSettings
+from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.metrics.results import SplitResults
 from echo_train.reporting.plots import Panel, draw_attention, draw_overlay
 from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
-
-SPLITS = ("test", "val", "train", "all")
-"""Splits that can be measured; the first is the default."""
 
 SHOWN = 12
 """Frames in the overlay."""
@@ -44,48 +41,7 @@ Measured = Mapping[str, tuple[SplitResults, float]]
 """Results and mean loss by split, as summary.json names it."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
-    """Settings of `echo-eval`.
-
-    Attributes
-    ----------
-    store : Path or None
-        None for the store that the run was trained on.
-    split : str
-        One of `SPLITS`; ``all`` measures each split and all frames together.
-    checkpoint : str
-        A name of `echo_train.evaluation.trained_model.CHECKPOINTS`.
-    out : Path or None
-        None for a folder in the run's folder or, for several runs, in the folder that holds
-        them.
-    noise : bool
-        Measure under graded corruptions as well.
-    noise_seed : int
-        Of the random corruptions.
-    device : str
-    """
-
-    store: Path | None = setting(
-        None, "Another store; by default the one that the run was trained on."
-    )
-    split: str = setting(
-        SPLITS[0], "Frames to measure; all: each split, and all frames together.", choices=SPLITS
-    )
-    checkpoint: str = setting(
-        next(iter(CHECKPOINTS)), "State of the run to measure.", choices=tuple(CHECKPOINTS)
-    )
-    out: Path | None = setting(
-        None,
-        "Folder for the results; by default eval-SPLIT in the folder of the run, or in the one "
-        "that holds several runs.",
-    )
-    noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
-    noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, …")
-
-
-class Bench:
+class Evaluation:
     """The model of a run, and the store that it is measured on.
 
     Parameters
@@ -98,7 +54,7 @@ class Bench:
     Raises
     ------
     RunError
-        If the folder holds no run, or its checkpoint cannot be read.
+        If the folder contains no run, or its checkpoint cannot be read.
     StoreError
         If the store does not exist, is damaged, or lacks the masks or landmarks of the run.
     """
@@ -107,15 +63,15 @@ class Bench:
         self.model = load_model(folder, settings.checkpoint, device)
         self.store = EchoStore(settings.store or self.model.settings.selection.store)
         choice = choose(self.store, self.model.settings.selection)
-        self.own = choice.array_keys(self.store) == self.model.store
-        own = replace(self.model.settings.data, loader="auto")
-        if not self.own:
+        self.trained_on_store = choice.array_keys(self.store) == self.model.store
+        data = replace(self.model.settings.data, loader="auto")
+        if not self.trained_on_store:
             # Folds and random draws apply only to the frames that the run was trained on.
-            own = replace(own, folds=0, fold=None, split_by="store", train_images=None)
-        self.loader = make_loader(self.store, choice, own, self.model.device)
+            data = replace(data, folds=0, fold=None, split_by="store", train_images=None)
+        self.loader = make_loader(self.store, choice, data, self.model.device)
 
     def orders(self, split: str) -> dict[str, np.ndarray]:
-        """Frames of each split to measure, by the name of the split; see `SPLITS`.
+        """Frames of each split to measure, by the name of the split; see `EvaluateSettings`.
 
         Raises
         ------
@@ -131,14 +87,14 @@ class Bench:
         if not orders:
             present = [name.lower() for name in schema.SPLITS if len(frames.indices(name))]
             raise NotInStoreError(
-                f"{self.store.path} has no readable frame of the split {split} for "
-                f"{self.model.folder}; it has {', '.join(present) or 'none at all'}"
+                f"{self.store.path} has no readable frame of the split {split} to measure "
+                f"{self.model.folder} on; it has {', '.join(present) or 'none at all'}"
             )
         return orders
 
     def area_range(self) -> tuple[float, float] | None:
         """Range of areas in the training split, from the masks or the run's summary.json."""
-        if self.own:
+        if self.trained_on_store:
             return training_area_range(self.store, self.model.choice, self.loader.frames)
         if not (self.model.folder / run_folder.SUMMARY).exists():
             return None
@@ -174,23 +130,23 @@ def evaluate(
     Raises
     ------
     EchoError
-        As `Bench` does, or if the split has no frames.
+        As `Evaluation` does, or if the split has no frames.
     """
     started = time.perf_counter()
-    bench = Bench(folder, settings, device)
-    model, orders = bench.model, bench.orders(settings.split)
-    areas = bench.area_range()
-    measured = measure_splits(model, bench.loader, orders, areas, progress)
+    evaluation = Evaluation(folder, settings, device)
+    model, orders = evaluation.model, evaluation.orders(settings.split)
+    areas = evaluation.area_range()
+    measured = measure_splits(model, evaluation.loader, orders, areas, progress)
     seconds = time.perf_counter() - started
     out.mkdir(parents=True, exist_ok=True)
     write_measured(
         out,
         model,
-        bench.loader,
+        evaluation.loader,
         measured,
         {
             "run": str(folder),
-            "store": str(bench.store.path),
+            "store": str(evaluation.store.path),
             "checkpoint": model.checkpoint,
             "epoch": model.epoch,
             "seconds": seconds,
@@ -201,7 +157,7 @@ def evaluate(
     if not settings.noise:
         return []
     return measure_robustness(
-        model, bench.loader, list(orders.values())[-1], areas, settings.noise_seed, progress
+        model, evaluation.loader, list(orders.values())[-1], areas, settings.noise_seed, progress
     )
 
 

@@ -1,7 +1,7 @@
-"""A trained model out of its run folder: what `echo-eval` and `echo-predict` work with.
+"""A trained model, loaded from its run folder; for `echo-eval` and `echo-predict`.
 
-A run's own last measurement goes the same way: its weights are read back from
-the folder, so what is measured is what the folder holds.
+A run measures itself when it ends with the weights that it loads from its folder, so the metrics
+are those of the files.
 """
 
 from __future__ import annotations
@@ -31,13 +31,10 @@ from echo_train.targets.base import Target
 from echo_train.targets.factory import restore_target
 from echo_train.transforms.batch import normalise
 
-CHECKPOINTS = {"best": run_folder.BEST, "last": run_folder.LAST}
-"""Which state of a run, and its file; the first is the default."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """The settings of a run that its model is used with."""
+    """Settings of a run that determine how its model is used."""
 
     selection: SelectionSettings = component(SelectionSettings)
     data: LoaderSettings = component(LoaderSettings)
@@ -48,20 +45,20 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A network with its weights, and what its output means.
+    """A network with its weights, and the target that its logits stand for.
 
     Attributes
     ----------
     folder : Path
         The run.
     checkpoint : str
-        A name of `CHECKPOINTS`.
+        One of `echo_train.runs.settings.CHECKPOINTS`.
     epoch : int
-        After which the weights were saved.
+        After this epoch the weights were saved.
     settings : ModelSettings
-        Those that the run was made with.
+        Of the run.
     choice : Choice
-        What the run learnt.
+        Masks or landmarks that the run was trained on.
     shape : tuple of int
         (height, width) of the frames that it was trained on.
     store : dict of str to str
@@ -99,7 +96,7 @@ class TrainedModel:
             return devices.forward(self.network, images, self.device, self.settings.hardware.bf16)
 
     def attention(self, images: Tensor) -> list[np.ndarray]:
-        """Compute where the network looks; nothing, of a network without gates.
+        """Compute the attention maps; none for a network without attention gates.
 
         Parameters
         ----------
@@ -129,26 +126,26 @@ def load_model(
     ----------
     folder : path-like
     checkpoint : str
-        A name of `CHECKPOINTS`.
+        One of `echo_train.runs.settings.CHECKPOINTS`.
     device : torch.device or str
 
     Raises
     ------
     RunError
-        If the folder holds no run, or its checkpoint cannot be read.
+        If the folder contains no run, or its checkpoint cannot be read.
     SettingsError
         If its config.toml is not that of a run.
     """
     folder, device = Path(folder), torch.device(device)
     if not (folder / run_folder.CONFIG).exists():
         raise RunError(f"{folder} contains no run: {run_folder.CONFIG} is missing")
-    path = folder / CHECKPOINTS[checkpoint]
+    path = folder / f"{checkpoint}.pt"
     config = folder / run_folder.CONFIG
     settings = from_table(ModelSettings, run_folder.read_config(folder), config)
     state = load_checkpoint(path, device)
     choice = choice_of(settings.selection)
     try:
-        # What a run validates is the average of the weights, where it keeps one.
+        # A run that averages its weights is validated with the average.
         if state.get("average"):
             state = {**state, "network": state["average"]["network"]}
         height, width = state["shape"]
@@ -170,15 +167,15 @@ def load_model(
 
 
 def choice_of(settings: SelectionSettings) -> Choice:
-    """What a run learnt, from its resolved settings.
+    """The masks or landmarks that a run was trained on, from its resolved settings.
 
     Raises
     ------
     RunError
-        If they leave something open, as those of a run do not.
+        If the settings are not resolved, as those of every run are.
     """
     if settings.method is None or (settings.target == "landmarks" and settings.identity is None):
-        raise RunError("the settings are not those of a run: method or identity is left open")
+        raise RunError("the settings are not those of a run: method or identity is missing")
     if settings.target == "mask":
         return Choice(method=settings.method)
     assert settings.identity is not None

@@ -20,11 +20,12 @@ from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import draw_splits
-from echo_train.experiments.presets import ALL, choose_for_preset, with_preset
+from echo_train.experiments.presets import choose_for_preset, with_preset
+from echo_train.experiments.settings import ALL
 from echo_train.experiments.sweep import open_base, train_each
 from echo_train.reporting.plots import draw_experiment
 from echo_train.runs import run_folder
-from echo_train.runs.resume import check_same, resumable
+from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say
 
@@ -65,7 +66,10 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
         say(line)
     run, resume = given.get("run"), given.get("resume", False)
     base = open_base(run, resume, "paper")
-    with run_folder.run_lock(base), resumable(base, f"--config {base / run_folder.CONFIG} "):
+    with (
+        run_folder.run_lock(base),
+        explain_interruption(base, f"--config {base / run_folder.CONFIG} "),
+    ):
         if not resume:
             atomic.write_text(base / run_folder.CONFIG, _config(given))
         for name, settings in runs.items():
@@ -250,4 +254,4 @@ def _check_finished(folder: Path, settings: TrainSettings) -> None:
     """Check that a finished experiment has these settings; those it chose itself are its own."""
     before = run_folder.read_config(folder)
     resolved = {"loss": settings.loss(), "loader": before.get("loader", settings.data.loader)}
-    check_same(before, to_table(settings) | resolved, folder)
+    check_settings(before, to_table(settings) | resolved, folder)

@@ -16,9 +16,6 @@ from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.training.settings import TrainSettings
 
-ALL = "all"
-"""Not a preset: all presets, one after the other; see `echo_train.experiments.paper`."""
-
 _IN_STORE = frozenset({"method", "identity", "landmarks", "falloff"})
 
 

@@ -19,7 +19,7 @@ from echo_common.errors import SettingsError
 from echo_common.tables import text_table
 from echo_train.experiments.settings import SweepSettings
 from echo_train.runs import run_folder
-from echo_train.runs.resume import check_same, resumable
+from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say, train
 
@@ -61,9 +61,9 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
     runs = settings.runs()
     next(iter(runs.values())).check()
     base = open_base(settings.folder.run, settings.folder.resume, "sweep")
-    with run_folder.run_lock(base), resumable(base):
+    with run_folder.run_lock(base), explain_interruption(base):
         if settings.folder.resume:
-            check_same(run_folder.read_config(base), to_table(settings), base)
+            check_settings(run_folder.read_config(base), to_table(settings), base)
         else:
             text = to_toml(settings, leave_out=("run", "resume"))
             atomic.write_text(base / run_folder.CONFIG, text)

@@ -62,11 +62,14 @@ class LossSettings:
 
     loss: str | None = setting(
         None,
-        "Loss; by default bce for masks and spatial-ce for landmarks.",
+        "Loss; default: bce for masks and spatial-ce for landmarks.",
         choices=[name for names in LOSS_NAMES.values() for name in names],
     )
     distance_weight: float = setting(
-        0.0, "Weight of a second head that learns the distance to the contour.", minimum=0
+        0.0,
+        "Weight of the loss of a second head, for --target landmarks, that predicts the distance "
+        "to the contour; 0 for none.",
+        minimum=0,
     )
     mask: MaskLossSettings = component(MaskLossSettings)
 

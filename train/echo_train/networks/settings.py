@@ -19,7 +19,7 @@ PRIOR_USES = ("weight", "channel")
 class NetworkSettings:
     """Which network, and its size."""
 
-    network: str = setting(NETWORK_NAMES[0], "Which network learns.", choices=NETWORK_NAMES)
+    network: str = setting(NETWORK_NAMES[0], "Architecture of the network.", choices=NETWORK_NAMES)
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
 
 

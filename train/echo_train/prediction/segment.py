@@ -8,48 +8,20 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from echo_common import atomic
-from echo_common.cli.settings import setting
 from echo_common.tables import csv_table
-from echo_train.evaluation.trained_model import CHECKPOINTS, TrainedModel
+from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.video import Clip
 from echo_train.targets.base import Prediction
 from echo_train.transforms.letterbox import Letterbox
 
 BATCH = 64
 """Frames in a batch."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictSettings:
-    """Settings of `echo-predict`.
-
-    Attributes
-    ----------
-    out : Path or None
-        None for a folder in the run's.
-    frames : tuple of int, or None
-        Which frames, from 0; None for all.
-    checkpoint : str
-        A name of `echo_train.evaluation.trained_model.CHECKPOINTS`.
-    overlay : bool
-        Write a video of the contours over the frames.
-    device : str
-    """
-
-    out: Path | None = setting(None, "Folder for the results; by default predict in the run's.")
-    frames: tuple[int, ...] | None = setting(
-        None, "Frames such as 0,12,40, from 0; by default all.", minimum=0
-    )
-    checkpoint: str = setting(
-        next(iter(CHECKPOINTS)), "Which of the run's states.", choices=tuple(CHECKPOINTS)
-    )
-    overlay: bool = setting(True, "Write an AVI of the contours over the frames.")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, …")
 
 
 def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
@@ -72,11 +44,11 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     parts = [
         _segment(model, images[start : start + BATCH]) for start in range(0, len(images), BATCH)
     ]
-    points = [part.points for part in parts if part.points is not None]
-    return Prediction(
-        masks=np.concatenate([part.masks for part in parts]),
-        points=np.concatenate(points) if points else None,
-    )
+    joined: dict[str, Any] = {}
+    for field in dataclasses.fields(Prediction):
+        values = [getattr(part, field.name) for part in parts]
+        joined[field.name] = None if values[0] is None else np.concatenate(values)
+    return Prediction(**joined)
 
 
 def save_prediction(folder: Path, name: str, clip: Clip, prediction: Prediction) -> None:

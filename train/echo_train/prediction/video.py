@@ -26,9 +26,8 @@ _RED = (54, 90, 255)
 _SHIFT = 4
 """Fractional bits of OpenCV's coordinates: lines are placed to 1/16 of a pixel."""
 
-
 _RATE = 30.0
-"""Frames per second of an overlay of a video that has no rate."""
+"""Frames per second of the overlay of a video without a frame rate."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,14 +38,14 @@ class Clip:
     ----------
     path : Path
     numbers : ndarray, (frame,) int64
-        Which frames, from 0, ascending.
+        Index of each frame in the video, from 0, ascending.
     seconds : ndarray, (frame,) float64
-        Time stamps, from the first frame of the video; NaN if the file has none.
+        Time since the first frame of the video; NaN if the file has no time stamps.
     images : ndarray, (frame, y, x) uint8
     rate : float or None
-        Frames per second; None if the file does not tell.
+        Frames per second; None if unknown.
     faults : tuple of str
-        Frames that could not be read, and why; they are left out.
+        Frames that could not be read and are left out, with the reason.
     """
 
     path: Path
@@ -64,15 +63,14 @@ def read_clip(path: Path, numbers: Sequence[int] | None = None) -> Clip:
     ----------
     path : Path
     numbers : sequence of int, optional
-        Which frames, from 0; all by default.
+        Frames to read, from 0; all by default.
 
     Raises
     ------
     DataNotFoundError
         If there is no such file.
     DataError
-        If it is not a video, holds no sound frame, or ends before a frame that
-        was asked for.
+        If it is not a video, has no readable frame, or ends before a requested frame.
     """
     try:
         with Video(path) as video:
@@ -87,19 +85,19 @@ def read_clip(path: Path, numbers: Sequence[int] | None = None) -> Clip:
     absent = sorted(set(numbers or ()) - {frame.number for frame in frames})
     if absent and not ending:
         raise DataError(
-            f"{path} has {count} frames, counted from 0, and frame {absent[0]} was asked for"
+            f"{path} has {count} frames, counted from 0, so it has no frame {absent[0]}"
         )
     faults = [frame.fault for frame in frames if frame.fault]
     if ending and (absent or numbers is None):
         faults.append(ending)
-    sound = [frame for frame in frames if frame.pixels is not None]
-    if not sound:
+    readable = [frame for frame in frames if frame.pixels is not None]
+    if not readable:
         raise DataError(f"{path}: {faults[0] if faults else 'the video has no frame'}")
     return Clip(
         path=path,
-        numbers=np.array([frame.number for frame in sound]),
-        seconds=np.array([frame.seconds for frame in sound], dtype=np.float64),
-        images=np.array([frame.pixels for frame in sound]),
+        numbers=np.array([frame.number for frame in readable]),
+        seconds=np.array([frame.seconds for frame in readable], dtype=np.float64),
+        images=np.array([frame.pixels for frame in readable]),
         rate=rate,
         faults=tuple(faults),
     )
@@ -111,7 +109,7 @@ def list_videos(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
-        If there is none, or the folder cannot be read.
+        If there is no video, or the folder cannot be read.
     """
     videos = []
     try:
@@ -124,7 +122,7 @@ def list_videos(folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{folder} cannot be searched for videos: {error.strerror}") from error
     if not videos:
-        raise DataError(f"{folder} is a folder without videos; give a folder that holds some")
+        raise DataError(f"{folder} contains no videos; give a folder that does")
     return videos
 
 

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
+
+CHECKPOINTS = ("best", "last")
+"""States of a run; the weights of each are in a file of its name."""
+
+
+def checkpoint_setting() -> Any:
+    """Declare the setting `checkpoint`, which several commands have."""
+    return setting(
+        CHECKPOINTS[0],
+        "State of the run: best, of the epoch with the highest validation Dice, or last.",
+        choices=CHECKPOINTS,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Where a run is written, and whether it continues an earlier one."""
 
-    run: Path | None = setting(None, "Run folder; by default a new one under runs/.")
-    resume: bool = setting(False, "Go on with the run in --run.")
-    tensorboard: bool = setting(False, "Write TensorBoard events into the run folder.")
+    run: Path | None = setting(None, "Run folder; default: a new one under runs/.")
+    resume: bool = setting(False, "Resume the run in --run.")
+    tensorboard: bool = setting(False, "Write TensorBoard events to the run folder.")
 
     def check(self) -> None:
         """Check that the settings are consistent.
@@ -26,4 +39,4 @@ class RunSettings:
             If a run is to be resumed and its folder is not given.
         """
         if self.resume and self.run is None:
-            raise SettingsError("--resume needs --run, the folder of the run to go on with")
+            raise SettingsError("--resume needs --run, the folder of the run to resume")

@@ -19,19 +19,25 @@ from echo_train.training.schedule import SCHEDULES
 class EpochSettings:
     """How long a run trains, and which of its weights are kept."""
 
-    epochs: int = setting(20, "Times the training split is seen.", minimum=1)
-    batch_size: int = setting(16, "Images a step.", minimum=1)
+    epochs: int = setting(20, "Number of epochs.", minimum=1)
+    batch_size: int = setting(16, "Images per step.", minimum=1)
+    seed: int = setting(
+        0,
+        "Random seed of the initial weights, the order of the samples and their augmentation.",
+        minimum=0,
+    )
     patience: int = setting(
-        0, "Stop after so many epochs without a better validation Dice; 0 for never.", minimum=0
+        0,
+        "Stop after this many epochs without a higher validation Dice; 0 for never.",
+        minimum=0,
     )
     ema: float = setting(
         0.0,
-        "Decay of a moving average of the weights, such as 0.999, which is validated and kept "
-        "in their place; 0 for none.",
+        "Decay of a moving average of the weights, such as 0.999; the average is validated and "
+        "saved as the best weights. 0 for none.",
         minimum=0,
         maximum=1,
     )
-    seed: int = setting(0, "Decides the first weights and the order of the samples.", minimum=0)
 
     def check(self) -> None:
         """Check that an average of the weights can move.
@@ -42,28 +48,28 @@ class EpochSettings:
             If its decay is 1.
         """
         if self.ema == 1:
-            raise SettingsError("--ema 1 would keep the first weights; give less, such as 0.999")
+            raise SettingsError("--ema 1 would keep the initial weights; give less, such as 0.999")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
     """How a step changes the weights."""
 
-    learning_rate: float = setting(2e-3, "Step size of Adam.", minimum=0)
+    learning_rate: float = setting(2e-3, "Learning rate of Adam.", minimum=0)
     schedule: str = setting(
-        SCHEDULES[0], "How the learning rate goes over the run.", choices=SCHEDULES
+        SCHEDULES[0], "Course of the learning rate over the run.", choices=SCHEDULES
     )
     warm_up: float | None = setting(
         None,
-        "Share of the steps in which the learning rate rises; by default 0.05 for cosine, 0.3 "
-        "for one-cycle and 0 for constant.",
+        "Fraction of the steps during which the learning rate rises; default: 0.05 for cosine, "
+        "0.3 for one-cycle and 0 for constant.",
         minimum=0,
         maximum=1,
     )
-    weight_decay: float = setting(0.0, "Weight decay, as AdamW has it.", minimum=0)
+    weight_decay: float = setting(0.0, "Weight decay, as in AdamW.", minimum=0)
     clip_norm: float = setting(
         0.0,
-        "Largest norm of the gradients, above which they are scaled down; 0 for any.",
+        "Largest norm of the gradients; larger ones are scaled down to it. 0 for no limit.",
         minimum=0,
     )
 
@@ -72,16 +78,16 @@ class OptimiserSettings:
 class TrainSettings:
     """All settings of one run, by component."""
 
-    selection: SelectionSettings = component(SelectionSettings)
-    training: EpochSettings = component(EpochSettings)
+    selection: SelectionSettings = component(SelectionSettings, "What to train")
+    training: EpochSettings = component(EpochSettings, "Optimisation")
     optimiser: OptimiserSettings = component(OptimiserSettings)
-    architecture: NetworkSettings = component(NetworkSettings)
+    folder: RunSettings = component(RunSettings, "Run")
+    architecture: NetworkSettings = component(NetworkSettings, "Network")
     location_prior: PriorSettings = component(PriorSettings)
-    losses: LossSettings = component(LossSettings)
-    decoding: LandmarkSettings = component(LandmarkSettings)
-    data: LoaderSettings = component(LoaderSettings)
-    hardware: DeviceSettings = component(DeviceSettings)
-    folder: RunSettings = component(RunSettings)
+    losses: LossSettings = component(LossSettings, "Losses")
+    decoding: LandmarkSettings = component(LandmarkSettings, "Landmarks")
+    data: LoaderSettings = component(LoaderSettings, "Data")
+    hardware: DeviceSettings = component(DeviceSettings, "Device")
 
     def loss(self) -> str:
         """Name of the loss that is used."""

@@ -1,4 +1,7 @@
-"""A run from its settings to its folder. `echo-train` calls `train`."""
+"""One run, from its settings to its folder: train, save each epoch, measure the best weights.
+
+`echo-train` and the experiments call `train`.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ from echo_train.evaluation.measure import training_area_range
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import draw_curves
 from echo_train.runs import run_folder
-from echo_train.runs.resume import resumable
 from echo_train.runs.settings import RunSettings
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
+from echo_train.training.progress_bar import ProgressBar
+from echo_train.training.resume import explain_interruption, restore_state, save_state
 from echo_train.training.settings import TrainSettings
-from echo_train.training.trainer import Trainer, take_up
+from echo_train.training.tensorboard import TensorBoard
+from echo_train.training.trainer import Trainer
 
 Say = Callable[[str], None]
 
@@ -34,15 +39,15 @@ def train(
     quiet: bool = True,
     process: Process = ONLY_PROCESS,
 ) -> Path:
-    """Train a network on a store, and measure it on the splits.
+    """Train a network on a store and measure its best weights on the splits.
 
     Parameters
     ----------
     settings : TrainSettings
     say : callable
-        Takes each line that a person should read.
+        Called with each line for the user.
     quiet : bool
-        No progress on stderr.
+        Show no progress on stderr.
     process : Process
         This process among those that train together.
 
@@ -56,9 +61,9 @@ def train(
     SettingsError
         If the settings contradict each other.
     StoreError
-        If the store is not there, is damaged, or lacks what is asked for.
+        If the store is missing, damaged, or lacks the target.
     RunError
-        If the run folder cannot be used, or the loss is no number any more.
+        If the run folder cannot be used, or a loss is NaN or infinite.
     """
     settings.check()
     started = time.perf_counter()
@@ -78,9 +83,9 @@ def train(
         folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
         settings = _resolve(settings, choice, folder)
         trainer = Trainer(settings, choice, loader, device, process)
-        with resumable(folder), run_folder.run_lock(folder, process.is_first):
+        with explain_interruption(folder), run_folder.run_lock(folder, process.is_first):
             if settings.folder.resume:
-                take_up(trainer, folder, store)
+                restore_state(trainer, folder, store)
             elif process.is_first:
                 atomic.write_text(
                     folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
@@ -94,52 +99,49 @@ def train(
                     f"{devices.describe_use(device, hardware.compile, hardware.bf16)}"
                 )
                 say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
-            trainer.fit(folder, store, quiet or not process.is_first)
+            train_epochs(trainer, folder, store, quiet or not process.is_first)
             distributed.disconnect()
             if process.is_first:
-                finish(trainer, folder, store)
+                measure_run(trainer, folder, store)
     return folder
 
 
-def _check_splits(
-    store: EchoStore, loader: Loader, settings: TrainSettings, process: Process
-) -> None:
-    frames = {split: len(loader.frames.indices(split)) for split in ("TRAIN", "VAL")}
-    for split, count in frames.items():
-        if not count:
-            raise NotInStoreError(
-                f"{store.path} has no readable frame of the split {split}; the column Split of "
-                "FileList.csv says which videos are for training, validation and test"
-            )
-    distributed.check_batches(process, settings.training.batch_size, frames)
+def train_epochs(trainer: Trainer, folder: Path, store: EchoStore, quiet: bool = True) -> None:
+    """Train the remaining epochs, and save the last and the best state after each.
+
+    Raises
+    ------
+    RunError
+        If a loss is NaN or infinite.
+    """
+    images = len(trainer.frames.indices("TRAIN"))
+    done, epochs = len(trainer.history), trainer.settings.training.epochs
+    first = trainer.process.is_first
+    events = None
+    if trainer.settings.folder.tensorboard and first:
+        events = TensorBoard(folder, done)
+    with ProgressBar(epochs * images, done * images, epochs, quiet) as progress:
+        for epoch in range(done + 1, epochs + 1):
+            if trainer.out_of_patience():
+                break
+            row = trainer.train_epoch(epoch, progress)
+            progress.show_epoch(row)
+            trainer.history.append(row)
+            is_best = run_folder.is_better(row, trainer.best)
+            if is_best:
+                trainer.best = row
+            if first:
+                save_state(trainer, folder, store, is_best)
+            if events:
+                events.write(row)
+    if events:
+        events.close()
+    if first:
+        run_folder.write_metrics(folder, trainer.history)
 
 
-def _advice(settings: TrainSettings) -> str:
-    return (
-        f"lower --batch-size (it is {settings.training.batch_size}) or --width (it is "
-        f"{settings.architecture.width})"
-    )
-
-
-def _open_folder(settings: RunSettings, choice: Choice) -> Path:
-    name = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
-    return run_folder.open_folder(settings.run, settings.resume, name)
-
-
-def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSettings:
-    """Put what was chosen in the place of what was left open, so that a run says all of it."""
-    return replace(
-        settings,
-        run=folder,
-        method=choice.method,
-        identity=choice.landmarks.identity if choice.landmarks else None,
-        falloff=choice.falloff,
-        loss=settings.loss(),
-    )
-
-
-def finish(trainer: Trainer, folder: Path, store: EchoStore) -> None:
-    """Measure the best state of a run and write summary.json, frames.csv and the pictures.
+def measure_run(trainer: Trainer, folder: Path, store: EchoStore) -> None:
+    """Measure the best weights of a run, and write summary.json, frames.csv and the pictures.
 
     Raises
     ------
@@ -170,3 +172,40 @@ def finish(trainer: Trainer, folder: Path, store: EchoStore) -> None:
 
 def _harmonic_mean(rates: list[float]) -> float:
     return len(rates) / sum(1 / rate for rate in rates)
+
+
+def _check_splits(
+    store: EchoStore, loader: Loader, settings: TrainSettings, process: Process
+) -> None:
+    frames = {split: len(loader.frames.indices(split)) for split in ("TRAIN", "VAL")}
+    for split, count in frames.items():
+        if not count:
+            raise NotInStoreError(
+                f"{store.path} has no readable frame in the split {split}; the column Split of "
+                "FileList.csv must assign videos to it"
+            )
+    distributed.check_batches(process, settings.training.batch_size, frames)
+
+
+def _advice(settings: TrainSettings) -> str:
+    return (
+        f"lower --batch-size (it is {settings.training.batch_size}) or --width (it is "
+        f"{settings.architecture.width})"
+    )
+
+
+def _open_folder(settings: RunSettings, choice: Choice) -> Path:
+    name = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
+    return run_folder.open_folder(settings.run, settings.resume, name)
+
+
+def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSettings:
+    """Set the options that were chosen automatically, so that config.toml contains all of them."""
+    return replace(
+        settings,
+        run=folder,
+        method=choice.method,
+        identity=choice.landmarks.identity if choice.landmarks else None,
+        falloff=choice.falloff,
+        loss=settings.loss(),
+    )

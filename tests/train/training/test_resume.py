@@ -119,7 +119,7 @@ def test_a_rebuilt_store_with_other_data_is_refused(tmp_path: Path) -> None:
     shutil.rmtree(data)
     write_small_dataset(data, videos)
     build(BuildSettings(data=data, store=store, jobs=1, backend="threading"))
-    with pytest.raises(RunError, match=r"was built anew since: other frames, masks/chords;"):
+    with pytest.raises(RunError, match=r"was rebuilt with other data: frames, masks/chords;"):
         resume(store, folder, epochs=1)
 
 

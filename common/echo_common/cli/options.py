@@ -1,0 +1,110 @@
+"""Options of the commands, made from their settings.
+
+The precedence is click's own: option, environment, `--config FILE.toml`, default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import cloup
+
+from echo_common.cli.settings import option_name, settings_of
+from echo_common.cli.values import as_text, param_type
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def click_options(cls: type) -> Callable[[Command], Command]:
+    """Make a decorator that adds an option for each setting of `cls`, and ``--config``.
+
+    On a `cloup.command`, ``--help`` shows the options under their titles.
+    The environment variable of a setting is ``ECHO_`` and its option's name in
+    capitals: ``ECHO_STORE`` for ``--store``.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose fields were made by `setting` or `component`.
+    """
+
+    def decorate(command: Command) -> Command:
+        declared = settings_of(cls)
+        sections = {title: cloup.OptionGroup(title) for *_, title in declared if title}
+        for field, hint, title in reversed(declared):
+            command = _option(field, hint, sections.get(title))(command)
+        return click.option(
+            "--config",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=_load_config,
+            help="TOML file of settings; options and environment variables override it.",
+        )(command)
+
+    return decorate
+
+
+def given_options(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Select the values that the user set by option, environment variable or file."""
+    default = click.core.ParameterSource.DEFAULT
+    return {
+        name: value
+        for name, value in values.items()
+        if ctx.get_parameter_source(name) is not default
+    }
+
+
+def _option(
+    field: dataclasses.Field[Any], hint: Any, section: cloup.OptionGroup | None
+) -> Callable[[Command], Command]:
+    name = option_name(field)
+    flags = f"--{name}/--no-{name}" if hint is bool else f"--{name}"
+    kind = None if hint is bool else param_type(field, hint)
+    default = field.default
+    if isinstance(default, tuple):
+        default = ",".join(str(item) for item in default)
+    return cloup.option(
+        flags,
+        field.name,
+        group=section,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        envvar="ECHO_" + name.upper().replace("-", "_"),
+        help=field.metadata["help"],
+    )
+
+
+def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    if value is None:
+        return
+    try:
+        table = tomllib.loads(value.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{value} is not TOML: {error}") from error
+    by_key = {
+        option.lstrip("-").replace("-", "_"): parameter
+        for parameter in ctx.command.params
+        for option in parameter.opts
+    }
+    unknown = sorted(key for key in table if key.replace("-", "_") not in by_key)
+    if unknown:
+        known = ", ".join(sorted(key for key in by_key if key not in ("config", "help")))
+        raise click.BadParameter(
+            f"{value} has settings that {ctx.info_name} does not know: "
+            f"{', '.join(unknown)}; it knows {known}"
+        )
+    settings: dict[str, Any] = {}
+    for key, item in table.items():
+        parameter = by_key[key.replace("-", "_")]
+        try:
+            settings[parameter.name or key] = as_text(parameter.type, item)
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{value}: {key}: {error.message}") from error
+    ctx.default_map = settings

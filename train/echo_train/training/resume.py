@@ -1,0 +1,170 @@
+"""Saving the state of a run after each epoch, and resuming the run.
+
+`echo_train.training.train` saves and restores; sweeps and the paper's experiments
+check their settings and explain interruptions in the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from echo_common.cli.settings import to_table
+from echo_common.errors import RunError
+from echo_common.store.reader import EchoStore
+from echo_train.runs import run_folder
+from echo_train.runs.checkpoint import load_checkpoint, save_checkpoint
+from echo_train.training.trainer import Trainer
+
+_MAY_DIFFER = ("device", "compile", "patience", "tensorboard", "run", "resume")
+"""Settings that a resumed run may change, since they do not affect the result of an epoch."""
+
+
+def save_state(trainer: Trainer, folder: Path, store: EchoStore, is_best: bool) -> None:
+    """Save the state after an epoch: the best weights, if they are new, then the last state.
+
+    metrics.csv follows. With this order, a run that is killed in between resumes
+    from the previous checkpoint and computes the same best weights again.
+    """
+    common = {
+        "history": [dataclasses.asdict(row) for row in trainer.history],
+        "best": dataclasses.asdict(trainer.best) if trainer.best else None,
+        "store": trainer.choice.array_keys(store),
+        "target": trainer.target.state(),
+        "architecture": dataclasses.asdict(trainer.architecture),
+        "shape": list(trainer.frames.shape),
+    }
+    if is_best:
+        network = trainer.evaluated_network.state_dict()
+        save_checkpoint(folder / run_folder.BEST, {"network": network, **common})
+    state = {
+        "network": trainer.network.state_dict(),
+        "average": trainer.ema.state_dict() if trainer.ema else None,
+        "optimiser": trainer.optimiser.state_dict(),
+        **common,
+    }
+    save_checkpoint(folder / run_folder.LAST, state)
+    run_folder.write_metrics(folder, trainer.history)
+
+
+def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
+    """Restore the state after the last complete epoch of a run, if there is one.
+
+    Raises
+    ------
+    RunError
+        If the run has other settings or another store, or its checkpoint cannot
+        be loaded.
+    """
+    # The store may have been moved, so its content is compared and not its path.
+    check_settings(
+        run_folder.read_config(folder), to_table(trainer.settings), folder, may_differ=["store"]
+    )
+    if trainer.process.is_first:
+        run_folder.remove_unfinished(folder)
+    path = folder / run_folder.LAST
+    if not path.exists():
+        return
+    state = load_checkpoint(path, trainer.device)
+    before, now = state.get("store", {}), trainer.choice.array_keys(store)
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    if changed:
+        raise RunError(
+            f"{store.path} is not the store that {folder} was started with, or was rebuilt with "
+            f"other data: {', '.join(changed)}; give a new --run, or the original store"
+        )
+    try:
+        _load(trainer, state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[-1].strip()
+        raise RunError(
+            f"{path} does not match the settings of its run ({reason}); give a new --run"
+        ) from error
+
+
+def _load(trainer: Trainer, state: dict[str, Any]) -> None:
+    trainer.network.load_state_dict(state["network"])
+    trainer.optimiser.load_state_dict(state["optimiser"])
+    if trainer.ema:
+        trainer.ema.load_state_dict(state["average"])
+    trainer.history = [run_folder.EpochRow(**row) for row in state["history"]]
+    trainer.best = run_folder.EpochRow(**state["best"]) if state["best"] else None
+
+
+def check_settings(
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    folder: Path,
+    may_differ: Sequence[str] = (),
+) -> None:
+    """Check that a run is resumed with the settings that it was started with.
+
+    Parameters
+    ----------
+    before : mapping
+        The content of config.toml.
+    now : mapping
+        The settings, from `echo_common.cli.settings.to_table`.
+    folder : Path
+        The run, for the message.
+    may_differ : sequence of str
+        Additional settings that may differ.
+
+    Raises
+    ------
+    RunError
+        If a setting that affects the weights differs; the message names it.
+    """
+    ignored = {*_MAY_DIFFER, *may_differ}
+    if now["schedule"] == "constant" == before.get("schedule"):
+        # The learning rates of the other schedules depend on the number of epochs.
+        ignored.add("epochs")
+    changed = sorted(
+        name for name in {*now, *before} - ignored if now.get(name) != before.get(name)
+    )
+    if changed:
+        differences = "; ".join(
+            f"{name} was {before.get(name, 'not set')} and is {now.get(name, 'not set')}"
+            for name in changed
+        )
+        raise RunError(
+            f"{folder} was started with other settings: {differences}; omit these options to "
+            "resume it, or give a new --run"
+        )
+
+
+@contextlib.contextmanager
+def explain_interruption(folder: Path, options: str = "") -> Iterator[None]:
+    """Add the command that resumes a run to the message of Ctrl-C or a full disk.
+
+    Parameters
+    ----------
+    folder : Path
+    options : str
+        Options of the command in addition to the folder, followed by a space.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        With the command.
+    RunError
+        If the disk is full.
+    """
+    command = f"echo-train {options}--resume --run {folder}"
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(
+            f"resume after the last complete epoch with: {command}"
+        ) from interrupt
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(
+            f"the disk is full; {folder} contains the last saved epoch. Free some space and "
+            f"resume with: {command}"
+        ) from error
