@@ -222,26 +222,26 @@ def test_a_compiled_network_takes_the_same_steps(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"loss": "spatial-ce"}, "--loss spatial-ce is no loss for --target mask"),
         ({"target": "landmarks", "loss": "bce"}, "--loss bce is no loss for --target landmarks"),
-        ({"ema": 1.0}, "--ema 1 would keep the first weights"),
+        ({"ema": 1.0}, "--ema 1 would keep the initial weights"),
         ({"folds": 1, "fold": 1}, "at least two folds"),
         ({"folds": 3, "fold": 4}, "--fold 4 of --folds 3"),
         ({"fold": 1}, "--fold 1 of --folds 0"),
         ({"device": "abacus"}, "device 'abacus' is not available"),
     ],
 )
-def test_settings_that_mean_nothing_together_are_refused(
-    small_store: Path, tmp_path: Path, changes: dict[str, Any], told: str
+def test_contradictory_settings_are_refused(
+    small_store: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         train(tiny(small_store, tmp_path / "run", **changes))
     assert not (tmp_path / "run").exists()
 
 
-def test_tensorboard_holds_what_metrics_csv_holds(small_store: Path, tmp_path: Path) -> None:
+def test_tensorboard_events_equal_metrics_csv(small_store: Path, tmp_path: Path) -> None:
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     folder = train(tiny(small_store, tmp_path / "run", epochs=2, tensorboard=True))
     events = accumulators.EventAccumulator(str(folder))
@@ -250,11 +250,12 @@ def test_tensorboard_holds_what_metrics_csv_holds(small_store: Path, tmp_path: P
         rows = list(csv.DictReader(file))
     for tag, column in (("loss/train", "train_loss"), ("dice/val", "val_dice")):
         scalars = events.Scalars(tag)
-        assert [one.step for one in scalars] == [1, 2]
-        assert [one.value for one in scalars] == pytest.approx([float(r[column]) for r in rows])
+        assert [event.step for event in scalars] == [1, 2]
+        expected = [float(row[column]) for row in rows]
+        assert [event.value for event in scalars] == pytest.approx(expected)
 
 
-def test_tensorboard_that_is_not_installed_is_named(
+def test_the_message_tells_how_to_install_tensorboard(
     small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)

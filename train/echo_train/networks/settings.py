@@ -1,4 +1,4 @@
-"""Settings of the network and of the location prior that it may see."""
+"""Settings of the network and of the location prior."""
 
 from __future__ import annotations
 

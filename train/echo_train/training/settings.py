@@ -110,8 +110,8 @@ class TrainSettings:
         prior.check()
         if target == "landmarks" and prior.prior != "none" and prior.prior_use == "weight":
             raise SettingsError(
-                "--prior-use weight weighs the pixels of masks; for --target landmarks give "
-                "--prior-use channel"
+                "--prior-use weight is for --target mask; give --prior-use channel for --target "
+                "landmarks"
             )
         self.folder.check()
         self.training.check()

@@ -95,7 +95,7 @@ def train(
                 say(
                     f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
                     f"{network.network} of width {network.width}, "
-                    f"{trainer.parameters() / 1e6:.2f} million parameters; "
+                    f"{trainer.count_parameters() / 1e6:.2f} million parameters; "
                     f"{devices.describe_use(device, hardware.compile, hardware.bf16)}"
                 )
                 say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")

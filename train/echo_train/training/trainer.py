@@ -60,12 +60,12 @@ class Trainer:
         self.frames = loader.frames
         self.device = device
         self.process = process
-        prior, prior_use = make_prior(settings.location_prior, loader), None
-        if prior is not None:
-            prior_use = settings.location_prior.prior_use
+        prior = make_prior(settings.location_prior, loader)
+        prior_use = settings.location_prior.prior_use
         weights = None
         if prior is not None and prior_use == "weight":
             weights = pixel_weights(prior, settings.location_prior.prior_weight)
+        has_prior_channel = prior is not None and prior_use == "channel"
         self.target: Target = make_target(
             settings.losses, settings.decoding, choice, loader, weights
         )
@@ -73,7 +73,7 @@ class Trainer:
             network=settings.architecture.network,
             out_channels=self.target.channels,
             width=settings.architecture.width,
-            prior_shape=loader.frames.shape if prior_use == "channel" else None,
+            prior_shape=loader.frames.shape if has_prior_channel else None,
         )
         torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)
@@ -93,8 +93,8 @@ class Trainer:
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
 
-    def parameters(self) -> int:
-        """Number of the network's parameters."""
+    def count_parameters(self) -> int:
+        """Count the parameters of the network."""
         return sum(weights.numel() for weights in self.network.parameters())
 
     @property
