@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from echo_common.errors import SettingsError, StoreDamagedError
 from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
-from echo_prep.cli import cli, describe
+from echo_prep.build.report import describe_report
+from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
 from echo_prep.store.convert import convert
 from echo_prep.store.info import describe_info, store_info
@@ -94,7 +95,7 @@ def test_prune_drops_what_is_not_asked_for(data: Path, tmp_path: Path, suffix: s
         "landmarks/convexhull/anatomical-7/points",
         "masks/convexhull",
     )
-    assert describe(report)[0] == f"dropped {', '.join(report.dropped)}"
+    assert describe_report(report)[0] == f"dropped {', '.join(report.dropped)}"
     assert file_bytes(store) == file_bytes(plain)
 
 
