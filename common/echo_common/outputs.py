@@ -93,33 +93,65 @@ def descendant(folder: Path, path: str) -> Path:
     return folder / PurePosixPath(path)
 
 
-def refuse_inputs(target: Path, inputs: Iterable[Path]) -> None:
-    """Check that writing to a path changes no input.
+class Inputs:
+    """Files and folders that a command reads; nothing may be written over them.
 
-    Links, another case and another Unicode form of the same name count as the
-    same file. An input folder protects what is in it.
-
-    Raises
-    ------
-    OutputError
-        If the target is an input, is inside one, or has one inside it.
+    Parameters
+    ----------
+    paths : iterable of Path
     """
-    own = _spellings(target)
-    for source in inputs:
-        for mine, theirs in zip(own, _spellings(source), strict=True):
-            if mine == theirs or theirs in mine.parents or mine in theirs.parents:
-                raise OutputError(
-                    f"{target} would be written over the input {source}; give another name or "
-                    "folder for the output"
-                )
-        if _same_file(target, source):
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        # Looked up, since a command may read thousands of files and write thousands.
+        self._paths: tuple[dict[Path, Path], dict[Path, Path]] = ({}, {})
+        self._above: tuple[dict[Path, Path], dict[Path, Path]] = ({}, {})
+        self._files: dict[tuple[int, int], Path] = {}
+        for path in paths:
+            for number, spelled in enumerate(_spellings(path)):
+                self._paths[number][spelled] = path
+                self._above[number].update(dict.fromkeys(spelled.parents, path))
+            if identity := _identity(path):
+                self._files[identity] = path
+
+    def refuse(self, target: Path) -> None:
+        """Check that writing to a path changes no input.
+
+        Links, another case and another Unicode form of the same name count as
+        the same file. An input folder protects what is in it.
+
+        Raises
+        ------
+        OutputError
+            If the target is an input, is inside one, or has one inside it.
+        """
+        for spelled, inputs, above in zip(
+            _spellings(target), self._paths, self._above, strict=True
+        ):
+            for path in (spelled, *spelled.parents):
+                if path in inputs:
+                    raise _over_input(target, inputs[path])
+            if spelled in above:
+                raise _over_input(target, above[spelled])
+        identity = _identity(target)
+        if identity in self._files:
             raise OutputError(
-                f"{target} is the same file as the input {source}; give another name or folder "
-                "for the output"
+                f"{target} is the same file as the input {self._files[identity]}; give another "
+                "name or folder for the output"
             )
 
 
-def check_replaceable(path: Path, *, force: bool, is_own: Callable[[Path], bool]) -> None:
+def refuse_inputs(target: Path, inputs: Iterable[Path]) -> None:
+    """Check that writing to a path changes no input; see `Inputs.refuse`."""
+    Inputs(inputs).refuse(target)
+
+
+def check_replaceable(
+    path: Path,
+    *,
+    force: bool,
+    is_own: Callable[[Path], bool],
+    remedy: str = "give another name, or --force to replace it",
+) -> None:
     """Check that a file may be written at a path.
 
     Parameters
@@ -129,6 +161,8 @@ def check_replaceable(path: Path, *, force: bool, is_own: Callable[[Path], bool]
         Whether a regular file that somebody else wrote may be replaced.
     is_own : callable
         Whether this software wrote the file that is there.
+    remedy : str
+        What the user can do about a file that may not be replaced.
 
     Raises
     ------
@@ -146,10 +180,7 @@ def check_replaceable(path: Path, *, force: bool, is_own: Callable[[Path], bool]
         kind = "a link" if stat.S_ISLNK(mode) else "not a regular file"
         raise OutputError(f"{path} is {kind}, which is not replaced; give another name")
     if not force and not is_own(path):
-        raise OutputError(
-            f"{path} is there already and was not written by this command; give another name, "
-            "or --force to replace it"
-        )
+        raise OutputError(f"{path} is there already and was not written by this command; {remedy}")
 
 
 def replace_file(path: Path, content: bytes, *, mark: bytes, force: bool = False) -> None:
@@ -238,11 +269,20 @@ def _spellings(path: Path) -> tuple[Path, Path]:
     return resolved, Path(unicodedata.normalize("NFC", str(resolved)).casefold())
 
 
-def _same_file(first: Path, second: Path) -> bool:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None if there is none."""
     try:
-        return first.samefile(second)
-    except OSError:
-        return False
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _over_input(target: Path, source: Path) -> OutputError:
+    return OutputError(
+        f"{target} would be written over the input {source}; give another name or folder for the "
+        "output"
+    )
 
 
 def _is_empty(folder: Path) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 from echo_common import atomic
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import STATUSES
+from echo_common.tables import csv_table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,25 +69,12 @@ def rejects_path(store: Path) -> Path:
 
 def write_rejects(store: Path, rejects: Iterable[Reject]) -> None:
     """Write the list next to the store atomically; an empty list has only the header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = [field.name for field in dataclasses.fields(Reject)]
-    writer.writerow(columns)
-    for reject in rejects:
-        writer.writerow([_cell(getattr(reject, column)) for column in columns])
-    atomic.write_text(rejects_path(store), text.getvalue())
+    table = csv_table([columns, *map(dataclasses.astuple, rejects)])
+    atomic.write_text(rejects_path(store), table)
 
 
 def count_reasons(rejects: Iterable[Reject]) -> str:
     """Summarise the list, most frequent reason first: ``3 row-count, 1 missing``."""
     counts = collections.Counter(reject.reason for reject in rejects)
     return ", ".join(f"{number} {reason}" for reason, number in counts.most_common())
-
-
-def _cell(value: object) -> object:
-    # A name is untrusted input. What cannot be written as UTF-8 is escaped, and a quote keeps
-    # a spreadsheet from running a formula.
-    if not isinstance(value, str):
-        return value
-    text = value.encode("utf-8", "backslashreplace").decode()
-    return "'" + text if text[:1] in ("=", "+", "-", "@") else text

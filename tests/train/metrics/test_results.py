@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from echo_common.store import schema
+from echo_common.tables import csv_table
 from echo_train.data.frame_set import FrameSet
 from echo_train.metrics.results import SplitResults
 
@@ -159,8 +160,8 @@ def test_the_table_has_a_row_a_frame_in_the_store_s_order(with_landmarks: SplitR
         crossing=np.zeros(6, dtype=bool),
         points=with_landmarks.points[order] if with_landmarks.points is not None else None,
     )
-    assert shuffled.table() == with_landmarks.table()
-    rows = list(csv.DictReader(io.StringIO(with_landmarks.table())))
+    assert shuffled.rows() == with_landmarks.rows()
+    rows = list(csv.DictReader(io.StringIO(csv_table(with_landmarks.rows()))))
     assert [int(row["row"]) for row in rows] == [3, 4, 5, 6, 7, 8]
     assert [(row["video"], int(row["frame"]), row["phase"]) for row in rows[:3]] == [
         ("A", 4, "ED"),

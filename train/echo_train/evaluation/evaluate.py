@@ -19,6 +19,7 @@ from echo_common.cli.settings import replace
 from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
+from echo_common.tables import csv_table
 from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader
 from echo_train.evaluation.measure import measure, training_area_range
@@ -193,12 +194,12 @@ def write_measured(
     facts : mapping
         Further entries of summary.json.
     """
-    lines: dict[str, str] = {}
+    rows: dict[Any, list[Any]] = {}
     for results, _ in measured.values():
-        for line in results.table().splitlines():
+        for row in results.rows():
             # By the row alone: in a batch with other frames, the last digits may differ.
-            lines.setdefault(line.split(",", 1)[0], line)
-    atomic.write_text(folder / run_folder.FRAMES, "\n".join(lines.values()) + "\n")
+            rows.setdefault(row[0], row)
+    atomic.write_text(folder / run_folder.FRAMES, csv_table(rows.values()))
     split, (results, _) = list(measured.items())[-1]
     _draw_frames(folder, model, loader, split, results)
     splits = {

@@ -7,12 +7,13 @@ A target's collector returns the `Results` of an epoch. `echo_train.evaluation.m
 from __future__ import annotations
 
 import dataclasses
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from echo_common.store import schema
-from echo_common.tables import csv_table
+from echo_common.tables import fixed
 from echo_train.data.frame_set import FrameSet
 from echo_train.metrics.bootstrap import bootstrap_intervals
 from echo_train.metrics.landmark_errors import SUCCESS_LIMITS, radial_errors, success_rates
@@ -130,8 +131,11 @@ class SplitResults(Results):
             table["missed_landmarks"] = int(np.isnan(errors).sum())
         return table
 
-    def table(self) -> str:
-        """Write frames.csv: one row a frame in the store's order; missing values are empty."""
+    def rows(self) -> list[list[Any]]:
+        """List the rows of frames.csv, a frame each in the store's order, after its columns.
+
+        A missing value is None.
+        """
         frames, index = self.frames, self.index
         columns: dict[str, list[Any]] = {
             "row": frames.rows[index].tolist(),
@@ -147,8 +151,8 @@ class SplitResults(Results):
         errors = self.radial_errors()
         for number, values in enumerate([] if errors is None else errors.T):
             columns[f"radial_error_{number}"] = _cells(values, np.ones(len(values)))
-        rows = list(zip(*columns.values(), strict=True))
-        return csv_table([list(columns), *(rows[position] for position in np.argsort(index))])
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        return [list(columns), *(rows[position] for position in np.argsort(index))]
 
     def _ratios(self) -> dict[str, Ratio]:
         difference = (self.counts[:, 1] - self.counts[:, 2]).astype(np.float64)
@@ -200,10 +204,10 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> float | None:
     return float(above.sum() / total) if total else None
 
 
-def _cells(above: np.ndarray, below: np.ndarray) -> list[str]:
-    """The value of each frame as text."""
+def _cells(above: np.ndarray, below: np.ndarray) -> list[Decimal | None]:
+    """The value of each frame."""
     values = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-    return ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+    return [fixed(value, 6) for value in values]
 
 
 def _number(value: float) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from echo_common import atomic
-from echo_common.tables import csv_table
+from echo_common.tables import csv_table, fixed
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.video import Clip
 from echo_train.targets.base import Prediction
@@ -82,16 +82,12 @@ def area_table(clip: Clip, prediction: Prediction) -> str:
     coordinates = np.empty((count, 0)) if points is None else points.reshape(count, -1)
     areas = prediction.masks.sum(axis=(1, 2), dtype=np.int64)
     rows = [
-        [number, _cell(seconds, 4), area, *(_cell(value, 3) for value in position)]
+        [number, fixed(seconds, 4), area, *(fixed(value, 3) for value in position)]
         for number, seconds, area, position in zip(
             clip.numbers.tolist(), clip.seconds, areas.tolist(), coordinates, strict=True
         )
     ]
     return csv_table([["frame", "seconds", "area_px", *columns], *rows])
-
-
-def _cell(value: float, digits: int) -> str:
-    return "" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _segment(model: TrainedModel, images: np.ndarray) -> Prediction:

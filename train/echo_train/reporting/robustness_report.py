@@ -12,7 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from echo_common.tables import csv_table, text_table
+from echo_common.tables import csv_table, fixed, text_table
 from echo_train.reporting.plots import save_png
 from echo_train.transforms.corruptions import CORRUPTIONS
 
@@ -59,7 +59,13 @@ def robustness_csv(measured: Mapping[str, Sequence[RobustnessRow]]) -> str:
     """Format the rows of several runs as CSV; missing values are empty."""
     columns = [field.name for field in dataclasses.fields(RobustnessRow)]
     lines = [
-        [name, *map(_cell, dataclasses.astuple(row))]
+        [
+            name,
+            *(
+                fixed(value, 6) if isinstance(value, float) else value
+                for value in dataclasses.astuple(row)
+            ),
+        ]
         for name, rows in measured.items()
         for row in rows
     ]
@@ -128,7 +134,3 @@ def draw_robustness(path: Path, measured: Mapping[str, Sequence[RobustnessRow]])
         frameon=False,
     )
     save_png(figure, path)
-
-
-def _cell(value: str | float | None) -> str | int | None:
-    return f"{value:.6f}" if isinstance(value, float) else value

@@ -199,7 +199,8 @@ class LandmarkCollector:
         masks = self._target.masks(found, frames.shape)
         return Results(
             frames=frames,
-            index=index.cpu().numpy(),
+            # torchmetrics turns a single element into a scalar.
+            index=index.cpu().numpy().reshape(-1),
             counts=packed_counts(masks, packed.cpu().numpy()),
             points=found,
         )

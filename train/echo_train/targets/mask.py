@@ -87,4 +87,5 @@ class MaskCollector:
     def results(self) -> Results:
         """Compute the results of all batches so far."""
         index, counts = (values.cpu().numpy() for values in self._counts.compute())
-        return Results(frames=self._frames, index=index, counts=counts)
+        # torchmetrics turns a single element into a scalar.
+        return Results(frames=self._frames, index=index.reshape(-1), counts=counts)
