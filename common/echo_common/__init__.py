@@ -1,4 +1,4 @@
-"""What preparation and training share: the store, geometry, errors and command-line habits.
+"""Code that preparation and training share: stores, geometry, videos, commands and errors.
 
-Imported by `echo_prep` and `echo_train`; imports neither of them, nor torch.
+`echo_prep` and `echo_train` import it; it imports neither of them, nor torch.
 """

@@ -1,4 +1,4 @@
-"""One process at a time in a store, a run or an output folder; a dead process holds no lock."""
+"""Locks: one process at a time in a store, a run or an output folder; none outlives its process."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from echo_common.errors import EchoError, OutputError, StoreLockedError
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
-"""What a file system answers that has no locks: NFS, Lustre or SMB as some mount them."""
+"""Errors of file systems without locks, such as NFS, Lustre and SMB with some mount options."""
 
 _HOLDER = re.compile(r"process \d+( (o(n( (\S+\n?)?)?)?)?)?")
-"""Name of the holder in a lock file; cut short if the process was killed while writing it."""
+"""Content of a lock file; cut short if the process was killed while writing it."""
 
 
 @contextlib.contextmanager
 def exclusive(path: Path, locked: Callable[[str], EchoError]) -> Iterator[None]:
-    """Hold a lock file.
+    """Lock a file while the block runs.
 
-    The operating system releases the lock when the process ends, however it
-    ends; the file stays and says nothing by itself. On a file system without
-    locks, a second file next to it exists as long as the lock is held; that of
-    a dead process of the same machine is taken over.
+    The operating system releases the lock when the process ends, even if it is
+    killed; the file remains without meaning. On a file system without locks, a
+    second file exists next to it while the lock is held; the second file of a
+    dead process of the same machine is replaced.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def exclusive(path: Path, locked: Callable[[str], EchoError]) -> Iterator[None]:
     Raises
     ------
     OutputError
-        If the file that is there was not written by this module.
+        If there is a file that this module did not write.
     """
     _check_own(path)
     lock = _acquire(path, locked)
     try:
-        # After the lock is held: a holder's name is not wiped by a process that is refused.
+        # Only with the lock, so that a refused process does not erase the holder's name.
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
@@ -58,7 +58,7 @@ def exclusive(path: Path, locked: Callable[[str], EchoError]) -> Iterator[None]:
 
 
 def build_lock(store: Path) -> contextlib.AbstractContextManager[None]:
-    """Hold the right to build a store.
+    """Lock a store for building.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""From a data set to a finished store: plan the rows, find what is missing, make it in parallel."""
+"""Building a store: plan its rows, find what is missing, and make it in parallel."""

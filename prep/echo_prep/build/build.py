@@ -159,13 +159,13 @@ def _delivery(
     versions: dict[str, str],
 ) -> Delivery:
     stage = parts.stage
-    made = folder.chunk_entries(array.path, stage.key, sorted(parts.chunks))
+    entries = folder.chunk_entries(array.path, stage.key, sorted(parts.chunks))
     if parts.whole_stage or old is None:
-        manifest = stage.manifest(made, versions)
+        manifest = stage.manifest(entries, versions)
     else:
         # Chunks that were repaired to the same bytes leave the manifest as it was.
-        same = all(old.chunks[name] == chunk for name, chunk in made.items())
-        chunks = {name: made.get(name, chunk) for name, chunk in old.chunks.items()}
+        same = all(old.chunks[name] == chunk for name, chunk in entries.items())
+        chunks = {name: entries.get(name, chunk) for name, chunk in old.chunks.items()}
         manifest = stage.manifest(chunks, old.versions if same else versions, old.metadata)
     return Delivery(
         spec=array,

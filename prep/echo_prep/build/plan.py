@@ -176,7 +176,7 @@ def to_float32(values: np.ndarray) -> np.ndarray:
 
 
 def _phases(traces: list[Trace]) -> list[int]:
-    """Phase of each trace by area; the order of rows does not tell (the public CSV has both)."""
+    """Phase of each trace by area, since the public CSV lists ED and ES in either order."""
     codes = [UNKNOWN] * len(traces)
     areas = [trace.area for trace in traces]
     if len(set(areas)) > 1:

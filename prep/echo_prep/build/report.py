@@ -47,10 +47,10 @@ class BuildReport:
 
 
 def describe_report(report: BuildReport) -> list[str]:
-    """Say in a few lines what a build did."""
+    """Describe a report in lines of text."""
     if report.made or report.dropped:
-        told = {"made": report.made, "dropped": report.dropped, "already there:": report.kept}
-        lines = [f"{what} {', '.join(names)}" for what, names in told.items() if names]
+        lists = {"made": report.made, "dropped": report.dropped, "already there:": report.kept}
+        lines = [f"{label} {', '.join(names)}" for label, names in lists.items() if names]
     else:
         lines = [f"nothing to do: {report.store} already holds {', '.join(report.kept)}"]
     if report.rejects:

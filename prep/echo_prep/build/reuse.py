@@ -161,8 +161,8 @@ def _index_parameters(state: StoreState) -> dict[str, Any] | None:
     """Parameters of the store's rows; None if another version of the code made them."""
     for manifest in state.manifests.values():
         if manifest.stage == INDEX:
-            current = restore_index_stage(manifest.parameters).key == manifest.key
-            return manifest.parameters if current else None
+            up_to_date = restore_index_stage(manifest.parameters).key == manifest.key
+            return manifest.parameters if up_to_date else None
     return None
 
 

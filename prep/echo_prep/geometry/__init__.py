@@ -1,1 +1,1 @@
-"""From traced points to polygons, landmarks and heatmaps; arrays in, arrays out."""
+"""From traced points to polygons, landmarks and heatmaps: functions of arrays, without files."""

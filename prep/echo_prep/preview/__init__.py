@@ -1,1 +1,1 @@
-"""Contact sheets that show what a store holds."""
+"""Contact sheets of the contents of a store: which panels, how they are drawn and set out."""

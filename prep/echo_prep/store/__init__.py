@@ -1,1 +1,1 @@
-"""Writing, checking, converting and describing stores."""
+"""Existing stores: writing finished arrays into them, checking, converting and describing them."""
