@@ -1,4 +1,4 @@
-"""`echo-eval`: the run's own figures again, on any split, another store, or under corruptions."""
+"""`echo-eval`: a run measured again, on any split, on another store, or under corruptions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("target", ["mask", "landmarks"])
-def test_the_run_s_own_figures_come_out_again(runs: Path, tmp_path: Path, target: str) -> None:
+def test_the_metrics_of_the_run_are_reproduced(runs: Path, tmp_path: Path, target: str) -> None:
     before = {path: path.read_bytes() for path in (runs / target).iterdir()}
     out = tmp_path / "out"
     assert echo_eval(runs / target, "--split", "all", "--out", out, "--device", "cpu") == 0
@@ -70,13 +70,13 @@ def test_the_run_s_own_figures_come_out_again(runs: Path, tmp_path: Path, target
     assert {path: path.read_bytes() for path in (runs / target).iterdir()} == before
 
 
-def test_the_training_area_is_the_masks_range(runs: Path, small_store: Path) -> None:
+def test_the_training_area_is_the_range_of_the_masks(runs: Path, small_store: Path) -> None:
     store = EchoStore(small_store)
     shares = store.read("masks/chords")[store.read("index/split") == 0].mean(axis=(1, 2))
     assert summary(runs / "mask")["training_area"] == pytest.approx([shares.min(), shares.max()])
 
 
-def test_by_default_the_test_split_in_the_run_s_folder(
+def test_the_default_is_the_test_split_in_the_run_folder(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = shutil.copytree(runs / "mask", tmp_path / "mask")
@@ -114,10 +114,10 @@ def test_another_store_is_measured_by_its_own_splits(
     assert found["training_area"] == summary(runs / target)["training_area"]
 
 
-def test_a_model_needs_nothing_of_the_training_frames(
+def test_a_model_does_not_need_the_training_frames(
     runs: Path, other_store: Path, tmp_path: Path
 ) -> None:
-    """What a target learnt of the training split comes out of the checkpoint."""
+    """Weights and priors from the training split are in the checkpoint."""
     data = write_small_dataset(
         tmp_path / "data", [video for video in small_videos(4) if video.split == "TEST"]
     )
@@ -129,7 +129,7 @@ def test_a_model_needs_nothing_of_the_training_frames(
         assert summary(out)["test"]["frames"] == 2
 
 
-def test_folds_divide_the_run_s_own_store_and_no_other(
+def test_folds_apply_only_to_the_store_of_the_run(
     small_store: Path, other_store: Path, tmp_path: Path
 ) -> None:
     run = train(tiny(small_store, tmp_path / "run", epochs=1, folds=3, fold=1))
@@ -140,7 +140,7 @@ def test_folds_divide_the_run_s_own_store_and_no_other(
     assert summary(tmp_path / "out")["train"]["frames"] == 8
 
 
-def test_noise_measures_what_the_model_says_of_corrupted_images(
+def test_noise_measures_predictions_of_corrupted_images(
     runs: Path, small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -148,10 +148,10 @@ def test_noise_measures_what_the_model_says_of_corrupted_images(
     assert echo_eval(runs / "mask", runs / "landmarks", *arguments) == 0
     table = rows(out / "noise.csv")
     assert {row["run"] for row in table} == {"mask", "landmarks"}
-    told = {(row["run"], row["corruption"], float(row["severity"])): row for row in table}
-    assert len(told) == len(table) == 2 * (1 + len(grades()))
+    rows_of = {(row["run"], row["corruption"], float(row["severity"])): row for row in table}
+    assert len(rows_of) == len(table) == 2 * (1 + len(grades()))
     for target in ("mask", "landmarks"):
-        own, clean = summary(runs / target)["val"], told[target, "clean", 0.0]
+        own, clean = summary(runs / target)["val"], rows_of[target, "clean", 0.0]
         assert float(clean["dice"]) == pytest.approx(own["dice"]["mean"], abs=1e-6)
         assert [float(clean[end]) for end in ("low", "high")] == pytest.approx(
             own["dice"]["ci95"], abs=1e-6
@@ -161,28 +161,30 @@ def test_noise_measures_what_the_model_says_of_corrupted_images(
         implausible = own["shape"]["implausible"]["mean"]
         assert float(clean["implausible"]) == pytest.approx(implausible, abs=1e-6)
         assert summary(out / target)["val"] == own
-    assert told["mask", "clean", 0.0]["mean_radial_error"] == ""
+    assert rows_of["mask", "clean", 0.0]["mean_radial_error"] == ""
     store = EchoStore(small_store)
     frames = np.flatnonzero(store.read("index/split") == 1)
     images = torch.from_numpy(store.read("frames")[frames])[:, None].float() / 255
     masks = store.read("masks/chords")[frames] > 0
     model = load_model(runs / "mask", "best", CPU)
-    for place, (name, one) in enumerate(CORRUPTIONS.items()):
-        severity = one.severities[1]
-        keys = frame_keys(torch.from_numpy(frames), 4, place)
-        found = model.target.predict(model.logits(one.apply(images, severity, keys))).masks > 0
+    for number, (name, corruption) in enumerate(CORRUPTIONS.items()):
+        severity = corruption.severities[1]
+        keys = frame_keys(torch.from_numpy(frames), 4, number)
+        found = (
+            model.target.predict(model.logits(corruption.apply(images, severity, keys))).masks > 0
+        )
         both, total = (found & masks).sum((1, 2)), found.sum((1, 2)) + masks.sum((1, 2))
-        row = told["mask", name, severity]
+        row = rows_of["mask", name, severity]
         assert float(row["dice"]) == pytest.approx((2 * both / total).mean(), abs=1e-6)
         assert float(row["pooled"]) == pytest.approx(2 * both.sum() / total.sum(), abs=1e-6)
         distances = surface_distances(found.astype(np.uint8), masks.astype(np.uint8))
         assert float(row["hd95"]) == pytest.approx(distances[:, 0].mean(), abs=1e-6)
     said = capsys.readouterr().out
-    assert f"{float(told['landmarks', 'blur', 2.0]['dice']):8.3f}" in said
+    assert f"{float(rows_of['landmarks', 'blur', 2.0]['dice']):8.3f}" in said
     assert (out / "noise.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_runs_of_one_name_have_folders_of_their_own(runs: Path, tmp_path: Path) -> None:
+def test_runs_with_the_same_name_have_separate_folders(runs: Path, tmp_path: Path) -> None:
     for place in ("a", "b"):
         shutil.copytree(runs / "mask", tmp_path / place / "mask")
     assert echo_eval(tmp_path / "a/mask", tmp_path / "b/mask", "--device", "cpu") == 0
@@ -207,7 +209,7 @@ def test_a_folder_without_a_run_is_refused(
     assert_one_message(capsys, f"{tmp_path} contains no run", "config.toml")
 
 
-def test_a_split_without_frames_says_which_there_are(
+def test_a_split_without_frames_is_an_error_that_lists_the_others(
     runs: Path, other_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("--store", other_store, "--split", "val", "--out", tmp_path / "out")
@@ -216,7 +218,7 @@ def test_a_split_without_frames_says_which_there_are(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_store_that_lacks_the_masks_names_the_build(
+def test_missing_masks_are_an_error_that_names_the_build(
     runs: Path, small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = build_store(small_dataset, tmp_path / "hull.zarr", method=("convexhull",))
@@ -239,7 +241,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     assert_one_message(capsys, "best.pt does not fit", "architecture")
 
 
-def test_pixel_weights_are_for_frames_of_one_size(
+def test_pixel_weights_need_frames_of_their_size(
     small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train(tiny(small_store, tmp_path / "run", epochs=1, prior="mean-mask"))

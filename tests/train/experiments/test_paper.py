@@ -1,4 +1,4 @@
-"""The paper's experiments: what they are, what wins over them, and the table beside the paper's."""
+"""The paper's experiments: their settings, what overrides them, and table 1 with our results."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EXPERIMENTS = ["experiment-1", "experiment-2", "experiment-3", "experiment-4"]
 
 @pytest.fixture(scope="module")
 def paper_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the experiments need of the small data set: 24 frames."""
+    """A store of the small data set for the experiments: 24 frames."""
     store = tmp_path_factory.mktemp("cache") / "paper.zarr"
     build(
         BuildSettings(
@@ -113,7 +113,7 @@ def test_experiments_are_those_of_sections_4_1_to_4_4(
     assert tuple(len(drawn.indices(split)) for split in ("TRAIN", "VAL")) == images
 
 
-def test_landmarks_are_learnt_and_read_as_in_the_papers_code() -> None:
+def test_landmarks_are_trained_and_decoded_as_in_the_papers_code() -> None:
     settings = replace(TrainSettings(), **PRESETS["experiment-3"])
     table = to_table(settings)
     assert (table["landmarks"], table["identity"], table["falloff"]) == (7, "angle", "gaussian")
@@ -155,7 +155,7 @@ def test_option_over_environment_over_file_over_preset_over_default(
     assert said["seed"] == 0 and said["clip_norm"] == 0
 
 
-def test_a_preset_goes_with_the_honest_split_and_with_resume(
+def test_a_preset_combines_with_a_split_by_video_and_with_resume(
     paper_store: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -169,7 +169,7 @@ def test_a_preset_goes_with_the_honest_split_and_with_resume(
     assert len(checkpoint(folder / "last.pt")["history"]) == 2
 
 
-def test_all_leaves_a_run_and_a_figure_an_experiment_and_the_table(repeated: Path) -> None:
+def test_all_writes_a_run_and_a_figure_for_each_experiment_and_the_table(repeated: Path) -> None:
     figures = [f"figure-{number}.png" for number in (9, 10, 11, 12)]
     assert {path.name for path in repeated.iterdir()} == {
         *EXPERIMENTS, *figures, "table1.md", "table1.csv", "config.toml", ".lock",
@@ -180,7 +180,7 @@ def test_all_leaves_a_run_and_a_figure_an_experiment_and_the_table(repeated: Pat
         assert said["width"] == 2 and said["network"] == PRESETS[name]["network"]
 
 
-def test_table_has_the_last_epoch_beside_the_papers_values(repeated: Path) -> None:
+def test_the_table_has_the_last_epoch_and_the_papers_values(repeated: Path) -> None:
     rows = table(repeated)
     assert [row["experiment"] for row in rows] == EXPERIMENTS
     text = (repeated / "table1.md").read_text()
@@ -214,7 +214,7 @@ def test_pixel_accuracy_and_dice_of_an_epoch_are_those_of_its_frames(repeated: P
         assert float(line[column]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_black_is_what_an_empty_prediction_would_score(repeated: Path, paper_store: Path) -> None:
+def test_black_accuracy_is_that_of_an_empty_prediction(repeated: Path, paper_store: Path) -> None:
     group = zarr.open_group(paper_store, mode="r")
     masks = np.asarray(group["masks/centroid"])
     for row in table(repeated):
@@ -224,15 +224,13 @@ def test_black_is_what_an_empty_prediction_would_score(repeated: Path, paper_sto
         assert float(row["black_pixel_accuracy"]) == pytest.approx(expected, abs=5.1e-5)
 
 
-def test_a_store_of_rounded_coordinates_is_told_from_the_papers(
-    paper_store: Path, repeated: Path
-) -> None:
+def test_a_store_of_rounded_coordinates_is_noted(paper_store: Path, repeated: Path) -> None:
     said: list[str] = []
     repeat({**SMALL, "store": paper_store, "run": repeated, "resume": True}, said.append)
     assert sum("rounded coordinates" in line for line in said) == 1
 
 
-def test_stopped_experiments_go_on_with_what_was_given(
+def test_interrupted_experiments_resume_with_the_given_settings(
     repeated: Path,
     paper_store: Path,
     tmp_path: Path,
@@ -258,14 +256,16 @@ def test_stopped_experiments_go_on_with_what_was_given(
     assert echo_train(*command.split()[1:]) == 0
     assert (base / "experiment-2" / "last.pt").read_bytes() == before
     for name in EXPERIMENTS:
-        whole, parts = (checkpoint(one / name / "last.pt")["network"] for one in (repeated, base))
-        assert_same_states(whole, parts)
+        expected, resumed = (
+            checkpoint(folder / name / "last.pt")["network"] for folder in (repeated, base)
+        )
+        assert_same_states(expected, resumed)
     said = capsys.readouterr().out
     assert f"{base / 'experiment-1'} is finished already" in said
     assert (base / "table1.md").read_text() in said
 
 
-def test_finished_experiments_of_other_settings_are_not_taken_for_these(
+def test_finished_experiments_with_other_settings_are_refused(
     repeated: Path, paper_store: Path
 ) -> None:
     given = {**SMALL, "store": paper_store, "run": repeated, "resume": True}
@@ -274,7 +274,7 @@ def test_finished_experiments_of_other_settings_are_not_taken_for_these(
 
 
 @pytest.mark.parametrize("preset", ["all", *EXPERIMENTS])
-def test_what_the_store_lacks_is_named_before_anything_is_trained(
+def test_missing_masks_are_reported_before_training(
     small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str
 ) -> None:
     options = ["--preset", preset, "--store", small_store, "--run", tmp_path / "run"]
@@ -283,7 +283,7 @@ def test_what_the_store_lacks_is_named_before_anything_is_trained(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_build_that_is_named_is_the_one_that_helps(
+def test_the_suggested_build_adds_what_is_missing(
     small_dataset: Path, small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "small.zarr"
@@ -301,7 +301,7 @@ def test_the_build_that_is_named_is_the_one_that_helps(
         assert choice.method == "centroid", name
 
 
-def test_what_was_asked_for_in_place_of_the_papers_is_named_itself(
+def test_a_missing_method_of_the_users_choice_is_named(
     small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--preset", "experiment-2", "--store", small_store, "--run", tmp_path / "run"]
@@ -310,7 +310,7 @@ def test_what_was_asked_for_in_place_of_the_papers_is_named_itself(
     assert "--paper" not in said and "--method convexhull" in said
 
 
-def test_fewer_frames_than_the_paper_had_are_an_error(
+def test_too_few_frames_are_an_error(
     paper_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--preset", "all", "--store", paper_store, "--run", tmp_path / "run"]
@@ -328,14 +328,14 @@ def test_fewer_frames_than_the_paper_had_are_an_error(
         ({"loss": "dice"}, "--loss dice is no loss for --target landmarks"),
     ],
 )
-def test_what_has_no_meaning_for_all_is_refused(
+def test_options_that_contradict_all_presets_are_refused(
     paper_store: Path, given: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         repeat({**SMALL, "store": paper_store, **given})
 
 
-def test_a_row_is_of_the_last_epoch_alone() -> None:
+def test_a_row_has_only_the_last_epoch() -> None:
     def row(epoch: int, value: float) -> EpochRow:
         figures = {
             field.name: value for field in dataclasses.fields(EpochRow) if field.name != "epoch"

@@ -1,4 +1,4 @@
-"""Sweeps: each run is one that could have been trained alone, and the figures are of all."""
+"""Sweeps: each run equals one trained alone, and the comparison covers all runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name).read_text())
 
 
-def test_seeds_are_runs_of_their_own(small_store: Path, tmp_path: Path) -> None:
+def test_each_seed_has_its_own_run(small_store: Path, tmp_path: Path) -> None:
     folder = sweep(small_sweep(small_store, tmp_path / "sweep", seed=3, seeds=2))
     assert sorted(path.name for path in folder.iterdir()) == [
         ".lock",
@@ -55,13 +55,13 @@ def test_seeds_are_runs_of_their_own(small_store: Path, tmp_path: Path) -> None:
         checkpoint(folder / "seed-4" / "last.pt")["network"],
     )
     table = read(folder, "sweep.json")
-    losses = [read(folder / name, "summary.json") for name in table["runs"]]
-    for figure in ("pooled", "mean"):
-        values = [one["test"]["dice"][figure] for one in losses]
-        told = table["test"][f"dice.{figure}"]
-        assert told["values"] == values
-        assert told["mean"] == pytest.approx(statistics.mean(values))
-        assert told["spread"] == pytest.approx(statistics.stdev(values))
+    summaries = [read(folder / name, "summary.json") for name in table["runs"]]
+    for metric in ("pooled", "mean"):
+        values = [summary["test"]["dice"][metric] for summary in summaries]
+        compared = table["test"][f"dice.{metric}"]
+        assert compared["values"] == values
+        assert compared["mean"] == pytest.approx(statistics.mean(values))
+        assert compared["spread"] == pytest.approx(statistics.stdev(values))
 
 
 def test_folds_validate_on_every_video_once(small_store: Path, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_folds_and_seeds_together_are_all_pairs(small_store: Path) -> None:
     assert (last.data.splits.fold, last.training.seed) == (2, 1)
 
 
-def test_a_sweep_that_was_stopped_goes_on_where_it_was(small_store: Path, tmp_path: Path) -> None:
-    whole = sweep(small_sweep(small_store, tmp_path / "whole", seeds=2))
+def test_an_interrupted_sweep_is_resumed(small_store: Path, tmp_path: Path) -> None:
+    expected = sweep(small_sweep(small_store, tmp_path / "whole", seeds=2))
     parts = small_sweep(small_store, tmp_path / "parts", seeds=2)
     with (
         stopped_before(2),
@@ -97,7 +97,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(small_store: Path, tmp_pa
     for name in ("seed-0", "seed-1"):
         assert_same_states(
             checkpoint(tmp_path / "parts" / name / "last.pt")["network"],
-            checkpoint(whole / name / "last.pt")["network"],
+            checkpoint(expected / name / "last.pt")["network"],
         )
     before = checkpoint(tmp_path / "parts" / "seed-0" / "last.pt")
     sweep(again, said.append)
@@ -106,15 +106,15 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(small_store: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({"seeds": 3}, "seeds was 2 and is 3"), ({"width": 3}, "width was 2")]
+    ("change", "message"), [({"seeds": 3}, "seeds was 2 and is 3"), ({"width": 3}, "width was 2")]
 )
-def test_another_sweep_is_not_mixed_in(
-    small_store: Path, tmp_path: Path, change: dict[str, Any], told: str
+def test_a_sweep_with_other_settings_is_refused(
+    small_store: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     folder = sweep(small_sweep(small_store, tmp_path / "sweep", seeds=2, epochs=1))
     with pytest.raises(RunError, match="is not empty"):
         sweep(small_sweep(small_store, folder, seeds=2, epochs=1))
-    with pytest.raises(RunError, match=told):
+    with pytest.raises(RunError, match=message):
         changed = {"seeds": 2, "epochs": 1, "resume": True, **change}
         sweep(small_sweep(small_store, folder, **changed))
 
@@ -129,7 +129,7 @@ def test_settings_are_checked_before_a_folder_is_made(small_store: Path, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_figure_that_a_run_lacks_is_not_averaged() -> None:
+def test_a_metric_that_a_run_lacks_is_not_averaged() -> None:
     runs = [
         {"val": {"dice": {"mean": 0.5, "es": None}}},
         {"val": {"dice": {"mean": 0.75, "es": 1}}},
@@ -155,6 +155,6 @@ def test_the_command_prints_mean_and_spread(
     out = capsys.readouterr().out
     assert describe(folder) in out
     numbers = read(folder, sweeps.SWEEP)["val"]["pixel_accuracy.mean"]
-    (line,) = (one for one in out.splitlines() if one.startswith("val pixel_accuracy.mean"))
+    (line,) = (line for line in out.splitlines() if line.startswith("val pixel_accuracy.mean"))
     values = [numbers["mean"], numbers["spread"], *numbers["values"]]
     assert line.split()[2:] == [f"{value:.4f}" for value in values]

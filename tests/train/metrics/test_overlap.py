@@ -1,4 +1,4 @@
-"""The metrics against torchmetrics and closed forms, empty and full masks among them."""
+"""Overlap against torchmetrics and closed forms, including empty and full masks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def counted(predicted: Tensor, true: Tensor) -> np.ndarray:
     return metric.compute()[1].numpy()
 
 
-def test_counts_are_those_of_each_frame_in_the_order_given() -> None:
+def test_counts_keep_the_order_of_the_frames() -> None:
     predicted, true = mask_pairs(6)
     metric = MaskCounts()
     for part in (slice(0, 4), slice(4, 6)):
@@ -39,8 +39,8 @@ def test_counts_are_those_of_each_frame_in_the_order_given() -> None:
         metric.update(index, torch.from_numpy(predicted[part]), torch.from_numpy(true[part]))
     index, counts = metric.compute()
     assert index.tolist() == [9, 3, 5, 0, 7, 2]
-    for row, one, other in zip(counts.tolist(), predicted, true, strict=True):
-        assert row == [(one & other).sum(), one.sum(), other.sum(), (one == other).sum()]
+    for row, found, target in zip(counts.tolist(), predicted, true, strict=True):
+        assert row == [(found & target).sum(), found.sum(), target.sum(), (found == target).sum()]
 
 
 @pytest.mark.parametrize("width", [40, 37])
@@ -52,9 +52,9 @@ def test_packed_masks_have_the_same_counts(width: int) -> None:
     assert packed_counts(np.zeros((0, 5, 5), np.uint8), packed[:0, :4]).shape == (0, 4)
 
 
-def test_dice_is_that_of_torchmetrics() -> None:
+def test_dice_equals_that_of_torchmetrics() -> None:
     predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
-    found = dice(counted(predicted, true))
+    scores = dice(counted(predicted, true))
     metric = DiceScore(
         num_classes=2,
         include_background=False,
@@ -62,14 +62,14 @@ def test_dice_is_that_of_torchmetrics() -> None:
         aggregation_level="samplewise",
     )
     metric.update(predicted.long(), true.long())
-    assert float(metric.compute()) == pytest.approx(found.mean(), abs=1e-6)
-    for one, other, value in zip(predicted, true, found, strict=True):
+    assert float(metric.compute()) == pytest.approx(scores.mean(), abs=1e-6)
+    for found, target, value in zip(predicted, true, scores, strict=True):
         alone = DiceScore(num_classes=2, include_background=False, input_format="index")
-        alone.update(one.long()[None], other.long()[None])
+        alone.update(found.long()[None], target.long()[None])
         assert float(alone.compute()) == pytest.approx(value, abs=1e-6)
 
 
-def test_pooled_dice_is_that_of_all_frames_as_one() -> None:
+def test_pooled_dice_treats_all_frames_as_one() -> None:
     predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
     metric = DiceScore(num_classes=2, include_background=False, input_format="index")
     metric.update(predicted.flatten()[None, None].long(), true.flatten()[None, None].long())
@@ -78,11 +78,11 @@ def test_pooled_dice_is_that_of_all_frames_as_one() -> None:
     assert pooled_dice(counts) != pytest.approx(dice(counts).mean(), abs=1e-3)
 
 
-def test_iou_is_that_of_torchmetrics_and_follows_from_the_dice() -> None:
+def test_iou_equals_that_of_torchmetrics_and_follows_from_the_dice() -> None:
     predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
     counts = counted(predicted, true)
-    for one, other, value in zip(predicted, true, iou(counts), strict=True):
-        both = multiclass_jaccard_index(one.long(), other.long(), num_classes=2, average="none")
+    for found, target, value in zip(predicted, true, iou(counts), strict=True):
+        both = multiclass_jaccard_index(found.long(), target.long(), num_classes=2, average="none")
         assert value == pytest.approx(float(both[1]), abs=1e-6)
     scores = dice(counts)
     np.testing.assert_allclose(iou(counts), scores / (2 - scores))
@@ -90,14 +90,14 @@ def test_iou_is_that_of_torchmetrics_and_follows_from_the_dice() -> None:
 
 def test_pixel_accuracy_is_the_micro_average_over_both_classes() -> None:
     predicted, true = (torch.from_numpy(masks) for masks in mask_pairs(20))
-    found = pixel_accuracy(counted(predicted, true), true[0].numel())
-    for one, other, value in zip(predicted, true, found, strict=True):
-        micro = multiclass_accuracy(one.long(), other.long(), num_classes=2, average="micro")
+    scores = pixel_accuracy(counted(predicted, true), true[0].numel())
+    for found, target, value in zip(predicted, true, scores, strict=True):
+        micro = multiclass_accuracy(found.long(), target.long(), num_classes=2, average="micro")
         assert value == pytest.approx(float(micro), abs=1e-6)
 
 
-def test_a_black_mask_is_accurate_and_has_no_dice() -> None:
-    """Why the paper's figure is none of segmentation: 1 minus the ventricle's share."""
+def test_an_all_black_mask_has_a_high_accuracy_and_a_dice_of_0() -> None:
+    """The paper's metric scores it 1 minus the ventricle's share of the image."""
     true = torch.zeros(1, 10, 10, dtype=torch.bool)
     true[0, :3, :4] = True
     counts = counted(torch.zeros_like(true), true)
@@ -116,7 +116,7 @@ def test_empty_and_full_masks(predicted: int, true: int, score: float, gone: boo
     assert missed(counts)[0] == gone
 
 
-def test_no_frame_has_no_pooled_dice() -> None:
+def test_without_frames_there_is_no_pooled_dice() -> None:
     assert np.isnan(pooled_dice(np.zeros((0, 4), dtype=np.int64)))
 
 
@@ -127,14 +127,14 @@ def test_radial_errors_are_distances_and_a_missed_landmark_has_none() -> None:
     np.testing.assert_allclose(errors, [[5, 2], [np.nan, 2**0.5]])
 
 
-def test_success_rates_count_a_missed_landmark_as_none() -> None:
+def test_a_missed_landmark_is_not_a_success() -> None:
     errors = np.array([[0.5, 1.0, 2.5, np.nan], [4.0, 4.1, 3.0, 2.0]])
     np.testing.assert_allclose(
         success_rates(errors), [[0.5, 0], [0.5, 0.25], [0.75, 0.5], [0.75, 0.75]]
     )
 
 
-def test_landmarks_are_kept_as_they_came() -> None:
+def test_landmarks_keep_their_order() -> None:
     metric = Landmarks()
     points = torch.rand(5, 7, 2)
     masks = torch.arange(10, dtype=torch.uint8).reshape(5, 2)

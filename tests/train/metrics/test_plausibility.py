@@ -21,12 +21,12 @@ MASKS = hnp.arrays(
 
 
 @given(mask=MASKS)
-def test_pieces_are_connected_by_corners_as_well(mask: np.ndarray) -> None:
+def test_pixels_that_touch_at_corners_are_one_piece(mask: np.ndarray) -> None:
     assert count_pieces_and_holes(mask)[0] == ndimage.label(mask, np.ones((3, 3)))[1]
 
 
 @given(mask=MASKS)
-def test_holes_are_what_filling_fills(mask: np.ndarray) -> None:
+def test_holes_are_the_pieces_that_filling_adds(mask: np.ndarray) -> None:
     filled = ndimage.binary_fill_holes(mask) & (mask == 0)
     assert count_pieces_and_holes(mask)[1] == ndimage.label(filled)[1]
 
@@ -68,7 +68,7 @@ Point = tuple[int, int]
 
 
 def crosses_exactly(points: list[Point]) -> bool:
-    """Whether two sides meet strictly inside both, in fractions."""
+    """Whether two sides intersect strictly inside both, in exact fractions."""
     sides = list(zip(points, [*points[1:], points[0]], strict=True))
     for (a, b), (c, d) in combinations(sides, 2):
         ux, uy, vx, vy = b[0] - a[0], b[1] - a[1], d[0] - c[0], d[1] - c[1]
@@ -84,5 +84,5 @@ def crosses_exactly(points: list[Point]) -> bool:
 
 
 @given(points=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=3, max_size=9))
-def test_crossings_are_those_of_exact_arithmetic(points: list[Point]) -> None:
+def test_crossings_agree_with_exact_arithmetic(points: list[Point]) -> None:
     assert crosses_itself(np.array(points, dtype=np.float64)) == crosses_exactly(points)

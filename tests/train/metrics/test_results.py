@@ -1,4 +1,4 @@
-"""The metrics of a measured split, each from its definition over frames made by hand."""
+"""The metrics of a measured split against their definitions, on handmade frames."""
 
 from __future__ import annotations
 
@@ -57,46 +57,46 @@ def results(**changes: Any) -> SplitResults:
     return SplitResults(**{**given, **changes})
 
 
-def test_means_and_phases_are_those_of_the_frames() -> None:
-    told = results().summary()
-    assert told["frames"] == 6 and told["missed_frames"] == 1
-    assert told["dice"]["mean"] == pytest.approx(DICE.mean())
-    assert told["dice"]["ed"] == pytest.approx(DICE[[0, 3, 4]].mean())
-    assert told["dice"]["es"] == pytest.approx(DICE[[1, 2]].mean())
-    assert told["dice"]["pooled"] == pytest.approx(2 * 230 / (270 + 320))
-    assert told["iou"]["mean"] == pytest.approx((DICE / (2 - DICE)).mean())
-    assert told["pixel_accuracy"]["mean"] == pytest.approx(
+def test_means_are_over_frames_and_phases() -> None:
+    summary = results().summary()
+    assert summary["frames"] == 6 and summary["missed_frames"] == 1
+    assert summary["dice"]["mean"] == pytest.approx(DICE.mean())
+    assert summary["dice"]["ed"] == pytest.approx(DICE[[0, 3, 4]].mean())
+    assert summary["dice"]["es"] == pytest.approx(DICE[[1, 2]].mean())
+    assert summary["dice"]["pooled"] == pytest.approx(2 * 230 / (270 + 320))
+    assert summary["iou"]["mean"] == pytest.approx((DICE / (2 - DICE)).mean())
+    assert summary["pixel_accuracy"]["mean"] == pytest.approx(
         np.mean([180, 170, 160, 180, 180, 200]) / 200
     )
-    assert told["hd95"]["mean"] == pytest.approx(32.4 / 6)
-    assert told["surface_distance"]["ed"] == pytest.approx(3.5 / 3)
-    assert told["area_error"]["mean"] == pytest.approx((0 + 30 + 40 + 0 + 20 + 0) / 6)
-    assert told["area_bias"]["mean"] == pytest.approx((0 - 30 - 40 + 0 + 20 + 0) / 6)
-    assert "mean_radial_error" not in told and "missed_landmarks" not in told
+    assert summary["hd95"]["mean"] == pytest.approx(32.4 / 6)
+    assert summary["surface_distance"]["ed"] == pytest.approx(3.5 / 3)
+    assert summary["area_error"]["mean"] == pytest.approx((0 + 30 + 40 + 0 + 20 + 0) / 6)
+    assert summary["area_bias"]["mean"] == pytest.approx((0 - 30 - 40 + 0 + 20 + 0) / 6)
+    assert "mean_radial_error" not in summary and "missed_landmarks" not in summary
 
 
-def test_intervals_hold_their_means_and_lie_within_the_videos() -> None:
-    told = results().summary()
+def test_intervals_span_the_means_of_the_videos() -> None:
+    summary = results().summary()
     by_video = DICE.reshape(3, 2).mean(axis=1)
-    low, high = told["dice"]["ci95"]
+    low, high = summary["dice"]["ci95"]
     assert low == pytest.approx(by_video.min()) and high == pytest.approx(by_video.max())
-    low, high = told["dice"]["pooled_ci95"]
+    low, high = summary["dice"]["pooled_ci95"]
     both, total = COUNTS[:, 0].reshape(3, 2).sum(1), COUNTS[:, 1:3].sum(1).reshape(3, 2).sum(1)
     pooled = 2 * both / total
     assert low == pytest.approx(pooled.min()) and high == pytest.approx(pooled.max())
 
 
-def test_shapes_are_shares_of_the_frames() -> None:
+def test_implausible_shapes_are_shares_of_the_frames() -> None:
     shape = results().summary()["shape"]
     assert shape["second_piece"]["mean"] == pytest.approx(1 / 6)
     assert shape["hole"]["mean"] == pytest.approx(2 / 6)
-    # Of areas .25 .15 0 .45 .2 .3; the range's ends are within.
+    # The areas are .25 .15 0 .45 .2 .3; the range includes its ends.
     assert shape["area_outside"]["mean"] == pytest.approx(3 / 6)
     assert shape["implausible"]["mean"] == pytest.approx(4 / 6)
     assert "self_crossing" not in shape
 
 
-def test_a_crossing_is_told_for_landmarks_and_the_area_only_where_its_range_is_known() -> None:
+def test_crossings_need_landmarks_and_areas_need_a_known_range() -> None:
     crossing = np.array([True, False, False, False, False, True])
     shape = results(crossing=crossing, area_range=None).summary()["shape"]
     assert shape["self_crossing"]["mean"] == pytest.approx(2 / 6)
@@ -105,15 +105,15 @@ def test_a_crossing_is_told_for_landmarks_and_the_area_only_where_its_range_is_k
 
 
 def test_a_phase_without_frames_has_no_value() -> None:
-    told = results(
+    summary = results(
         index=np.array([0, 3]),
         counts=COUNTS[[0, 3]],
         distances=np.zeros((2, 2)),
         pieces=np.ones(2, dtype=np.int64),
         holes=np.zeros(2, dtype=np.int64),
     ).summary()
-    assert told["dice"]["es"] is None
-    assert told["dice"]["ed"] == told["dice"]["mean"]
+    assert summary["dice"]["es"] is None
+    assert summary["dice"]["ed"] == summary["dice"]["mean"]
 
 
 @pytest.fixture
@@ -126,13 +126,13 @@ def with_landmarks() -> SplitResults:
 
 
 def test_missed_landmarks_have_no_error_and_no_success(with_landmarks: SplitResults) -> None:
-    told = with_landmarks.summary()
-    assert told["missed_landmarks"] == 3
-    assert told["mean_radial_error"]["mean"] == pytest.approx((5 * 0.5 + 4 * 2) / 9, abs=1e-5)
-    assert told["mean_radial_error"]["es"] == pytest.approx(0.5, abs=1e-5)
-    assert told["success_1px"]["mean"] == pytest.approx(5 / 12)
-    assert told["success_3px"]["mean"] == pytest.approx(9 / 12)
-    assert told["success_4px"]["es"] == pytest.approx(1 / 4)
+    summary = with_landmarks.summary()
+    assert summary["missed_landmarks"] == 3
+    assert summary["mean_radial_error"]["mean"] == pytest.approx((5 * 0.5 + 4 * 2) / 9, abs=1e-5)
+    assert summary["mean_radial_error"]["es"] == pytest.approx(0.5, abs=1e-5)
+    assert summary["success_1px"]["mean"] == pytest.approx(5 / 12)
+    assert summary["success_3px"]["mean"] == pytest.approx(9 / 12)
+    assert summary["success_4px"]["es"] == pytest.approx(1 / 4)
 
 
 def test_a_model_that_finds_no_landmark_has_no_error(with_landmarks: SplitResults) -> None:
@@ -143,12 +143,19 @@ def test_a_model_that_finds_no_landmark_has_no_error(with_landmarks: SplitResult
             "points": np.full_like(with_landmarks.points, np.nan),
         }
     )
-    told = lost.summary()
-    assert told["mean_radial_error"] == {"mean": None, "ci95": [None, None], "ed": None, "es": None}
-    assert told["success_4px"]["mean"] == 0
+    summary = lost.summary()
+    assert summary["mean_radial_error"] == {
+        "mean": None,
+        "ci95": [None, None],
+        "ed": None,
+        "es": None,
+    }
+    assert summary["success_4px"]["mean"] == 0
 
 
-def test_the_table_has_a_row_a_frame_in_the_store_s_order(with_landmarks: SplitResults) -> None:
+def test_the_table_has_one_row_for_each_frame_in_the_stores_order(
+    with_landmarks: SplitResults,
+) -> None:
     order = np.array([5, 2, 0, 1, 4, 3])
     shuffled = results(
         frames=with_landmarks.frames,

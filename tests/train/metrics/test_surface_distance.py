@@ -1,4 +1,4 @@
-"""Surface distances against MONAI, and the rule for empty masks."""
+"""Surface distances against MONAI, and the rules for empty masks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def one_hot(masks: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shape", [(48, 40), (112, 112)])
-def test_distances_are_those_of_monai(shape: tuple[int, int]) -> None:
+def test_distances_equal_those_of_monai(shape: tuple[int, int]) -> None:
     predicted, true = mask_pairs(12, shape)
     found = surface_distances(predicted.astype(np.uint8), true.astype(np.uint8))
     one, other = one_hot(predicted), one_hot(true)
@@ -30,7 +30,7 @@ def test_distances_are_those_of_monai(shape: tuple[int, int]) -> None:
     assert found[:, 0].max() > 3
 
 
-def test_border_is_what_an_erosion_takes_away() -> None:
+def test_the_border_is_removed_by_an_erosion() -> None:
     for mask in mask_pairs(6)[0]:
         expected = mask & ~ndimage.binary_erosion(mask)
         np.testing.assert_array_equal(border(mask.astype(np.uint8)), expected)
@@ -48,7 +48,7 @@ def test_a_mask_shifted_by_three_pixels_is_three_pixels_off() -> None:
     assert found[1] == pytest.approx(expected, abs=1e-5)
 
 
-def test_same_masks_are_no_distance_apart_and_the_order_does_not_matter() -> None:
+def test_equal_masks_have_distance_0_and_the_order_does_not_matter() -> None:
     predicted, true = (masks.astype(np.uint8) for masks in mask_pairs(8))
     np.testing.assert_array_equal(surface_distances(true, true), 0)
     np.testing.assert_allclose(

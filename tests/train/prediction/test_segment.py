@@ -1,4 +1,4 @@
-"""`echo-predict`: videos read, fitted, segmented, and written in their own pixels."""
+"""`echo-predict`: videos are read, segmented at any size, and written in their own pixels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_frames_are_those_of_the_video(video: Path) -> None:
+def test_frames_are_read_from_the_video(video: Path) -> None:
     clip = read_clip(video)
     assert clip.rate == 25 and clip.numbers.tolist() == list(range(10))
     for number, image in enumerate(clip.images):
@@ -60,7 +60,7 @@ def test_frames_are_those_of_the_video(video: Path) -> None:
     np.testing.assert_array_equal(few.images, clip.images[[2, 7]])
 
 
-def test_bad_videos_say_what_is_wrong(video: Path, tmp_path: Path) -> None:
+def test_bad_videos_are_errors_with_the_reason(video: Path, tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"no video .*nothing\.avi"):
         read_clip(tmp_path / "nothing.avi")
     (tmp_path / "text.avi").write_text("no video")
@@ -79,7 +79,7 @@ SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
 
 
 @given(size=SIZES, target=SIZES)
-def test_a_frame_is_as_large_as_fits_and_centred(
+def test_a_frame_is_scaled_to_fit_and_centred(
     size: tuple[int, int], target: tuple[int, int]
 ) -> None:
     letterbox = Letterbox.of(size, target)
@@ -96,7 +96,7 @@ def test_a_frame_is_as_large_as_fits_and_centred(
     assert (shrunk > 0).sum() == letterbox.inner[0] * letterbox.inner[1]
 
 
-def test_a_frame_of_the_right_size_is_left_alone() -> None:
+def test_a_frame_of_the_right_size_is_not_changed() -> None:
     image = np.arange(112 * 112, dtype=np.uint8).reshape(112, 112)
     letterbox = Letterbox.of((112, 112), (112, 112))
     np.testing.assert_array_equal(letterbox.shrink(image), image)
@@ -106,8 +106,8 @@ def test_a_frame_of_the_right_size_is_left_alone() -> None:
     np.testing.assert_array_equal(letterbox.enlarge_points(points), points)
 
 
-def test_what_is_where_in_a_frame_is_there_again_when_it_is_enlarged() -> None:
-    """A disc of a large frame, shrunk, and its mask and centre enlarged."""
+def test_enlarging_restores_positions_in_the_frame() -> None:
+    """The mask and centre of a disc in a large frame, after shrinking the frame."""
     y, x = np.mgrid[:300, :420]
     disc = ((x - 290.0) ** 2 + (y - 120.0) ** 2 <= 60**2).astype(np.uint8)
     letterbox = Letterbox.of((300, 420), (112, 112))
@@ -123,7 +123,7 @@ def test_what_is_where_in_a_frame_is_there_again_when_it_is_enlarged() -> None:
 
 
 @pytest.mark.parametrize("target", ["mask", "landmarks"])
-def test_frames_of_the_store_are_segmented_as_the_run_did(
+def test_frames_of_the_store_are_segmented_as_in_the_run(
     runs: Path, small_store: Path, target: str
 ) -> None:
     model = load_model(runs / target, "best", CPU)
@@ -141,7 +141,7 @@ def test_frames_of_the_store_are_segmented_as_the_run_did(
         assert score == pytest.approx(float(row["dice"]), abs=1e-6)
 
 
-def test_landmarks_of_a_large_frame_make_a_mask_of_its_own_size(
+def test_landmarks_of_a_large_frame_become_a_mask_of_its_size(
     runs: Path, small_store: Path
 ) -> None:
     model = load_model(runs / "landmarks", "best", CPU)
@@ -179,7 +179,7 @@ def predicted() -> tuple[Clip, Prediction]:
     return clip, Prediction(masks=masks, points=points)
 
 
-def test_the_table_has_areas_and_landmarks_of_every_frame() -> None:
+def test_the_table_has_area_and_landmarks_of_every_frame() -> None:
     clip, prediction = predicted()
     assert area_table(clip, prediction).splitlines() == [
         "frame,seconds,area_px,x0,y0,x1,y1",
@@ -190,7 +190,7 @@ def test_the_table_has_areas_and_landmarks_of_every_frame() -> None:
     assert area_table(clip, without).splitlines()[1] == "0,0.0000,150"
 
 
-def test_the_overlay_draws_the_contour_where_the_mask_ends(tmp_path: Path) -> None:
+def test_the_overlay_draws_the_contour_along_the_mask(tmp_path: Path) -> None:
     clip, prediction = predicted()
     save_overlay(tmp_path / "study.avi", clip, Prediction(masks=prediction.masks))
     capture = cv2.VideoCapture(str(tmp_path / "study.avi"))
@@ -224,7 +224,7 @@ def test_the_command_writes_masks_table_and_overlay(
     assert f"10 frames, area {min(areas)} to {max(areas)} px" in capsys.readouterr().out
 
 
-def test_chosen_frames_without_an_overlay(runs: Path, video: Path, tmp_path: Path) -> None:
+def test_selected_frames_without_an_overlay(runs: Path, video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("--frames", "8,1", "--no-overlay", "--out", out, "--device", "cpu")
     assert echo_predict(runs / "mask", video, *arguments) == 0
@@ -232,7 +232,7 @@ def test_chosen_frames_without_an_overlay(runs: Path, video: Path, tmp_path: Pat
     assert [int(row["frame"]) for row in rows(out / "study.csv")] == [1, 8]
 
 
-def test_a_bad_video_does_not_keep_the_others_from_being_done(
+def test_a_bad_video_does_not_stop_the_others(
     runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -268,7 +268,7 @@ def test_all_videos_of_a_folder(
     assert (tmp_path / "out" / "study.npz").exists()
 
 
-def test_damaged_frames_and_a_cut_are_named_and_the_rest_is_segmented(
+def test_damaged_frames_and_a_cut_are_reported_and_the_rest_is_segmented(
     runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = video.read_bytes()
@@ -296,7 +296,7 @@ def test_seconds_are_the_time_stamps_of_a_variable_rate(runs: Path, tmp_path: Pa
     assert seconds == [0, 0.02, 0.04, 0.09, 0.1, 0.3]
 
 
-def test_names_and_folders_that_cannot_be_written_cost_no_other(
+def test_results_that_cannot_be_written_do_not_stop_the_others(
     runs: Path, video: Path, tmp_path: Path
 ) -> None:
     for number, bad in enumerate((tmp_path / ("n" * 251 + ".avi"), tmp_path / "first.avi")):

@@ -1,4 +1,4 @@
-"""The pictures, looked at pixel by pixel: what is drawn is where it should be."""
+"""Plots: curves, contours and landmarks are drawn at the right coordinates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from echo_train.reporting.plots import Panel
 from echo_train.runs.run_folder import EpochRow
 
 
-def epoch_row(epoch: int, **figures: float) -> EpochRow:
+def epoch_row(epoch: int, **metrics: float) -> EpochRow:
     names = ("train_loss", "train_dice", "val_loss", "val_dice")
     return EpochRow(
         epoch=epoch,
-        **{name: figures.get(name, 0.0) for name in names},
+        **{name: metrics.get(name, 0.0) for name in names},
         train_pixel_accuracy=0,
         val_pixel_accuracy=0,
         seconds=1,
@@ -30,7 +30,7 @@ def lines(axes: Axes) -> dict[str, np.ndarray]:
     return {str(line.get_label()): np.asarray(line.get_xydata()) for line in axes.get_lines()}
 
 
-def test_curves_are_the_history(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_curves_show_the_history(tmp_path: Path, drawn: list[Figure]) -> None:
     history = [
         epoch_row(1, train_loss=0.9, val_loss=0.8, train_dice=0.1, val_dice=0.2),
         epoch_row(2, train_loss=0.5, val_loss=0.6, train_dice=0.6, val_dice=0.5),
@@ -67,8 +67,14 @@ def test_overlay_outlines_truth_and_prediction_and_dots_landmarks(
     points[0] = [[25, 12], [34, 12], [30, 21]]
     image = np.full((40, 40), 90, np.uint8)
     panels = [
-        Panel(image=image, true=true[at], predicted=found[at], points=points[at], title=f"{at}")
-        for at in range(2)
+        Panel(
+            image=image,
+            true=true[number],
+            predicted=found[number],
+            points=points[number],
+            title=f"{number}",
+        )
+        for number in range(2)
     ]
     plots.draw_overlay(tmp_path / "overlay.png", panels, "title")
     first, second = drawn[0].axes[:2]
@@ -106,7 +112,7 @@ def test_empty_and_full_masks_and_every_piece_are_outlined(
     ]
 
 
-def test_attention_has_a_row_a_level(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_attention_has_a_row_for_each_level(tmp_path: Path, drawn: list[Figure]) -> None:
     images, true = np.zeros((3, 16, 16), np.uint8), np.zeros((3, 16, 16), np.uint8)
     true[:, 4:8, 4:8] = 1
     maps = [np.full((3, 16, 16), weight) for weight in (0.25, 0.75)]

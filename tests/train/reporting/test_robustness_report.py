@@ -1,4 +1,4 @@
-"""The comparison under corruptions: the picture holds the rows, the table every value."""
+"""The comparison under corruptions: its picture, its text and its CSV contain every value."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def robustness_rows(dice: float) -> list[RobustnessRow]:
     ]
 
 
-def test_noise_has_a_curve_a_run_from_the_clean_frames_on(
-    tmp_path: Path, drawn: list[Figure]
-) -> None:
+def test_every_curve_starts_at_the_clean_frames(tmp_path: Path, drawn: list[Figure]) -> None:
     measured = {"mask": robustness_rows(0.9), "landmarks": robustness_rows(0.8)}
     draw_robustness(tmp_path / "noise.png", measured)
     axes = drawn[0].axes
@@ -62,7 +60,7 @@ def test_noise_has_a_curve_a_run_from_the_clean_frames_on(
     assert [text.get_text() for text in legend.get_texts()] == ["mask", "landmarks"]
 
 
-def test_the_table_has_a_block_a_corruption_and_a_value_a_severity() -> None:
+def test_the_text_has_a_table_for_each_corruption() -> None:
     measured = {"mask": robustness_rows(0.9), "landmarks": robustness_rows(0.8)}
     blocks = describe_robustness(measured).split("\n\n")
     assert len(blocks) == len(CORRUPTIONS)
@@ -79,7 +77,7 @@ def test_the_table_has_a_block_a_corruption_and_a_value_a_severity() -> None:
         assert dice == expected
 
 
-def test_the_csv_has_a_line_a_row_and_empty_cells() -> None:
+def test_missing_values_are_empty_in_the_csv() -> None:
     lines = list(csv.DictReader(io.StringIO(robustness_csv({"mask": robustness_rows(0.9)}))))
     assert len(lines) == 1 + len(grades())
     assert (lines[0]["run"], lines[0]["corruption"], lines[0]["es"]) == ("mask", "clean", "")

@@ -23,35 +23,35 @@ from echo_train.runs.run_folder import EpochRow, write_metrics
 from support.commands import exit_code
 
 
-def figure(mean: float | None, **more: Any) -> dict[str, Any]:
+def metric(mean: float | None, **more: Any) -> dict[str, Any]:
     ends = [None, None] if mean is None else [mean - 0.01, mean + 0.01]
     return {"mean": mean, "ci95": ends, "ed": mean, "es": None, **more}
 
 
-def split_figures(dice: float) -> dict[str, Any]:
+def split_metrics(dice: float) -> dict[str, Any]:
     return {
         "loss": 0.3,
         "frames": 40,
         "missed_frames": 2,
-        "dice": figure(dice, pooled=dice + 0.002, pooled_ci95=[dice, dice + 0.004]),
-        "pixel_accuracy": figure(0.98765),
-        "hd95": figure(4.321),
-        "shape": {"implausible": figure(0.025), "hole": figure(0.0)},
+        "dice": metric(dice, pooled=dice + 0.002, pooled_ci95=[dice, dice + 0.004]),
+        "pixel_accuracy": metric(0.98765),
+        "hd95": metric(4.321),
+        "shape": {"implausible": metric(0.025), "hole": metric(0.0)},
     }
 
 
 def write_run(
     folder: Path, dice: float, scores: dict[tuple[str, int], float], **settings: Any
 ) -> Path:
-    """A finished run, as far as a report looks at it."""
+    """The files of a finished run that a report reads."""
     folder.mkdir(parents=True)
     summary = {
         "target": "mask",
         "choice": "masks chords <b>",
         "seconds": 61.7,
         "settings": {"width": 8, "seed": 0, **settings},
-        "test": split_figures(dice),
-        "val": split_figures(dice - 0.1),
+        "test": split_metrics(dice),
+        "val": split_metrics(dice - 0.1),
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     lines = [f"{video},{frame},TEST,{score}" for (video, frame), score in scores.items()]
@@ -95,7 +95,7 @@ def two_runs(tmp_path: Path) -> list[Path]:
 echo_report = functools.partial(exit_code, cli)
 
 
-def test_a_row_holds_the_figures_of_the_test_split(two_runs: list[Path]) -> None:
+def test_a_row_has_the_metrics_of_the_test_split(two_runs: list[Path]) -> None:
     summary = json.loads((two_runs[0] / "summary.json").read_text())
     (row,) = table_rows([(two_runs[0], summary)])
     assert dict(zip(HEADER, row, strict=True)) == {
@@ -120,7 +120,7 @@ def test_a_row_holds_the_figures_of_the_test_split(two_runs: list[Path]) -> None
     assert table_rows([(two_runs[0], summary)])[0][2:4] == ("val", "0.8000")
 
 
-def test_the_table_is_aligned_and_names_the_pictures_that_are_there(two_runs: list[Path]) -> None:
+def test_the_table_is_aligned_and_followed_by_existing_pictures(two_runs: list[Path]) -> None:
     runs = [(folder, json.loads((folder / "summary.json").read_text())) for folder in two_runs]
     head, rule, *rows = describe(runs).splitlines()
     for column in re.finditer(r"-+", rule):
@@ -129,7 +129,7 @@ def test_the_table_is_aligned_and_names_the_pictures_that_are_there(two_runs: li
     assert rows[3:] == ["pictures:", *(f"  {folder / 'overlay.png'}" for folder in two_runs)]
 
 
-def test_scores_are_those_of_the_split(tmp_path: Path) -> None:
+def test_scores_are_read_by_split(tmp_path: Path) -> None:
     path = tmp_path / "frames.csv"
     path.write_text("video,frame,split,dice\nA,3,TEST,0.5\nA,7,TEST,0.75\nB,1,VAL,0.25\n")
     assert read_scores(tmp_path, "test") == {("A", 3): 0.5, ("A", 7): 0.75}
@@ -140,24 +140,24 @@ def test_scores_are_those_of_the_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [None, "video,frame\nA,1\n", "video,frame,split,dice\nA,x,TEST,1\n"]
 )
-def test_scores_that_cannot_be_read_are_one_error(tmp_path: Path, content: str | None) -> None:
+def test_scores_that_cannot_be_read_raise_one_error(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "frames.csv").write_text(content)
     with pytest.raises(RunError, match=r"frames\.csv cannot be read"):
         read_scores(tmp_path, "test")
 
 
-def test_a_difference_is_paired_by_frame_and_drawn_by_video() -> None:
-    """A gain that is the same on every frame is sure, however much the frames differ."""
-    other = scores_of(0)
-    one = {frame: score + 0.01 for frame, score in other.items()}
-    found = paired_difference(one, other)
+def test_a_difference_is_paired_by_frame_and_resampled_by_video() -> None:
+    """An equal gain on every frame has no uncertainty, however much the frames differ."""
+    reference = scores_of(0)
+    better = {frame: score + 0.01 for frame, score in reference.items()}
+    found = paired_difference(better, reference)
     assert found is not None
     assert (found.frames, found.better) == (80, 1.0)
     assert [found.mean, found.low, found.high] == pytest.approx([0.01] * 3)
     gains = np.random.default_rng(5).normal(0.02, 0.05, 40)
-    one = {frame: score + gains[int(frame[0][1:])] for frame, score in other.items()}
-    found = paired_difference(one, other)
+    better = {frame: score + gains[int(frame[0][1:])] for frame, score in reference.items()}
+    found = paired_difference(better, reference)
     assert found is not None
     expected = stats.bootstrap(
         (gains,), np.mean, method="percentile", rng=np.random.default_rng(1)
@@ -168,13 +168,13 @@ def test_a_difference_is_paired_by_frame_and_drawn_by_video() -> None:
     assert found.better == pytest.approx((gains > 0).mean())
 
 
-def test_only_frames_of_both_are_compared() -> None:
+def test_only_frames_of_both_runs_are_compared() -> None:
     found = paired_difference({("A", 1): 0.5, ("B", 1): 0.9}, {("A", 1): 0.25, ("C", 1): 0.1})
     assert found == Difference(frames=1, mean=0.25, low=0.25, high=0.25, better=1.0)
     assert paired_difference({("A", 1): 0.5}, {("B", 1): 0.5}) is None
 
 
-def test_settings_are_parted_into_those_that_differ_and_those_shared() -> None:
+def test_settings_that_differ_are_separated_from_shared_ones() -> None:
     summaries = [
         {"settings": {"width": 8, "seed": 0}},
         {"settings": {"width": 16, "seed": 0, "loss": "dice"}},
@@ -186,7 +186,7 @@ def test_settings_are_parted_into_those_that_differ_and_those_shared() -> None:
 
 
 class Page(HTMLParser):
-    """Cells of the tables, addresses of the pictures, and every tag that was left open."""
+    """Cells of the tables, sources of the pictures, and every tag that was not closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -211,13 +211,13 @@ class Page(HTMLParser):
             self.cells[-1] += data
 
 
-def test_the_page_holds_figures_differences_settings_and_its_own_pictures(
+def test_the_page_embeds_metrics_differences_settings_and_pictures(
     two_runs: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert echo_report(*two_runs) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     path = two_runs[0].parent / "report.html"
-    assert said.splitlines()[-1] == str(path)
+    assert printed.splitlines()[-1] == str(path)
     text = path.read_text()
     page = Page(text)
     assert page.open == []
@@ -227,28 +227,28 @@ def test_the_page_holds_figures_differences_settings_and_its_own_pictures(
     assert content[0].startswith(b"\x89PNG\r\n")
     assert content[1:] == [b"\x89PNG of first", b"\x89PNG of second"]
     assert "masks chords <b>" in page.cells
-    place = page.cells.index("pixel accuracy")
-    assert page.cells[place + 1].startswith("0.9877")
-    place = page.cells.index("width")
-    assert page.cells[place + 1 : place + 3] == ["8", "16"]
+    first = page.cells.index("pixel accuracy")
+    assert page.cells[first + 1].startswith("0.9877")
+    first = page.cells.index("width")
+    assert page.cells[first + 1 : first + 3] == ["8", "16"]
     found = paired_difference(*(read_scores(folder, "test") for folder in two_runs[::-1]))
     sentence = f"Dice of {two_runs[1]} minus that of {two_runs[0]}, test: {found}"
-    assert sentence in said and sentence in text
+    assert sentence in printed and sentence in text
 
 
-def test_one_run_has_its_page_in_its_folder(two_runs: list[Path], tmp_path: Path) -> None:
+def test_the_page_of_one_run_is_in_its_folder(two_runs: list[Path], tmp_path: Path) -> None:
     assert echo_report(two_runs[0]) == 0
     assert "<h2>first</h2>" in (two_runs[0] / "report.html").read_text()
     assert echo_report(two_runs[0], "--out", tmp_path / "here.html") == 0
     assert (tmp_path / "here.html").read_bytes() == (two_runs[0] / "report.html").read_bytes()
 
 
-def test_a_sweep_stands_for_its_runs(two_runs: list[Path]) -> None:
+def test_a_sweep_is_replaced_by_its_runs(two_runs: list[Path]) -> None:
     assert find_runs([two_runs[0].parent]) == two_runs
     assert find_runs([two_runs[1]]) == [two_runs[1]]
 
 
-def test_a_run_that_is_not_finished_is_one_message(
+def test_an_unfinished_run_is_one_message(
     two_runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
