@@ -13,14 +13,12 @@ import jinja2
 from echo_common import atomic
 from echo_train.reporting.paired_difference import compare_runs
 from echo_train.reporting.plots import run_curves_png
-from echo_train.reporting.run_table import HEADER, find_pictures, table_rows
+from echo_train.reporting.run_table import HEADER, SPLITS, find_pictures, table_rows
 from echo_train.runs.run_folder import METRICS, read_metrics
 from echo_train.runs.run_names import short_names
 
 TEMPLATE = "report.html.j2"
 """In this package."""
-
-SPLIT_TITLES = {"test": "Test", "val": "Validation", "all": "All frames", "train": "Training"}
 
 LABELS = {
     "dice": ("Dice", 4),
@@ -96,7 +94,7 @@ def write_page(path: Path, folders: Sequence[Path], summaries: Sequence[dict[str
         curves=_embed(run_curves_png(histories)) if histories else None,
         splits=[
             {"title": title, "rows": _metric_rows([summary.get(split) for summary in summaries])}
-            for split, title in SPLIT_TITLES.items()
+            for split, title in SPLITS.items()
             if any(split in summary for summary in summaries)
         ],
         different=[[key, *values] for key, values in different.items()],

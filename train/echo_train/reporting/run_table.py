@@ -10,8 +10,8 @@ from echo_common.errors import RunError
 from echo_common.tables import text_table
 from echo_train.runs.run_folder import ATTENTION, CURVES, OVERLAY, SUMMARY
 
-SPLITS = ("test", "val", "all", "train")
-"""Splits of summary.json; where only one is shown, it is the first that was measured."""
+SPLITS = {"test": "Test", "val": "Validation", "all": "All frames", "train": "Training"}
+"""Titles of the splits of summary.json; the first split that was measured represents a run."""
 
 HEADER = (
     "run",
