@@ -22,8 +22,6 @@ INDEX = "index"
 _CODE = {"index": 1, "frames": 1, "mask": 1, "points": 1, "heatmap": 1}
 """Code version of each kind of stage, in the order in which a build makes them."""
 
-_FRAME_AXES = ("frame", "y", "x")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -99,101 +97,62 @@ def index_stage(plan: Plan) -> Stage:
 def restore_index_stage(parameters: dict[str, Any]) -> Stage:
     """Stage of the rows of an existing store, from the parameters in its manifests."""
     rows, points = parameters["rows"], parameters["points"]
-
-    def column(name: str, dtype: str, **attributes: Any) -> ArraySpec:
-        return ArraySpec(
-            path=f"index/{name}",
-            shape=(rows,),
-            dtype=dtype,
-            dimensions=("frame",),
-            attributes=attributes,
-        )
-
-    arrays = (
-        column("video", "str", description="video name without suffix"),
-        column("frame", "int32", description="0-based index into the decoded video"),
-        column("phase", "uint8", **_flags(schema.PHASES)),
-        column("split", "uint8", **_flags(schema.SPLITS)),
-        column("ef", "float32", units="percent", description="ejection fraction"),
-        column("edv", "float32", units="ml", description="end-diastolic volume"),
-        column("esv", "float32", units="ml", description="end-systolic volume"),
-        column("fps", "float32", units="1/s", description="frames a second"),
-        ArraySpec(
-            path=schema.LONG_AXIS,
-            shape=(rows, 2, 2),
-            dtype="float32",
-            dimensions=("frame", "end", "xy"),
-            attributes={"units": "pixel", "description": "apex, middle of the mitral plane"},
-        ),
-        ArraySpec(
-            path=schema.CONTOUR,
-            shape=(rows, points, 2),
-            dtype="float32",
-            dimensions=("frame", "point", "xy"),
-            attributes={"units": "pixel", "description": "ordered contour, NaN-padded"},
-        ),
+    axis = _array(
+        schema.LONG_AXIS,
+        (rows, 2, 2),
+        "frame end xy",
+        "float32",
+        units="pixel",
+        description="apex, middle of the mitral plane",
     )
+    contour = _array(
+        schema.CONTOUR,
+        (rows, points, 2),
+        "frame point xy",
+        "float32",
+        units="pixel",
+        description="ordered contour, NaN-padded",
+    )
+    columns: dict[str, tuple[str, dict[str, Any]]] = {
+        "video": ("str", {"description": "video name without suffix"}),
+        "frame": ("int32", {"description": "0-based index into the decoded video"}),
+        "phase": ("uint8", _flags(schema.PHASES)),
+        "split": ("uint8", _flags(schema.SPLITS)),
+        "ef": ("float32", {"units": "percent", "description": "ejection fraction"}),
+        "edv": ("float32", {"units": "ml", "description": "end-diastolic volume"}),
+        "esv": ("float32", {"units": "ml", "description": "end-systolic volume"}),
+        "fps": ("float32", {"units": "1/s", "description": "frames a second"}),
+    }
+    index = (
+        _array(f"index/{name}", (rows,), "frame", dtype, **attributes)
+        for name, (dtype, attributes) in columns.items()
+    )
+    arrays = (*index, axis, contour)
     return Stage(name=INDEX, kind="index", parameters=parameters, inputs={}, arrays=arrays)
 
 
 def frames_stage(index: Stage) -> Stage:
     """Stage of the gray frames and the status of each row."""
-    rows, (height, width) = index.parameters["rows"], index.parameters["shape"]
-    status = ArraySpec(
-        path=schema.STATUS,
-        shape=(rows,),
-        dtype="uint8",
-        dimensions=("frame",),
-        attributes=_flags(schema.STATUSES),
-    )
-    frames = ArraySpec(
-        path=schema.FRAMES,
-        shape=(rows, height, width),
-        dtype="uint8",
-        dimensions=_FRAME_AXES,
-        attributes={"description": "gray values"},
-    )
-    inputs = {INDEX: index.key}
-    return Stage(
-        name="frames", kind="frames", parameters={}, inputs=inputs, arrays=(status, frames)
-    )
+    rows, shape = index.parameters["rows"], index.parameters["shape"]
+    status = _array(schema.STATUS, (rows,), "frame", **_flags(schema.STATUSES))
+    frames = _array(schema.FRAMES, (rows, *shape), "frame y x", description="gray values")
+    return _stage("frames", {}, (index,), status, frames)
 
 
 def mask_stage(index: Stage, method: str, truncate: bool) -> Stage:
     """Stage of the masks of a method, from coordinates truncated to whole pixels or as traced."""
-    rows, (height, width) = index.parameters["rows"], index.parameters["shape"]
-    masks = ArraySpec(
-        path=schema.mask_path(method),
-        shape=(rows, height, width),
-        dtype="uint8",
-        dimensions=_FRAME_AXES,
-        attributes=_flags(("background", "left ventricle")),
-    )
-    return Stage(
-        name=masks.path,
-        kind="mask",
-        parameters={"method": method, "truncate": truncate},
-        inputs={INDEX: index.key},
-        arrays=(masks,),
-    )
+    shape = (index.parameters["rows"], *index.parameters["shape"])
+    flags = _flags(("background", "left ventricle"))
+    masks = _array(schema.mask_path(method), shape, "frame y x", **flags)
+    return _stage("mask", {"method": method, "truncate": truncate}, (index,), masks)
 
 
 def points_stage(index: Stage, landmarks: schema.LandmarkSet, truncate: bool) -> Stage:
     """Stage of the points of a landmark set, from truncated coordinates or as traced."""
-    points = ArraySpec(
-        path=landmarks.points,
-        shape=(index.parameters["rows"], landmarks.count, 2),
-        dtype="float32",
-        dimensions=("frame", "landmark", "xy"),
-        attributes={"units": "pixel"},
-    )
-    return Stage(
-        name=points.path,
-        kind="points",
-        parameters={**dataclasses.asdict(landmarks), "truncate": truncate},
-        inputs={INDEX: index.key},
-        arrays=(points,),
-    )
+    shape = (index.parameters["rows"], landmarks.count, 2)
+    points = _array(landmarks.points, shape, "frame landmark xy", "float32", units="pixel")
+    parameters = {**dataclasses.asdict(landmarks), "truncate": truncate}
+    return _stage("points", parameters, (index,), points)
 
 
 def heatmap_stage(
@@ -204,34 +163,26 @@ def heatmap_stage(
     truncate: bool,
 ) -> Stage:
     """Stage of the heatmaps of a landmark set and a falloff."""
-    sources = (
+    inputs = (
         mask_stage(index, landmarks.method, truncate),
         points_stage(index, landmarks, truncate),
     )
-    rows, (height, width) = index.parameters["rows"], index.parameters["shape"]
-    heatmaps = ArraySpec(
-        path=landmarks.heatmap(falloff),
-        shape=(rows, landmarks.count, height, width),
-        dtype="uint8",
-        dimensions=("frame", "landmark", "y", "x"),
-        attributes={"scale": schema.HEATMAP_SCALE},
-    )
-    shape = dataclasses.asdict(settings)
+    parameters = {
+        **dataclasses.asdict(landmarks),
+        "falloff": falloff,
+        **dataclasses.asdict(settings),
+        "truncate": truncate,
+    }
     if falloff == "euclidean":
         # The Euclidean falloff has no sigma, so another value makes nothing stale.
-        del shape["sigma"]
-    return Stage(
-        name=heatmaps.path,
-        kind="heatmap",
-        parameters={
-            **dataclasses.asdict(landmarks),
-            "falloff": falloff,
-            **shape,
-            "truncate": truncate,
-        },
-        inputs={source.name: source.key for source in sources},
-        arrays=(heatmaps,),
+        del parameters["sigma"]
+    heatmaps = _array(
+        landmarks.heatmap(falloff),
+        (index.parameters["rows"], landmarks.count, *index.parameters["shape"]),
+        "frame landmark y x",
+        scale=schema.HEATMAP_SCALE,
     )
+    return _stage("heatmap", parameters, inputs, heatmaps)
 
 
 def restore_stage(index: Stage, stored: dict[str, Any]) -> Stage | None:
@@ -268,6 +219,31 @@ def landmark_set(parameters: dict[str, Any]) -> schema.LandmarkSet:
     """Landmark set of a points or heatmap stage, from its parameters."""
     return schema.LandmarkSet(
         method=parameters["method"], identity=parameters["identity"], count=parameters["count"]
+    )
+
+
+def _stage(
+    kind: str, parameters: dict[str, Any], inputs: tuple[Stage, ...], *arrays: ArraySpec
+) -> Stage:
+    # Named after its array; of the frames and their status, after the frames.
+    return Stage(
+        name=arrays[-1].path,
+        kind=kind,
+        parameters=parameters,
+        inputs={stage.name: stage.key for stage in inputs},
+        arrays=arrays,
+    )
+
+
+def _array(
+    path: str, shape: tuple[int, ...], dimensions: str, dtype: str = "uint8", **attributes: Any
+) -> ArraySpec:
+    return ArraySpec(
+        path=path,
+        shape=shape,
+        dtype=dtype,
+        dimensions=tuple(dimensions.split()),
+        attributes=attributes,
     )
 
 

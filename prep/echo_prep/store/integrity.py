@@ -19,7 +19,7 @@ from echo_common.store.manifest import Manifest, with_digest
 from echo_common.store.opening import open_container
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Fault:
     """One fault of a store.
 
@@ -35,7 +35,7 @@ class Fault:
     """
 
     where: str
-    chunk: str | None = None
+    chunk: str | None
     state: str
     message: str
 
@@ -148,27 +148,27 @@ def array_faults(
     except StoreDamagedError as error:
         sound, reason = False, str(error)
     if not sound:
-        faults.append(Fault(where=array, state="damaged", message=reason))
+        faults.append(Fault(array, None, "damaged", reason))
     try:
         sizes = container.sizes(array)
     except StoreDamagedError as error:
-        return [Fault(where=array, chunk=name, state="damaged", message=str(error))
+        return [Fault(array, name, "damaged", str(error))
                 for name in manifest.chunks]  # fmt: skip
     # A write to a chunk changes its time; damage that does not is found by a full check.
     newer = container.newer_chunks(array)
     for name, listed in manifest.chunks.items():
         if name not in sizes:
-            faults.append(Fault(where=array, chunk=name, state="missing", message="is missing"))
+            faults.append(Fault(array, name, "missing", "is missing"))
         elif sizes[name] != listed["bytes"]:
             message = f"has {sizes[name]} bytes instead of {listed['bytes']}"
-            faults.append(Fault(where=array, chunk=name, state="damaged", message=message))
+            faults.append(Fault(array, name, "damaged", message))
         elif (full or name in suspects or name in newer) and _is_altered(
             container, array, name, listed
         ):
             message = "was altered: its digest is not that of the manifest"
-            faults.append(Fault(where=array, chunk=name, state="damaged", message=message))
+            faults.append(Fault(array, name, "damaged", message))
     faults += [
-        Fault(where=array, chunk=name, state="surplus", message="is not in the manifest")
+        Fault(array, name, "surplus", "is not in the manifest")
         for name in sorted(set(sizes) - set(manifest.chunks))
     ]
     return faults
@@ -186,7 +186,7 @@ def store_faults(store: Path) -> list[Fault]:
         container = open_container(store)
         attributes = container.attributes()
     except StoreDamagedError as error:
-        return [Fault(where="", state="damaged", message=str(error))]
+        return [Fault("", None, "damaged", str(error))]
     if attributes.get("schema") != schema.SCHEMA:
         raise StoreError(
             f"{store} has the schema {attributes.get('schema')!r}, and this version checks "
@@ -194,12 +194,10 @@ def store_faults(store: Path) -> list[Fault]:
         )
     faults: list[Fault] = []
     if attributes != with_digest(attributes):
-        faults.append(
-            Fault(where="", state="damaged", message="the root's attributes were altered")
-        )
+        faults.append(Fault("", None, "damaged", "the root's attributes were altered"))
     stages = attributes.get("stages") or {}
     if not stages:
-        faults.append(Fault(where="", state="missing", message="the build did not finish"))
+        faults.append(Fault("", None, "missing", "the build did not finish"))
     listed = {
         array: digest for stage in stages.values() for array, digest in stage["arrays"].items()
     }
@@ -214,13 +212,13 @@ def _listed_array_faults(container: Container, array: str, digest: str) -> list[
     try:
         manifest = container.manifest(array)
     except EchoError as error:
-        return [Fault(where=array, state="damaged", message=str(error))]
+        return [Fault(array, None, "damaged", str(error))]
     if manifest is None:
-        return [Fault(where=array, state="missing", message="has no manifest")]
+        return [Fault(array, None, "missing", "has no manifest")]
     faults = array_faults(container, array, manifest, full=True)
     if manifest.digest() != digest:
         message = "its manifest is not the one that the root lists"
-        faults.insert(0, Fault(where=array, state="damaged", message=message))
+        faults.insert(0, Fault(array, None, "damaged", message))
     return faults
 
 
@@ -228,9 +226,9 @@ def _surplus_arrays(container: Container, listed: Collection[str]) -> list[Fault
     try:
         surplus = [array for array in container.arrays() if array not in listed]
     except StoreDamagedError as error:
-        return [Fault(where="", state="damaged", message=str(error))]
+        return [Fault("", None, "damaged", str(error))]
     message = "the root does not list this array"
-    return [Fault(where=array, state="surplus", message=message) for array in surplus]
+    return [Fault(array, None, "surplus", message) for array in surplus]
 
 
 def _is_altered(container: Container, array: str, chunk: str, listed: dict[str, Any]) -> bool:
@@ -243,6 +241,6 @@ def _is_altered(container: Container, array: str, chunk: str, listed: dict[str, 
 def group_faults(container: Container, arrays: Collection[str]) -> list[Fault]:
     """Groups of these arrays whose metadata is missing or altered."""
     return [
-        Fault(where=group, state="damaged", message="its zarr.json is not that of a plain group")
+        Fault(group, None, "damaged", "its zarr.json is not that of a plain group")
         for group in container.broken_groups(arrays)
     ]
