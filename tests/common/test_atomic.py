@@ -92,7 +92,7 @@ def test_file_then_rename_then_directory(tmp_path: Path, monkeypatch: pytest.Mon
     assert calls == ["fsync file", "rename", "fsync directory"]
 
 
-def test_what_killed_processes_left_of_a_file_or_in_a_folder_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     store = tmp_path / "a[1].zarr"
     (store / "masks").mkdir(parents=True)
     kept = [tmp_path / ".a1.zarr.x.tmp", tmp_path / "a[1].zarr.tmp", store / "masks" / "zarr.json"]
