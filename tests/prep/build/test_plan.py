@@ -14,7 +14,7 @@ from echo_common.errors import DataError
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import PHASES
 from echo_prep.build.plan import Plan, make_plan, to_float32
-from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.dataset.echonet_dynamic import read_dataset, video_folder
 from support.datasets import SmallVideo, half_ellipse_trace, write_small_dataset
 from support.oracles import paper_points, reference_mask
 
@@ -27,7 +27,8 @@ CORNER = np.array([55, 30, 55, 30])
 
 
 def plan_of(tmp_path: Path, *videos: SmallVideo) -> Plan:
-    return make_plan(read_dataset(write_small_dataset(tmp_path / "d", videos, write_videos=False)))
+    root = write_small_dataset(tmp_path / "d", videos, write_videos=False)
+    return make_plan(read_dataset(root), video_folder(root))
 
 
 @pytest.mark.parametrize(
