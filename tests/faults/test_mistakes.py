@@ -24,10 +24,10 @@ from echo_prep.cli import cli as echo_prep
 
 pytest.importorskip("torch")
 
-from echo_train.commands.evaluate import cli as echo_eval  # noqa: E402
-from echo_train.commands.predict import cli as echo_predict  # noqa: E402
-from echo_train.commands.report import cli as echo_report  # noqa: E402
-from echo_train.commands.train import cli as echo_train  # noqa: E402
+from echo_train.commands.evaluate import cli as echo_eval
+from echo_train.commands.predict import cli as echo_predict
+from echo_train.commands.report import cli as echo_report
+from echo_train.commands.train import cli as echo_train
 
 SECONDS = 120
 """After which a command counts as one that hangs; the slowest here takes a second or two."""
@@ -106,9 +106,7 @@ def _options(command: click.Command) -> list[click.Option]:
     return [
         option
         for option in command.params
-        if isinstance(option, click.Option)
-        and option.name not in NOT_TRIED
-        and not option.is_flag
+        if isinstance(option, click.Option) and option.name not in NOT_TRIED and not option.is_flag
     ]
 
 
