@@ -8,14 +8,11 @@ across file systems would be a copy.)
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-
-_SUFFIX = ".tmp"
 
 
 def fsync_path(path: Path) -> None:
@@ -34,7 +31,9 @@ def fsync_path(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_writer(
+    path: Path, durable: bool = True, folder: Path | None = None
+) -> Iterator[BinaryIO]:
     """Open a binary file that becomes `path` when the block ends without an error.
 
     Parameters
@@ -46,12 +45,18 @@ def atomic_writer(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         Whether the file is flushed to the disk. If not, a power cut may leave
         an older file, an empty one or none; a kill of the process does not.
 
+    folder : Path, optional
+        Where the temporary file is, on the same file system; by default, next
+        to the target. A killed process leaves it there.
+
     Yields
     ------
     BinaryIO
         The temporary file. It is removed when the block raises.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name}.", suffix=".tmp", dir=folder or path.parent
+    )
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -69,31 +74,17 @@ def atomic_writer(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         fsync_path(path.parent)
 
 
-def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
+def write_bytes(
+    path: Path, content: bytes, durable: bool = True, folder: Path | None = None
+) -> None:
     """Replace the content of `path` in one step; see `atomic_writer`."""
-    with atomic_writer(path, durable) as file:
+    with atomic_writer(path, durable, folder) as file:
         file.write(content)
 
 
-def write_text(path: Path, content: str, durable: bool = True) -> None:
+def write_text(path: Path, content: str, durable: bool = True, folder: Path | None = None) -> None:
     """Replace the content of `path` in one step, as UTF-8; see `atomic_writer`."""
-    write_bytes(path, content.encode(), durable)
-
-
-def is_leftover(path: Path) -> bool:
-    """Whether a file has the name of a temporary file that a killed process left."""
-    return path.name.startswith(".") and path.name.endswith(_SUFFIX)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove temporary files that killed processes left for `path`, and in it if it is a folder.
-
-    The caller must hold a lock, so that no other process writes there.
-    """
-    for file in path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"):
-        file.unlink(missing_ok=True)
-    for file in path.rglob(f".*{_SUFFIX}"):
-        file.unlink(missing_ok=True)
+    write_bytes(path, content.encode(), durable, folder)
 
 
 def _umask() -> int:

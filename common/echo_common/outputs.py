@@ -28,6 +28,9 @@ from echo_common.errors import OutputError
 SOFTWARE = "echo-lv-segmentation"
 """What a mark says: in a folder's record, and in the metadata of PNG and HTML files."""
 
+MOVE_AWAY = "move it away, since the command needs this name"
+"""What to do about somebody else's file, if the command has no option to replace it."""
+
 _MARK = "echo-folder.json"
 _NAME_BYTES = 200
 """Longest name that is derived from another; file systems take 255 bytes, suffixes included."""
@@ -91,6 +94,23 @@ def descendant(folder: Path, path: str) -> Path:
         if reason := name_fault(part):
             raise OutputError(f"{path!r} in {folder} is not a path inside it: {reason}")
     return folder / PurePosixPath(path)
+
+
+def resolve_output(path: Path) -> Path:
+    """Follow a link at a path that a user gave for an output, and check its name.
+
+    Other files that belong to the output get their names from it.
+
+    Raises
+    ------
+    OutputError
+        If no file on any system could have the name.
+    """
+    if "\0" not in str(path) and path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if reason := name_fault(path.name) or ("it holds a NUL" if "\0" in str(path) else None):
+        raise OutputError(f"nothing can be written at {str(path)!r} by its name: {reason}")
+    return path
 
 
 class Inputs:
@@ -222,15 +242,18 @@ def mark_folder(folder: Path, purpose: str) -> None:
     OutputError
         If something without the mark is there already.
     """
+    content = _mark_content(purpose)
     if is_marked(folder, purpose):
         return
-    if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and _is_empty(folder))):
-        raise OutputError(
-            f"{folder} is there and was not made by this software; move it away, since the "
-            "command needs this name"
-        )
+    if os.path.lexists(folder) and not _is_unmarked(folder, content):
+        raise OutputError(f"{folder} is there and was not made by this software; {MOVE_AWAY}")
     folder.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(folder / _MARK, json.dumps({"by": SOFTWARE, "purpose": purpose}) + "\n")
+    # Not by a temporary file, which would be a stranger's to the next process if this one is
+    # killed: a part of the mark is recognised instead.
+    with (folder / _MARK).open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_marked(folder: Path, purpose: str) -> bool:
@@ -242,6 +265,18 @@ def is_marked(folder: Path, purpose: str) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return bool(found == {"by": SOFTWARE, "purpose": purpose})
+
+
+def _mark_content(purpose: str) -> bytes:
+    return (json.dumps({"by": SOFTWARE, "purpose": purpose}) + "\n").encode()
+
+
+def _is_unmarked(folder: Path, content: bytes) -> bool:
+    """Whether a folder is empty, or has nothing but a part of its mark, as after a kill."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    names = [entry.name for entry in folder.iterdir()]
+    return not names or (names == [_MARK] and content.startswith((folder / _MARK).read_bytes()))
 
 
 def remove_tree(folder: Path, purpose: str) -> None:
@@ -259,8 +294,10 @@ def remove_tree(folder: Path, purpose: str) -> None:
         else:
             entry.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        (folder / _MARK).unlink()
-        folder.rmdir()
+        # What could not be deleted keeps its mark.
+        if [entry.name for entry in folder.iterdir()] == [_MARK]:
+            (folder / _MARK).unlink()
+            folder.rmdir()
 
 
 def _spellings(path: Path) -> tuple[Path, Path]:
@@ -283,7 +320,3 @@ def _over_input(target: Path, source: Path) -> OutputError:
         f"{target} would be written over the input {source}; give another name or folder for the "
         "output"
     )
-
-
-def _is_empty(folder: Path) -> bool:
-    return next(folder.iterdir(), None) is None

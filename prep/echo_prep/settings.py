@@ -7,6 +7,7 @@ from pathlib import Path
 
 from echo_common.cli.settings import component, setting
 from echo_common.errors import SettingsError
+from echo_common.outputs import resolve_output
 from echo_common.store.schema import FALLOFFS, HDF5_SUFFIXES, IDENTITIES, METHODS, is_hdf5
 from echo_prep.geometry.settings import HeatmapSettings
 
@@ -28,13 +29,6 @@ class BuildSettings:
         Path("data/EchoNet-Dynamic"), "Folder of the data set.", title="What to build"
     )
     store: Path = setting(DEFAULT_STORE, "The store to build or to extend.")
-    size: int | None = setting(
-        None,
-        "Scale frames and tracings to N x N pixels, with black borders; default: as the store, "
-        "or the size of most videos.",
-        minimum=16,
-        maximum=4096,
-    )
     landmarks: tuple[int, ...] = setting(
         (7,),
         "Number of landmarks; several with commas. Each is made for each method and identity.",
@@ -79,15 +73,17 @@ class BuildSettings:
     )
 
     def target(self) -> Path:
-        """The store's path, whose suffix says its format.
+        """The store's path, whose suffix says its format; a link at it is followed.
 
         Raises
         ------
         SettingsError
             If `store` and `format` contradict each other.
+        OutputError
+            If there can be no store at the path.
         """
         if self.format is None or is_hdf5(self.store) == (self.format == "hdf5"):
-            return self.store
+            return resolve_output(self.store)
         if self.store == DEFAULT_STORE:
             return self.store.with_suffix(HDF5_SUFFIXES[0])
         name = "must end in .h5 or .hdf5" if self.format == "hdf5" else "cannot end in .h5 or .hdf5"

@@ -92,18 +92,12 @@ def test_file_then_rename_then_directory(tmp_path: Path, monkeypatch: pytest.Mon
     assert calls == ["fsync file", "rename", "fsync directory"]
 
 
-def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    store = tmp_path / "a[1].zarr"
-    (store / "masks").mkdir(parents=True)
-    kept = [tmp_path / ".a1.zarr.x.tmp", tmp_path / "a[1].zarr.tmp", store / "masks" / "zarr.json"]
-    left = [
-        tmp_path / ".a[1].zarr.x.tmp",
-        store / ".zarr.json.y.tmp",
-        store / "masks" / ".c.0.z.tmp",
-    ]
-    for file in kept + left:
-        file.touch()
-    assert [atomic.is_leftover(file) for file in kept] == [True, False, False]
-    atomic.remove_leftovers(store)
-    assert all(file.exists() for file in kept)
-    assert not any(file.exists() for file in left)
+def test_the_temporary_file_may_be_in_another_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with atomic.atomic_writer(tmp_path / "a", folder=folder) as file:
+        file.write(b"new")
+        assert [entry.name for entry in tmp_path.iterdir()] == ["work"]
+        assert len(list(folder.iterdir())) == 1
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert not list(folder.iterdir())

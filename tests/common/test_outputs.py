@@ -19,6 +19,7 @@ from echo_common.outputs import (
     refuse_inputs,
     remove_tree,
     replace_file,
+    resolve_output,
 )
 
 BAD_NAMES = [
@@ -140,3 +141,29 @@ def test_only_marked_folders_are_deleted_and_no_link_is_followed(tmp_path: Path)
     remove_tree(own, "partial")
     assert not own.exists()
     assert (stranger / "precious").read_text() == "x"
+
+
+def test_a_mark_that_a_kill_cut_short_is_completed(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    mark_folder(folder, "build")
+    (mark,) = folder.iterdir()
+    content = mark.read_bytes()
+    for length in range(len(content)):
+        mark.write_bytes(content[:length])
+        mark_folder(folder, "build")
+        assert is_marked(folder, "build")
+    mark.write_bytes(b"{}")
+    with pytest.raises(OutputError, match="not made by this software"):
+        mark_folder(folder, "build")
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "a/..", "/", "a/NUL", "con.zarr", "a\0b", "a\nb"])
+def test_a_path_at_which_nothing_can_be_is_refused(path: str) -> None:
+    with pytest.raises(OutputError, match="nothing can be written at"):
+        resolve_output(Path(path))
+
+
+def test_an_output_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "a.zarr")
+    assert resolve_output(tmp_path / "link") == tmp_path / "disk" / "a.zarr"
+    assert resolve_output(Path("cache/a.zarr")) == Path("cache/a.zarr")

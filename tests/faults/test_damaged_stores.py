@@ -153,7 +153,6 @@ def test_surplus_files_are_reported_and_removed(data: Path, tmp_path: Path) -> N
     expected = file_bytes(store)
     shutil.copy(store / "frames" / "c.0.0.0", store / "frames" / "c.2.0.0")
     shutil.copytree(store / "masks" / "chords", store / "masks" / "centroid")
-    (store / "index" / ".manifest.json.x.tmp").write_bytes(b"half")
     assert {(fault.where, fault.chunk, fault.state) for fault in verify(store)} == {
         ("frames", "c.2.0.0", "surplus"),
         ("masks/centroid", None, "surplus"),

@@ -27,7 +27,7 @@ from echo_prep.preview.preview import preview
 from echo_prep.preview.settings import PreviewSettings
 from echo_prep.settings import BuildSettings
 from echo_prep.store.info import store_info
-from echo_prep.store.publish import write_root
+from echo_prep.store.publish import root_text
 from echo_prep.store.verify import verify
 from support.golden import SIDE, TRACED, VIDEOS, box, chords, frame, mask, write_golden_dataset
 from support.stores import assert_same, read_all
@@ -144,7 +144,8 @@ def _forget_truncate(path: Path) -> None:
             manifest = dataclasses.replace(manifest, parameters=parameters, key=key)
             (path / array / "manifest.json").write_text(manifest.json)
         manifests[array] = manifest
-    write_root(path, {**store.attributes, "stages": stage_table(manifests)})
+    root = root_text({**store.attributes, "stages": stage_table(manifests)})
+    (path / "zarr.json").write_text(root)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ The precedence is click's own: option, environment, `--config FILE.toml`, defaul
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +15,7 @@ import click
 import cloup
 
 from echo_common.cli.settings import option_name, settings_of
-from echo_common.cli.values import PathText, as_text, param_type, read_settings_file
-from echo_common.errors import SettingsError
+from echo_common.cli.values import as_text, param_type
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,7 +40,7 @@ def click_options(cls: type) -> Callable[[Command], Command]:
             command = _option(field, hint, sections.get(title))(command)
         return click.option(
             "--config",
-            type=PathText(exists=True, dir_okay=False),
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
             is_eager=True,
             expose_value=False,
             callback=_load_config,
@@ -85,9 +85,9 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
     if value is None:
         return
     try:
-        table = read_settings_file(value)
-    except SettingsError as error:
-        raise click.BadParameter(str(error)) from error
+        table = tomllib.loads(value.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{value} is not TOML: {error}") from error
     by_key = {
         option.lstrip("-").replace("-", "_"): parameter
         for parameter in ctx.command.params

@@ -11,6 +11,7 @@ options.
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 import tomli_w
 
-from echo_common.cli.values import from_plain, read_settings_file
+from echo_common.cli.values import from_plain
 from echo_common.errors import SettingsError
 
 Settings = TypeVar("Settings")
@@ -163,7 +164,10 @@ def from_toml(cls: type[Settings], path: Path) -> Settings:
     SettingsError
         If the file cannot be read, or has a setting or a value that is not allowed.
     """
-    table = read_settings_file(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
     unknown = sorted(table.keys() - {key_of(declared.field) for declared in settings_of(cls)})
     if unknown:
         raise SettingsError(f"{path} has settings that are not known: {', '.join(unknown)}")

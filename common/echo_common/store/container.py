@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,25 @@ CHECKSUM_BYTES = 4
 
 REPAIR = "run the same echo-prep build again with --check to repair it"
 """Advice for a damaged array or chunk."""
+
+
+_LARGEST = 1 << 46
+"""Bytes of the largest array that is believed; sizes in a file may be anything."""
+
+
+def check_spec(spec: schema.ArraySpec, rows: int) -> None:
+    """Check the shape and the type of an array as a file declares them.
+
+    Raises
+    ------
+    ValueError
+        If there can be no such array.
+    """
+    size = 1 if spec.dtype == "str" else np.dtype(spec.dtype).itemsize
+    if spec.dtype != "str" and np.dtype(spec.dtype).kind not in "uif":
+        raise ValueError(f"the type {spec.dtype}")
+    if rows < 1 or min(spec.shape) < 1 or math.prod((*spec.shape, size)) > _LARGEST:
+        raise ValueError(f"the shape {spec.shape} in chunks of {rows} rows")
 
 
 class Container(Protocol):

@@ -13,11 +13,18 @@ import numpy as np
 
 from echo_common.errors import StoreDamagedError, StoreError
 from echo_common.store import schema
-from echo_common.store.container import CHECKSUM_BYTES, REPAIR
+from echo_common.store.container import CHECKSUM_BYTES, REPAIR, check_spec
 from echo_common.store.manifest import Manifest, parse_manifest, spec_digest
 
 _FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 """Errors of h5py for a damaged file, depending on where the damage is."""
+
+
+_TEXT_BYTES = 1 << 16
+"""Longest text, and more than any name of a file."""
+
+_DOCUMENT_BYTES = 1 << 30
+"""Longest manifest."""
 
 
 class Hdf5Container:
@@ -42,7 +49,7 @@ class Hdf5Container:
         text = self._document(schema.ROOT)
         try:
             return dict(json.loads(text if text is not None else "none"))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise self._damaged(f"{schema.ROOT} is not JSON", error) from error
 
     def arrays(self) -> list[str]:
@@ -50,7 +57,7 @@ class Hdf5Container:
         found: list[str] = []
 
         def visit(name: str, node: object) -> None:
-            if isinstance(node, h5py.Dataset) and f"{schema.MANIFESTS}/{name}" != schema.ROOT:
+            if isinstance(node, h5py.Dataset) and schema.is_array_path(name):
                 found.append(name)
 
         try:
@@ -87,6 +94,7 @@ class Hdf5Container:
                 attributes=attributes,
             )
             rows = int(node.chunks[0])
+            check_spec(spec, rows)
         except _FAULTS as error:
             raise self._damaged(
                 f"the declaration of {array} does not follow the schema", error
@@ -127,10 +135,10 @@ class Hdf5Container:
 
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """See `Container`."""
-        # The expected size, so that the buffer does not have to grow.
-        expected = int(np.prod(shape)) * (16 if dtype == "str" else np.dtype(dtype).itemsize)
+        # A chunk may claim to hold any amount.
+        most = int(np.prod(shape)) * (_TEXT_BYTES if dtype == "str" else np.dtype(dtype).itemsize)
         try:
-            content = zlib.decompress(memoryview(raw)[:-CHECKSUM_BYTES], bufsize=expected)
+            content = zlib.decompressobj().decompress(memoryview(raw)[:-CHECKSUM_BYTES], most + 1)
         except zlib.error as error:
             raise ValueError(str(error)) from error
         if dtype == "str":
@@ -162,7 +170,7 @@ class Hdf5Container:
 
     def _dataset(self, array: str) -> Any:
         try:
-            node = self.file[array]
+            node = self._node(array)
         except _FAULTS as error:
             raise self._damaged(f"{array} is missing", error) from error
         if not isinstance(node, h5py.Dataset) or node.chunks is None:
@@ -171,9 +179,24 @@ class Hdf5Container:
 
     def _document(self, path: str) -> bytes | None:
         try:
-            return bytes(self.file[path][...]) if path in self.file else None
+            node = self._node(path)
+            if node is not None and node.size > _DOCUMENT_BYTES:
+                raise ValueError(f"{node.size} bytes")
+            return None if node is None else bytes(node[...])
         except _FAULTS as error:
             raise self._damaged(f"{path} cannot be read", error) from error
+
+    def _node(self, path: str) -> Any:
+        """Object at a path, or None; a link, which may lead to another file, is not followed."""
+        node = self.file
+        for name in path.split("/"):
+            link = node.get(name, getlink=True)
+            if link is None:
+                return None
+            if not isinstance(link, h5py.HardLink):
+                raise ValueError(f"{name} is a link")
+            node = node[name]
+        return node
 
     def _damaged(self, what: str, error: Exception | None) -> StoreDamagedError:
         because = f" ({error})" if error is not None else ""

@@ -9,7 +9,17 @@ import json
 from typing import Any
 
 from echo_common.errors import StoreDamagedError
-from echo_common.store.schema import ArraySpec, chunk_number
+from echo_common.store.schema import (
+    SCHEMA,
+    STATUSES,
+    ArraySpec,
+    chunk_number,
+    is_array_path,
+    is_chunk_name,
+)
+
+_FAULTS = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+"""Errors of reading JSON that has another form than expected."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +97,7 @@ def with_digest(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_manifest(text: str | bytes, where: object) -> Manifest:
-    """Read a manifest.
+    """Read a manifest; every part of it has the type and the form that the schema says.
 
     Raises
     ------
@@ -100,20 +110,89 @@ def parse_manifest(text: str | bytes, where: object) -> Manifest:
             raise ValueError("it was altered: its digest does not match")
         del table["digest"]
         manifest = Manifest(**table)
-        chunks = {name: _chunk(entry) for name, entry in manifest.chunks.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        _check(manifest.metadata, str)
+        _check_stage(vars(manifest))
+        for name, entry in _check(manifest.chunks, dict).items():
+            _check_chunk(name, entry)
+        # The names are sorted as text in JSON; here chunks are in the order of their rows.
+        chunks = dict(sorted(manifest.chunks.items(), key=_number))
+        if [_number(item) for item in chunks.items()] != list(range(len(chunks))):
+            raise ValueError("the numbers of its chunks have gaps")
+    except _FAULTS as error:
         raise StoreDamagedError(
             f"{where} is not a manifest ({error}); run the same echo-prep build again to repair "
             "the array"
         ) from error
-    # The names are sorted as text in JSON; here chunks are in the order of their rows.
-    return dataclasses.replace(manifest, chunks=dict(sorted(chunks.items(), key=_number)))
+    return dataclasses.replace(manifest, chunks=chunks)
 
 
-def _chunk(entry: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(entry["bytes"], int) or not isinstance(entry["sha256"], str):
-        raise TypeError("a chunk has no size or digest")
-    return entry
+def check_root(attributes: dict[str, Any], where: object) -> None:
+    """Check that the attributes of a store's root have their types, and were not altered.
+
+    Raises
+    ------
+    StoreDamagedError
+        If not; `where` names the store in the message.
+    """
+    try:
+        if attributes != with_digest(attributes):
+            raise ValueError("their digest does not match")
+        for stage in _check(attributes["stages"], dict).values():
+            _check_stage(_check(stage, dict))
+            for array, digest in _check(stage["arrays"], dict).items():
+                _check(digest, str)
+                if not is_array_path(array):
+                    raise ValueError(f"{array!r} is no array of {SCHEMA}")
+        if attributes["stages"]:
+            _check_texts(attributes["fingerprint"])
+            _check(attributes["traced"], int)
+            for reject in _check(attributes["rejects"], list):
+                frame = {**_check(reject, dict)}.pop("frame")
+                if frame is not None:
+                    _check(frame, int)
+                _check_texts({name: text for name, text in reject.items() if name != "frame"})
+    except _FAULTS as error:
+        raise StoreDamagedError(
+            f"{where}: the root's attributes were altered ({error}); run the same echo-prep build "
+            "again to repair them"
+        ) from error
+
+
+def _check(value: Any, kind: type) -> Any:
+    # Not `isinstance`, for which true is a number.
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected, found {type(value).__name__}")
+    return value
+
+
+def _check_texts(table: Any) -> None:
+    for text in _check(table, dict).values():
+        _check(text, str)
+
+
+def _check_stage(table: dict[str, Any]) -> None:
+    _check(table["key"], str)
+    _check(table["parameters"], dict)
+    _check_texts(table["inputs"])
+    _check_texts(table["versions"])
+
+
+def _check_chunk(name: str, entry: Any) -> None:
+    if not is_chunk_name(name):
+        raise ValueError(f"{name!r} is no name of a chunk")
+    _check(entry["bytes"], int)
+    _check(entry["sha256"], str)
+    notes = _check(entry.get("notes", {}), dict)
+    for found in notes.values():
+        _check(found, list)
+    for row, status, message in notes.get("failures", ()):
+        _check(message, str)
+        if _check(row, int) < 0 or _check(status, int) not in range(1, len(STATUSES)):
+            raise ValueError(f"a failure at row {row} has the status {status}")
+    for video, size in notes.get("sizes", ()):
+        _check(video, str)
+        if size is not None:
+            _check(size, int)
 
 
 def _number(item: tuple[str, Any]) -> int:

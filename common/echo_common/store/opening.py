@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from echo_common.errors import StoreNotFoundError
+from echo_common.errors import StoreError, StoreNotFoundError
 from echo_common.store.container import Container
 from echo_common.store.zarr_folder import ZarrContainer
 
@@ -27,6 +27,8 @@ def open_container(path: Path) -> Container:
         )
     if path.is_dir():
         return ZarrContainer(path)
+    if not path.is_file():
+        raise StoreError(f"{path} is not a store: it is a pipe or a device")
     # Imported here: a Zarr store is read without h5py.
     from echo_common.store.hdf5_file import Hdf5Container
 

@@ -18,7 +18,7 @@ import numpy as np
 from echo_common.errors import NotInStoreError, StoreDamagedError, StoreError
 from echo_common.store import schema
 from echo_common.store.container import REPAIR, Container
-from echo_common.store.manifest import Manifest
+from echo_common.store.manifest import Manifest, check_root
 from echo_common.store.opening import open_container
 
 
@@ -58,6 +58,7 @@ class EchoStore:
                 f"{path} has the schema {found!r}, and this version reads {schema.SCHEMA!r}; "
                 "build the store again with this version's echo-prep build"
             )
+        check_root(self.attributes, path)
         self.manifests: dict[str, Manifest] = {
             array: self._sound_manifest(array, digest)
             for stage in self._listed_stages().values()
@@ -171,16 +172,9 @@ class EchoStore:
 
     def landmark_sets(self) -> list[schema.LandmarkSet]:
         """Landmark sets of the store, in the order of methods, identities and counts."""
-        found = []
-        for array in self.manifests:
-            parts = array.split("/")
-            if parts[0] == "landmarks" and parts[-1] == "points":
-                identity, count = parts[2].rsplit("-", 1)
-                found.append(
-                    schema.LandmarkSet(method=parts[1], identity=identity, count=int(count))
-                )
+        found = {schema.landmark_set_of(array) for array in self.manifests}
         return sorted(
-            found,
+            (landmarks for landmarks in found if landmarks and landmarks.points in self),
             key=lambda landmarks: (
                 schema.METHODS.index(landmarks.method),
                 schema.IDENTITIES.index(landmarks.identity),
@@ -261,7 +255,13 @@ class EchoStore:
             raise StoreDamagedError(
                 f"{self.path}: the declaration of {array} does not match its manifest; {REPAIR}"
             )
-        return self.container.spec(array)
+        spec, rows = self.container.spec(array)
+        if len(self.manifests[array].chunks) != -(-spec.shape[0] // rows):
+            raise StoreDamagedError(
+                f"{self.path}: the manifest of {array} does not list each chunk of {spec.shape[0]} "
+                f"rows; {REPAIR}"
+            )
+        return spec, rows
 
     def _sound_bytes(self, array: str, name: str) -> bytes:
         listed = self.manifests[array].chunks.get(name)
@@ -279,7 +279,16 @@ class EchoStore:
             raise self._damaged(array, name, "was altered: its digest is not that of the manifest")
         return raw
 
-    def _damaged(self, array: str, name: str, state: str) -> StoreDamagedError:
+    def _damaged(self, array: str, name: str, state: str) -> StoreError:
+        try:
+            now = self.container.manifest(array)
+        except StoreDamagedError:
+            now = self.manifests[array]
+        if now != self.manifests[array]:
+            return StoreError(
+                f"{self.path}: {array} was written again or removed since this process opened the "
+                "store; run the same command again"
+            )
         return StoreDamagedError(f"{self.path}: chunk {name} of {array} {state}; {REPAIR}")
 
 

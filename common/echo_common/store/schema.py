@@ -7,6 +7,7 @@ here changes that page and the number of the schema.
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ ROOT = "manifests/root"
 CHUNK_FRAMES = 128
 """Rows per chunk: enough to read at the speed of memory, few enough to share among workers."""
 
+LANDMARK_COUNTS = range(3, 43)
+"""Numbers of landmarks that a set may have."""
+
 HDF5_SUFFIXES = (".h5", ".hdf5")
 """A store whose name ends in one of these is an HDF5 file; any other is a Zarr folder."""
 
@@ -67,6 +71,29 @@ def chunk_name(number: int, dimensions: int) -> str:
 def chunk_number(name: str) -> int:
     """Number of a chunk from its name; the reverse of `chunk_name`."""
     return int(name.split(".")[1])
+
+
+_CHUNK = re.compile(r"c\.(0|[1-9][0-9]{0,9})(\.0){0,4}", re.ASCII)
+_COLUMN = re.compile(r"(index|tracing)/[a-z][a-z0-9_]{0,60}", re.ASCII)
+
+
+def is_chunk_name(name: str) -> bool:
+    """Whether `chunk_name` can give a name."""
+    return _CHUNK.fullmatch(name) is not None
+
+
+def is_array_path(path: str) -> bool:
+    """Whether a path is that of an array that the schema can have.
+
+    A path from a file is joined to a folder only after this check, so it never
+    leads out of the store.
+    """
+    top, _, rest = path.partition("/")
+    if top == "masks":
+        return rest in METHODS
+    if top == "landmarks":
+        return landmark_set_of(path) is not None
+    return path == FRAMES or _COLUMN.fullmatch(path) is not None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,3 +156,17 @@ class LandmarkSet:
     def heatmap(self, falloff: str) -> str:
         """Path of the set's heatmaps, uint8 (frame, landmark, y, x)."""
         return f"{self.group}/{falloff}"
+
+
+_LANDMARKS = re.compile(
+    rf"landmarks/({'|'.join(METHODS)})/({'|'.join(IDENTITIES)})-([1-9][0-9]?)/"
+    rf"(points|{'|'.join(FALLOFFS)})"
+)
+
+
+def landmark_set_of(path: str) -> LandmarkSet | None:
+    """Landmark set that an array of points or heatmaps belongs to; None for any other path."""
+    found = _LANDMARKS.fullmatch(path)
+    if found is None or int(found[3]) not in LANDMARK_COUNTS:
+        return None
+    return LandmarkSet(method=found[1], identity=found[2], count=int(found[3]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -14,12 +16,16 @@ from typing import Any
 import numpy as np
 
 from echo_common.errors import StoreDamagedError, StoreError
+from echo_common.regular_file import read_regular
 from echo_common.store import schema
-from echo_common.store.container import CHECKSUM_BYTES, REPAIR
+from echo_common.store.container import CHECKSUM_BYTES, REPAIR, check_spec
 from echo_common.store.manifest import Manifest, parse_manifest
 
 GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
 """Metadata of a Zarr group without attributes."""
+
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP})
+"""Errors of opening a path at which there is nothing, a folder, a pipe or a device."""
 
 _ANY_MANIFEST = f"{schema.STATUS}/{schema.MANIFEST}"
 
@@ -45,27 +51,40 @@ class ZarrContainer:
 
     def attributes(self) -> dict[str, Any]:
         """See `Container`."""
-        return dict(self._metadata("", "attributes")["attributes"])
+        return dict(self._metadata(self.path, "attributes")["attributes"])
 
     def arrays(self) -> list[str]:
         """See `Container`."""
-        return sorted(
-            os.path.relpath(folder, self.path).replace(os.sep, "/")
-            for folder, _, files in os.walk(self.path)
-            if schema.MANIFEST in files
-        )
+        found = []
+        # Also below links, if a folder was moved to a larger disk; no path of the schema is longer
+        # than four names, so a link to a folder above it is no endless loop.
+        waiting = ["frames", "index", "tracing", "masks", "landmarks"]
+        while waiting:
+            path = waiting.pop()
+            with contextlib.suppress(OSError), os.scandir(self.path / path) as entries:
+                names = [entry.name for entry in entries]
+                if schema.is_array_path(path) and schema.MANIFEST in names:
+                    found.append(path)
+                elif path.count("/") < 3:
+                    waiting += [f"{path}/{name}" for name in names if "." not in name]
+        return sorted(found)
 
     def manifest(self, array: str) -> Manifest | None:
         """See `Container`."""
-        path = self.path / array / schema.MANIFEST
+        path = self._folder(array) / schema.MANIFEST
         try:
-            return parse_manifest(path.read_bytes(), path)
+            content = read_regular(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            raise StoreDamagedError(f"{path} is not a regular file; move it away") from error
+        return parse_manifest(content, path)
 
     def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
         """See `Container`."""
-        table = self._metadata(array, "shape")
+        table = self._metadata(self._folder(array), "shape")
         try:
             dtype = {"string": "str"}.get(table["data_type"], table["data_type"])
             chunk = table["chunk_grid"]["configuration"]["chunk_shape"]
@@ -79,28 +98,36 @@ class ZarrContainer:
                 attributes=attributes,
             )
             rows = int(chunk[0])
-            sound = rows > 0 and list(chunk[1:]) == list(spec.shape[1:])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._bad_metadata(array, error) from error
+            check_spec(spec, rows)
+            sound = list(chunk[1:]) == list(spec.shape[1:])
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            IndexError,
+            OverflowError,
+        ) as error:
+            raise self._bad_metadata(self._folder(array), error) from error
         if codecs != ["vlen-utf8" if dtype == "str" else "bytes", "blosc", "crc32c"] or not sound:
-            raise self._bad_metadata(array, f"codecs {codecs}, chunks {chunk}")
+            raise self._bad_metadata(self._folder(array), f"codecs {codecs}, chunks {chunk}")
         return spec, rows
 
     def metadata(self, array: str) -> str:
         """See `Container`."""
         try:
-            return hashlib.sha256((self.path / array / "zarr.json").read_bytes()).hexdigest()
+            return hashlib.sha256(read_regular(self._folder(array) / "zarr.json")).hexdigest()
         except OSError as error:
-            raise self._bad_metadata(array, error) from error
+            raise self._bad_metadata(self._folder(array), error) from error
 
     def sizes(self, array: str) -> dict[str, int]:
         """See `Container`."""
         try:
-            with os.scandir(self.path / array) as entries:
+            with os.scandir(self._folder(array)) as entries:
                 return {
                     entry.name: entry.stat().st_size
                     for entry in entries
-                    if entry.name.startswith("c.") and entry.is_file()
+                    if schema.is_chunk_name(entry.name) and entry.is_file()
                 }
         except (FileNotFoundError, NotADirectoryError):
             return {}
@@ -108,8 +135,10 @@ class ZarrContainer:
     def raw(self, array: str, chunk: str) -> bytes:
         """See `Container`."""
         try:
-            return (self.path / array / chunk).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            return read_regular(self._folder(array) / chunk)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
             raise LookupError(chunk) from error
 
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -140,20 +169,20 @@ class ZarrContainer:
 
     def newer_chunks(self, array: str) -> set[str]:
         """See `Container`."""
-        folder = self.path / array
+        folder = self._folder(array)
         written = (folder / schema.MANIFEST).stat().st_mtime_ns
         with os.scandir(folder) as entries:
             return {
                 entry.name
                 for entry in entries
-                if entry.name.startswith("c.")
+                if schema.is_chunk_name(entry.name)
                 and entry.is_file()
                 and entry.stat().st_mtime_ns > written
             }
 
     def written_at(self, array: str) -> float:
         """See `Container`."""
-        return (self.path / array / schema.MANIFEST).stat().st_mtime
+        return (self._folder(array) / schema.MANIFEST).stat().st_mtime
 
     def broken_groups(self, arrays: Collection[str]) -> list[str]:
         """See `Container`."""
@@ -163,26 +192,31 @@ class ZarrContainer:
     def close(self) -> None:
         """See `Container`."""
 
-    def _metadata(self, node: str, needed: str) -> dict[str, Any]:
-        path = self.path / node / "zarr.json"
+    def _folder(self, array: str) -> Path:
+        """Folder of an array, whose path may come from a file."""
+        if not schema.is_array_path(array):
+            raise StoreDamagedError(f"{self.path}: {array!r} is no array of {schema.SCHEMA}")
+        return self.path / array
+
+    def _metadata(self, folder: Path, needed: str) -> dict[str, Any]:
         try:
-            table = json.loads(path.read_bytes())
+            table = json.loads(read_regular(folder / "zarr.json"))
             if not isinstance(table[needed], dict | list):
                 raise TypeError(f"{needed} is neither a list nor a table")
             return dict(table)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise self._bad_metadata(node, error) from error
+            raise self._bad_metadata(folder, error) from error
 
-    def _bad_metadata(self, node: str, reason: object) -> StoreDamagedError:
-        path = self.path / node / "zarr.json"
+    def _bad_metadata(self, folder: Path, reason: object) -> StoreDamagedError:
+        path = folder / "zarr.json"
         return StoreDamagedError(f"{path} does not follow the schema ({reason}); {REPAIR}")
 
 
 def is_group(folder: Path) -> bool:
     """Whether a folder has the metadata of a plain Zarr group."""
     try:
-        return (folder / "zarr.json").read_text(encoding="utf-8") == GROUP
-    except (OSError, ValueError):
+        return read_regular(folder / "zarr.json") == GROUP.encode()
+    except OSError:
         return False
 
 

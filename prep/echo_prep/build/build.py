@@ -14,10 +14,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from echo_common import atomic
 from echo_common.cli import progress
 from echo_common.errors import DataError
 from echo_common.lock import build_lock
+from echo_common.outputs import MOVE_AWAY, check_replaceable
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import ArraySpec
@@ -28,12 +28,18 @@ from echo_prep.build.report import BuildReport
 from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
 from echo_prep.build.worker import make_tasks
 from echo_prep.dataset.file_names import VideoFolder, shown_name
-from echo_prep.dataset.rejects import Reject, frame_rejects, rejects_path, write_rejects
+from echo_prep.dataset.rejects import (
+    Reject,
+    frame_rejects,
+    is_rejects_file,
+    rejects_path,
+    write_rejects,
+)
 from echo_prep.settings import BuildSettings
 from echo_prep.store.delivery import Delivery
 from echo_prep.store.info import store_bytes
 from echo_prep.store.publish import publish
-from echo_prep.store.verify import damage_path, remove_damage_list
+from echo_prep.store.verify import damage_path, is_damage_list
 from echo_prep.store.work_folder import WorkFolder, finished_work_kept, work_path
 
 _PACKAGES = ("echo-lv-segmentation", "numpy", "opencv-python-headless", "zarr")
@@ -82,9 +88,13 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
     plan = work.plan
     if settings.strict:
         _refuse_rejects(plan.rejects)
-    for path in (store, rejects_path(store), damage_path(store)):
-        atomic.remove_leftovers(path)
+    for path, is_own in (
+        (rejects_path(store), is_rejects_file),
+        (damage_path(store), is_damage_list),
+    ):
+        check_replaceable(path, force=False, is_own=is_own, remedy=MOVE_AWAY)
     folder = WorkFolder(work_path(store))
+    folder.open()
     for parts in work.parts:
         if parts.chunks:
             for array in parts.stage.arrays:
@@ -107,11 +117,10 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
     }
     if plan.notes:
         attributes["notes"] = plan.notes
-    folder.root.mkdir(exist_ok=True)
     publish(store, folder, work.state.container, deliveries, work.removed, attributes)
-    remove_damage_list(store)
+    damage_path(store).unlink(missing_ok=True)
     rejects = plan.rejects + unreadable
-    write_rejects(store, rejects)
+    write_rejects(store, rejects, folder.root)
     # Last: while the work folder exists, the next build inspects everything again.
     folder.remove()
     failed = {row for row, _, _ in status.manifest.notes.get("failures", ())}

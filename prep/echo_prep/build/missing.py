@@ -91,12 +91,7 @@ def _missing_parts(
     settings: BuildSettings, stage: Stage, state: StoreState, damaged: dict[str, set[str]]
 ) -> MissingParts:
     manifests = [state.manifests.get(array.path) for array in stage.arrays]
-    if state.container is None or not all(
-        manifest is not None
-        and manifest.key == stage.key
-        and len(manifest.chunks) == stage.chunk_count
-        for manifest in manifests
-    ):
+    if state.container is None or not all(map(stage.has_manifest, stage.arrays, manifests)):
         return MissingParts(
             stage=stage, chunks=frozenset(range(stage.chunk_count)), whole_stage=True
         )

@@ -13,20 +13,36 @@ from typing import Any
 import numpy as np
 
 from echo_common.errors import DataNotFoundError, EchoError
+from echo_common.outputs import refuse_inputs
 from echo_common.store import schema
 from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_prep.build.missing import MissingParts, find_missing, requested_stages
-from echo_prep.build.plan import COLUMNS, SCALED_COLUMNS, Plan, make_plan
+from echo_prep.build.plan import COLUMNS, Plan, make_plan
 from echo_prep.build.report import BuildReport
-from echo_prep.build.stages import INDEX, Stage, index_stage, restore_index_stage
-from echo_prep.dataset.echonet_dynamic import fingerprint, read_dataset, video_folder
+from echo_prep.build.stages import (
+    INDEX,
+    Stage,
+    index_stage,
+    is_index_parameters,
+    restore_index_stage,
+)
+from echo_prep.dataset.echonet_dynamic import (
+    FILE_LIST,
+    TRACINGS,
+    VIDEOS,
+    find_entry,
+    fingerprint,
+    read_dataset,
+    video_folder,
+)
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.rejects import Reject, frame_rejects
 from echo_prep.dataset.trace_order import in_order
 from echo_prep.dataset.tracings import join_rows
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import StoreState, group_faults, inspect_store
+from echo_prep.store.publish import refuse_strangers
 from echo_prep.store.verify import damage_path
 from echo_prep.store.work_folder import WorkFolder, work_path
 
@@ -77,11 +93,8 @@ def find_work(settings: BuildSettings) -> RemainingWork:
     StoreError
         If there is something at the store's path that is not a store.
     """
-    state = inspect_store(settings.target())
-    videos = video_folder(settings.data, settings.archive)
-    plan = _stored_plan(settings, state)
-    if plan is None:
-        plan = make_plan(read_dataset(settings.data), videos, settings.size or _stored_size(state))
+    state = _inspect_target(settings)
+    plan = _stored_plan(settings, state) or make_plan(read_dataset(settings.data))
     stages = requested_stages(settings, index_stage(plan), state)
     arrays = {array.path for stage in stages for array in stage.arrays}
     work = RemainingWork(
@@ -89,8 +102,23 @@ def find_work(settings: BuildSettings) -> RemainingWork:
         plan=plan,
         parts=find_missing(settings, stages, state),
         removed=tuple(array for array in state.arrays if array not in arrays),
-        videos=videos,
+        videos=video_folder(settings.data, settings.archive),
     )
+    if not schema.is_hdf5(settings.target()):
+        # Before the work, and in a dry run too.
+        refuse_strangers(
+            settings.target(),
+            [array.path for parts in work.parts if parts for array in parts.stage.arrays],
+            [
+                *(
+                    array.path
+                    for parts in work.parts
+                    if parts.whole_stage
+                    for array in parts.stage.arrays
+                ),
+                *work.removed,
+            ],
+        )
     reads_videos = any(parts.stage.kind == "frames" and parts.chunks for parts in work.parts)
     if reads_videos and not work.videos.path.is_dir():
         raise DataNotFoundError(
@@ -108,7 +136,7 @@ def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
         If there is something at the store's path that is not a store.
     """
     store = settings.target()
-    state = inspect_store(store)
+    state = _inspect_target(settings)
     if not state.attributes or work_path(store).exists() or damage_path(store).exists():
         return None
     try:
@@ -124,15 +152,22 @@ def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
         if not _in_order(opened.read(schema.LONG_AXIS), opened.read(schema.CONTOUR)):
             return None
         return _report(opened, stages)
-    except (EchoError, KeyError, TypeError):
+    except (EchoError, LookupError, TypeError, ValueError):
         # The build finds the same fault, and repairs it.
         return None
+
+
+def _inspect_target(settings: BuildSettings) -> StoreState:
+    """State of the store, which must not be in the data set's files nor around them."""
+    files = [find_entry(settings.data, name) for name in (FILE_LIST, TRACINGS, VIDEOS)]
+    refuse_inputs(settings.target(), files)
+    return inspect_store(settings.target())
 
 
 def _complete_stages(settings: BuildSettings, state: StoreState) -> tuple[str, ...] | None:
     """Names of the stages, if the store has all of them, sound, and nothing else."""
     parameters = _index_parameters(state)
-    if parameters is None or not _has_size(settings, parameters):
+    if parameters is None:
         return None
     stages = requested_stages(settings, restore_index_stage(parameters), state)
     arrays = {array.path for stage in stages for array in stage.arrays}
@@ -160,18 +195,14 @@ def _report(store: EchoStore, stages: tuple[str, ...]) -> BuildReport:
     )
 
 
-def _stored_size(state: StoreState) -> int | None:
-    """Size to which a store's frames were scaled, which a build keeps; None if they were not."""
-    parameters = _index_parameters(state) or {}
-    return parameters["shape"][0] if parameters.get("scaled") else None
-
-
 def _index_parameters(state: StoreState) -> dict[str, Any] | None:
     """Parameters of the store's rows; None if another version of the code made them."""
     for manifest in state.manifests.values():
-        if manifest.stage == INDEX:
-            up_to_date = restore_index_stage(manifest.parameters).key == manifest.key
-            return manifest.parameters if up_to_date else None
+        if manifest.stage == INDEX and is_index_parameters(manifest.parameters):
+            stage = restore_index_stage(manifest.parameters)
+            # The number of rows may be anything; it has to be that of the chunks.
+            current = stage.key == manifest.key and stage.chunk_count == len(manifest.chunks)
+            return manifest.parameters if current else None
     return None
 
 
@@ -185,10 +216,8 @@ def _stored_plan(settings: BuildSettings, state: StoreState) -> Plan | None:
         parameters = _index_parameters(state)
         if parameters is None or state.attributes.get("fingerprint") != fingerprint(settings.data):
             return None
-        if not _has_size(settings, parameters):
-            return None
-        plan = _read_plan(EchoStore(settings.target()), parameters)
-    except (OSError, EchoError, KeyError, TypeError):
+        plan = _read_plan(EchoStore(settings.target()), tuple(parameters["shape"]))
+    except (OSError, EchoError, LookupError, TypeError, ValueError):
         # Whatever the fault is, the CSV files have the same rows.
         return None
     # The digest of all rows is one of the parameters.
@@ -202,17 +231,12 @@ def _in_order(long_axis: np.ndarray, contour: np.ndarray) -> bool:
     return bool(in_order(join_rows(long_axis, contour)).all())
 
 
-def _has_size(settings: BuildSettings, parameters: dict[str, Any]) -> bool:
-    return settings.size is None or parameters["shape"] == [settings.size] * 2
-
-
-def _read_plan(store: EchoStore, parameters: dict[str, Any]) -> Plan:
-    paths = {**COLUMNS, **SCALED_COLUMNS} if parameters.get("scaled") else COLUMNS
-    columns = {name: store.read(path) for name, path in paths.items()}
+def _read_plan(store: EchoStore, shape: tuple[int, int]) -> Plan:
+    columns = {name: store.read(path) for name, path in COLUMNS.items()}
     columns["video"] = np.array([str(name) for name in columns["video"]], dtype=object)
     return Plan(
         **columns,
-        shape=tuple(parameters["shape"]),
+        shape=shape,
         rejects=tuple(Reject(**reject) for reject in store.attributes["rejects"]),
         notes=store.attributes.get("notes", {}),
         traced=store.attributes["traced"],

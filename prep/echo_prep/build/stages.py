@@ -11,9 +11,11 @@ import hashlib
 import json
 from typing import Any
 
+from echo_common.cli.settings import from_table
+from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
-from echo_common.store.schema import CHUNK_FRAMES, ArraySpec
+from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
 from echo_prep.build.plan import Plan
 from echo_prep.geometry.settings import HeatmapSettings
 
@@ -82,18 +84,37 @@ class Stage:
             metadata=metadata,
         )
 
+    def has_manifest(self, array: ArraySpec, manifest: Manifest | None) -> bool:
+        """Whether a manifest of a store is that of one of its arrays, with all of its chunks."""
+        if manifest is None or manifest.key != self.key:
+            return False
+        names = {chunk_name(number, len(array.shape)) for number in range(len(manifest.chunks))}
+        rows = [failure[0] for failure in manifest.notes.get("failures", ())]
+        return (
+            len(manifest.chunks) == self.chunk_count
+            and manifest.chunks.keys() == names
+            and all(row < array.shape[0] for row in rows)
+        )
+
 
 def index_stage(plan: Plan) -> Stage:
     """Stage of the rows: `index/*` and `tracing/*`."""
-    parameters: dict[str, Any] = {
+    parameters = {
         "rows": len(plan),
         "shape": list(plan.shape),
         "points": plan.contour.shape[1],
         "plan": plan.digest(),
     }
-    if plan.scale is not None:
-        parameters["scaled"] = True
     return restore_index_stage(parameters)
+
+
+def is_index_parameters(parameters: dict[str, Any]) -> bool:
+    """Whether parameters from a store's manifest can be those of an index stage."""
+    shape = parameters.get("shape")
+    if not isinstance(shape, list) or len(shape) != 2:
+        return False
+    sizes = (parameters.get("rows"), parameters.get("points"), *shape)
+    return all(type(size) is int and size > 0 for size in sizes)
 
 
 def restore_index_stage(parameters: dict[str, Any]) -> Stage:
@@ -125,23 +146,10 @@ def restore_index_stage(parameters: dict[str, Any]) -> Stage:
         "esv": ("float32", {"units": "ml", "description": "end-systolic volume"}),
         "fps": ("float32", {"units": "1/s", "description": "frames a second"}),
     }
-    if parameters.get("scaled"):
-        columns["scale"] = ("float32", {"description": "pixels here for each of the video's"})
-    index = [
+    index = (
         _array(f"index/{name}", (rows,), "frame", dtype, **attributes)
         for name, (dtype, attributes) in columns.items()
-    ]
-    if parameters.get("scaled"):
-        index.append(
-            _array(
-                "index/source_shape",
-                (rows, 2),
-                "frame yx",
-                "int32",
-                units="pixel",
-                description="height and width of the video's frames",
-            )
-        )
+    )
     arrays = (*index, axis, contour)
     return Stage(name=INDEX, kind="index", parameters=parameters, inputs={}, arrays=arrays)
 
@@ -213,21 +221,31 @@ def restore_stage(index: Stage, stored: dict[str, Any]) -> Stage | None:
     Returns
     -------
     stage : Stage or None
-        None for the parameters of the index and of the frames.
+        None for the parameters of the index and of the frames, and for those
+        that no build can have written.
     """
-    truncate = stored.get("truncate", False)
-    if "falloff" in stored:
-        shape = {
-            field.name: stored[field.name]
-            for field in dataclasses.fields(HeatmapSettings)
-            if field.name in stored
-        }
-        return heatmap_stage(
-            index, landmark_set(stored), stored["falloff"], HeatmapSettings(**shape), truncate
+    method, truncate = stored.get("method"), stored.get("truncate", False)
+    if method not in schema.METHODS or type(truncate) is not bool:
+        return None
+    if "identity" not in stored:
+        return mask_stage(index, method, truncate)
+    landmarks = schema.LandmarkSet(
+        method=method, identity=stored["identity"], count=stored.get("count", 0)
+    )
+    if schema.landmark_set_of(landmarks.points) != landmarks:
+        return None
+    if "falloff" not in stored:
+        return points_stage(index, landmarks, truncate)
+    names = [field.name for field in dataclasses.fields(HeatmapSettings)]
+    try:
+        shape = from_table(
+            HeatmapSettings, {name: stored[name] for name in names if name in stored}, "the store"
         )
-    if "identity" in stored:
-        return points_stage(index, landmark_set(stored), truncate)
-    return mask_stage(index, stored["method"], truncate) if "method" in stored else None
+    except SettingsError:
+        return None
+    if stored["falloff"] not in schema.FALLOFFS:
+        return None
+    return heatmap_stage(index, landmarks, stored["falloff"], shape, truncate)
 
 
 def landmark_set(parameters: dict[str, Any]) -> schema.LandmarkSet:

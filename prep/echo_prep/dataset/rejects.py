@@ -40,6 +40,10 @@ class Reject:
     message: str
 
 
+_HEADER = ",".join(field.name for field in dataclasses.fields(Reject))
+"""First line of a list."""
+
+
 def frame_rejects(video: np.ndarray, frame: np.ndarray, manifest: Manifest) -> tuple[Reject, ...]:
     """List the rows whose frames could not be read.
 
@@ -67,11 +71,24 @@ def rejects_path(store: Path) -> Path:
     return store.with_name(store.name + ".rejects.csv")
 
 
-def write_rejects(store: Path, rejects: Iterable[Reject]) -> None:
-    """Write the list next to the store atomically; an empty list has only the header."""
-    columns = [field.name for field in dataclasses.fields(Reject)]
-    table = csv_table([columns, *map(dataclasses.astuple, rejects)])
-    atomic.write_text(rejects_path(store), table)
+def is_rejects_file(path: Path) -> bool:
+    """Whether a file is a list that `write_rejects` wrote, or somebody else's."""
+    with path.open("rb") as file:
+        return file.read(len(_HEADER) + 1) == _HEADER.encode() + b"\n"
+
+
+def write_rejects(store: Path, rejects: Iterable[Reject], folder: Path | None = None) -> None:
+    """Write the list next to the store atomically; an empty list has only the header.
+
+    Parameters
+    ----------
+    store : Path
+    rejects : iterable of Reject
+    folder : Path, optional
+        Folder of the temporary file; see `echo_common.atomic`.
+    """
+    table = csv_table([_HEADER.split(","), *map(dataclasses.astuple, rejects)])
+    atomic.write_text(rejects_path(store), table, folder=folder)
 
 
 def count_reasons(rejects: Iterable[Reject]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
-from echo_common import atomic
 from echo_common.cli import progress
 from echo_common.errors import SettingsError, StoreDamagedError
 from echo_common.lock import build_lock
+from echo_common.outputs import refuse_inputs, resolve_output
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
@@ -37,22 +38,34 @@ def convert(source: Path, target: Path, show: progress.Progress[int] = progress.
         If the source cannot be read completely, or the target cannot be written.
     """
     store = EchoStore(source)
+    target = resolve_output(target)
+    _check_target(source, target)
     if faults := store_faults(source):
         raise StoreDamagedError(
             f"{source} is damaged: {describe_fault(faults[0])}; run the same echo-prep build "
             "again with --check, then convert"
         )
-    if target.resolve() == source.resolve() or inspect_store(target).attributes.get("stages"):
-        raise SettingsError(f"{target} is a store already; give another name, or move it away")
     with finished_work_kept():
         target.parent.mkdir(parents=True, exist_ok=True)
         with build_lock(target):
+            # Again, since another process may have finished in the meantime.
+            _check_target(source, target)
             _convert_locked(store, target, show)
 
 
+def _check_target(source: Path, target: Path) -> None:
+    if os.path.realpath(target) == os.path.realpath(source):
+        raise SettingsError(f"{target} is a store already; give another name, or move it away")
+    refuse_inputs(target, [source])
+    state = inspect_store(target)
+    unfinished = state.attributes.get("stages") == {}
+    if (state.attributes or state.arrays) and not unfinished:
+        raise SettingsError(f"{target} is a store already; give another name, or move it away")
+
+
 def _convert_locked(store: EchoStore, target: Path, show: progress.Progress[int]) -> None:
-    atomic.remove_leftovers(target)
     work = WorkFolder(work_path(target))
+    work.open()
     specs = [store.container.spec(array)[0] for array in store.manifests]
     # An HDF5 store is assembled from the source itself; a Zarr store needs chunks to move.
     through_work = not schema.is_hdf5(target)

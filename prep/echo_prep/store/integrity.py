@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from echo_common import atomic
 from echo_common.errors import EchoError, StoreDamagedError, StoreError, StoreNotFoundError
 from echo_common.store import schema
 from echo_common.store.container import Container
-from echo_common.store.manifest import Manifest, with_digest
+from echo_common.store.manifest import Manifest, check_root, stage_table
 from echo_common.store.opening import open_container
 
 
@@ -79,44 +79,68 @@ def inspect_store(store: Path) -> StoreState:
     """
     try:
         container = open_container(store)
-        attributes = _attributes_or_none(container)
-        arrays = tuple(container.arrays())
-    except (StoreNotFoundError, StoreDamagedError):
-        # An HDF5 file that does not open, or does not list its arrays, is replaced.
+    except StoreNotFoundError:
+        return StoreState()
+    except StoreDamagedError:
+        # An HDF5 file that does not open is replaced.
+        _check_own_hdf5(store)
         return StoreState()
     except StoreError as error:
-        if store.is_dir() and all(atomic.is_leftover(entry) for entry in store.iterdir()):
+        if store.is_dir() and not any(store.iterdir()):
             return StoreState()
+        raise _no_store(store) from error
+    try:
+        attributes = container.attributes()
+    except StoreDamagedError:
+        attributes = {}
+    found = attributes.get("schema")
+    if found is not None and found != schema.SCHEMA:
         raise StoreError(
-            f"{store} exists and is not a store; give another --store, or move it away"
-        ) from error
-    if "digest" in attributes and attributes != with_digest(attributes):
+            f"{store} has the schema {found!r}, not {schema.SCHEMA!r}; give another --store"
+        )
+    try:
+        check_root(attributes, store)
+    except StoreDamagedError:
         # An altered root is written again from the manifests.
         attributes = {}
-    if attributes and attributes.get("schema") != schema.SCHEMA:
-        raise StoreError(
-            f"{store} has the schema {attributes.get('schema')!r}, not {schema.SCHEMA!r}; give "
-            "another --store"
-        )
-    manifests = {}
-    for array in arrays:
-        try:
-            manifest = container.manifest(array)
-        except StoreDamagedError:
-            continue
-        if manifest is not None:
-            manifests[array] = manifest
+    try:
+        arrays = tuple(container.arrays())
+    except StoreDamagedError:
+        # An HDF5 file that does not list its arrays is replaced.
+        _check_own_hdf5(store)
+        return StoreState()
+    manifests = _sound_manifests(container, arrays)
+    if found is None and not manifests:
+        # Zarr folders and HDF5 files of other software look like this, too.
+        _check_own_hdf5(store)
     return StoreState(
         container=container, attributes=attributes, arrays=arrays, manifests=manifests
     )
 
 
-def _attributes_or_none(container: Container) -> dict[str, Any]:
-    try:
-        return container.attributes()
-    except StoreDamagedError:
-        # The root is written again from the manifests.
-        return {}
+def _sound_manifests(container: Container, arrays: Iterable[str]) -> dict[str, Manifest]:
+    manifests = {}
+    for array in arrays:
+        with contextlib.suppress(StoreDamagedError):
+            if manifest := container.manifest(array):
+                manifests[array] = manifest
+    return manifests
+
+
+def _check_own_hdf5(store: Path) -> None:
+    """Check that a file whose structure is damaged has an attribute that only a store has."""
+    rest = b""
+    if store.is_file():
+        with store.open("rb") as file:
+            while block := file.read(1 << 20):
+                if b"stage_key" in rest + block:
+                    return
+                rest = block[-16:]
+    raise _no_store(store)
+
+
+def _no_store(store: Path) -> StoreError:
+    return StoreError(f"{store} exists and is not a store; give another --store, or move it away")
 
 
 def array_faults(
@@ -193,9 +217,12 @@ def store_faults(store: Path) -> list[Fault]:
             f"{schema.SCHEMA!r}"
         )
     faults: list[Fault] = []
-    if attributes != with_digest(attributes):
-        faults.append(Fault("", None, "damaged", "the root's attributes were altered"))
-    stages = attributes.get("stages") or {}
+    try:
+        check_root(attributes, store)
+        stages = attributes["stages"]
+    except StoreDamagedError as error:
+        faults.append(Fault("", None, "damaged", str(error)))
+        stages = stage_table(_sound_manifests(container, container.arrays()))
     if not stages:
         faults.append(Fault("", None, "missing", "the build did not finish"))
     listed = {

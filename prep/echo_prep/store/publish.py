@@ -11,11 +11,14 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from echo_common import atomic
+from echo_common.errors import OutputError
+from echo_common.outputs import descendant
+from echo_common.regular_file import read_regular
 from echo_common.store import schema
 from echo_common.store.container import Container
 from echo_common.store.manifest import Manifest, stage_table, with_digest
@@ -65,22 +68,62 @@ def _publish_zarr(
     removed: Sequence[str],
     attributes: dict[str, Any],
 ) -> None:
+    changed = [delivery for delivery in deliveries if delivery.changes_store]
+    refuse_strangers(
+        store,
+        [delivery.spec.path for delivery in changed],
+        [*(delivery.spec.path for delivery in changed if delivery.replaces), *removed],
+    )
     store.mkdir(exist_ok=True)
     if not (store / "zarr.json").exists():
-        write_root(store, {"schema": schema.SCHEMA, "stages": {}})
+        _write_root(store, work, {"schema": schema.SCHEMA, "stages": {}})
     work.flush(
         (delivery.spec.path, name) for delivery in deliveries for name in delivery.moved_chunks()
     )
     manifests = {}
     for delivery in deliveries:
-        _make_groups(store, delivery.spec.path)
+        _make_groups(store, work, delivery.spec.path)
         put = _move_array if delivery.replaces else _repair_array
         manifests[delivery.spec.path] = put(store, work, delivery)
     for path in removed:
         _discard(work, store / path)
         _remove_empty_groups(store, Path(path))
     stages = stage_table(manifests)
-    write_root(store, {"schema": schema.SCHEMA, "stages": stages, **attributes})
+    _write_root(store, work, {"schema": schema.SCHEMA, "stages": stages, **attributes})
+
+
+def refuse_strangers(store: Path, written: Iterable[str], replaced: Collection[str]) -> None:
+    """Check that arrays of a Zarr store can be written or removed, and no other file with them.
+
+    Parameters
+    ----------
+    store : Path
+    written : iterable of str
+        Arrays in which anything is written.
+    replaced : collection of str
+        Arrays that are replaced or removed as a whole.
+
+    Raises
+    ------
+    OutputError
+        If an array is below a link, or one that is replaced has a file in its
+        folder that is not the format's.
+    """
+    for path in dict.fromkeys([*written, *replaced]):
+        folder = descendant(store, path)
+        for parent in (folder, *folder.parents[: path.count("/")]):
+            if parent.is_symlink():
+                raise OutputError(
+                    f"{parent} is a link, and {path} has to be written: put the folder that it "
+                    "leads to in its place"
+                )
+        for entry in folder.iterdir() if path in replaced and folder.exists() else ():
+            own = entry.name in ("zarr.json", schema.MANIFEST) or schema.is_chunk_name(entry.name)
+            if entry.is_dir() or not own:
+                raise OutputError(
+                    f"{entry} is not a file of the store, and its folder has to be replaced; move "
+                    "it away"
+                )
 
 
 def _move_array(store: Path, work: WorkFolder, delivery: Delivery) -> Manifest:
@@ -94,7 +137,7 @@ def _move_array(store: Path, work: WorkFolder, delivery: Delivery) -> Manifest:
             file.unlink()
     atomic.fsync_path(folder / "zarr.json")
     manifest = _with_metadata(delivery.manifest, folder)
-    atomic.write_text(folder / schema.MANIFEST, manifest.json)
+    work.write_file(folder / schema.MANIFEST, manifest.json)
     _discard(work, target)
     folder.rename(target)
     atomic.fsync_path(target.parent)
@@ -109,7 +152,7 @@ def _repair_array(store: Path, work: WorkFolder, delivery: Delivery) -> Manifest
         declared = work.root / "declared"
         shutil.rmtree(declared, ignore_errors=True)
         create_array(declared, delivery.spec, delivery.key)
-        atomic.write_bytes(target / "zarr.json", (declared / "zarr.json").read_bytes())
+        work.write_file(target / "zarr.json", (declared / "zarr.json").read_text(encoding="utf-8"))
     for name in delivery.moved_chunks():
         (work.array_folder(delivery.spec.path) / name).replace(target / name)
     for name in delivery.surplus:
@@ -121,7 +164,7 @@ def _repair_array(store: Path, work: WorkFolder, delivery: Delivery) -> Manifest
         manifest = _with_metadata(manifest, target)
     # Written after the chunks, so that no chunk is newer than its manifest.
     if delivery.new_chunks or not _has_content(target / schema.MANIFEST, manifest.json):
-        atomic.write_text(target / schema.MANIFEST, manifest.json)
+        work.write_file(target / schema.MANIFEST, manifest.json)
     return manifest
 
 
@@ -130,26 +173,31 @@ def _with_metadata(manifest: Manifest, folder: Path) -> Manifest:
     return dataclasses.replace(manifest, metadata=metadata)
 
 
-def write_root(store: Path, attributes: dict[str, Any]) -> None:
+def _write_root(store: Path, work: WorkFolder, attributes: dict[str, Any]) -> None:
     """Write the root of a Zarr store, unless it has this content already."""
+    text = root_text(attributes)
+    if not _has_content(store / "zarr.json", text):
+        work.write_file(store / "zarr.json", text)
+
+
+def root_text(attributes: dict[str, Any]) -> str:
+    """Content of the root's zarr.json."""
     metadata = {
         "attributes": with_digest(attributes),
         "node_type": "group",
         "zarr_format": 3,
     }
-    text = json.dumps(metadata, indent=1, sort_keys=True) + "\n"
-    if not _has_content(store / "zarr.json", text):
-        atomic.write_text(store / "zarr.json", text)
+    return json.dumps(metadata, indent=1, sort_keys=True) + "\n"
 
 
-def _make_groups(store: Path, path: str) -> None:
+def _make_groups(store: Path, work: WorkFolder, path: str) -> None:
     for group in reversed(Path(path).parents):
         if group == Path():
             continue
         folder = store / group
         folder.mkdir(exist_ok=True)
         if not is_group(folder):
-            atomic.write_text(folder / "zarr.json", GROUP)
+            work.write_file(folder / "zarr.json", GROUP)
 
 
 def _remove_empty_groups(store: Path, path: Path) -> None:
@@ -157,22 +205,24 @@ def _remove_empty_groups(store: Path, path: Path) -> None:
         folder = store / group
         if group == Path() or not folder.is_dir():
             continue
-        if [entry.name for entry in folder.iterdir()] not in ([], ["zarr.json"]):
+        names = [entry.name for entry in folder.iterdir()]
+        if names not in ([], ["zarr.json"]) or (names and not is_group(folder)):
             return
-        shutil.rmtree(folder)
+        (folder / "zarr.json").unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _discard(work: WorkFolder, folder: Path) -> None:
+    """Delete an array of the store, in whose folder `refuse_strangers` found no other file."""
     if folder.exists():
         discarded = work.root / "discarded"
         shutil.rmtree(discarded, ignore_errors=True)
-        work.root.mkdir(parents=True, exist_ok=True)
         folder.rename(discarded)
         shutil.rmtree(discarded)
 
 
 def _has_content(path: Path, text: str) -> bool:
     try:
-        return path.read_bytes() == text.encode()
+        return read_regular(path) == text.encode()
     except OSError:
         return False

@@ -46,7 +46,6 @@ def publish_hdf5(
         manifests = {delivery.spec.path: delivery.manifest for delivery in deliveries}
         if unchanged and source.attributes() == _root_attributes(manifests, attributes):
             return
-    work.root.mkdir(parents=True, exist_ok=True)
     temporary = work.root / "store.h5"
     temporary.unlink(missing_ok=True)
     with contextlib.closing(CheckedFile(temporary)) as file:

@@ -6,8 +6,12 @@ import contextlib
 import json
 from pathlib import Path
 
-from echo_common import atomic
+from echo_common.lock import build_lock
+from echo_common.outputs import MOVE_AWAY, check_replaceable
+from echo_common.regular_file import read_regular
+from echo_common.store import schema
 from echo_prep.store.integrity import Fault, store_faults
+from echo_prep.store.work_folder import WorkFolder, work_path
 
 
 def verify(store: Path) -> list[Fault]:
@@ -32,14 +36,26 @@ def verify(store: Path) -> list[Fault]:
     for fault in faults:
         if fault.chunk is not None and fault.state == "damaged":
             damaged.setdefault(fault.where, []).append(fault.chunk)
-    # A store on a read-only disk can be checked too; use `build --check` to repair it.
+    # A store on a read-only disk, or one that is being built, can be checked too.
     with contextlib.suppress(OSError):
+        if damaged or damage_path(store).exists():
+            _write_damage_list(store, damaged)
+    return faults
+
+
+def _write_damage_list(store: Path, damaged: dict[str, list[str]]) -> None:
+    check_replaceable(damage_path(store), force=False, is_own=is_damage_list, remedy=MOVE_AWAY)
+    with build_lock(store):
+        work = WorkFolder(work_path(store))
+        interrupted = work.root.exists()
+        work.open()
         if damaged:
             text = json.dumps(damaged, indent=1, sort_keys=True) + "\n"
-            atomic.write_text(damage_path(store), text)
+            work.write_file(damage_path(store), text)
         else:
-            remove_damage_list(store)
-    return faults
+            damage_path(store).unlink()
+        if not interrupted:
+            work.remove()
 
 
 def describe_fault(fault: Fault) -> str:
@@ -58,13 +74,24 @@ def read_damage_list(store: Path) -> dict[str, set[str]]:
 
     A damaged chunk that is not listed is found by ``build --check``.
     """
+    path = damage_path(store)
+    return _read_list(path) or {}
+
+
+def is_damage_list(path: Path) -> bool:
+    """Whether a file is a list that `verify` wrote, or somebody else's."""
+    return _read_list(path) is not None
+
+
+def _read_list(path: Path) -> dict[str, set[str]] | None:
     try:
-        table = json.loads(damage_path(store).read_text(encoding="utf-8"))
-        return {str(array): {str(name) for name in chunks} for array, chunks in table.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def remove_damage_list(store: Path) -> None:
-    """Remove the list, after its chunks have been compared and repaired."""
-    damage_path(store).unlink(missing_ok=True)
+        table = json.loads(read_regular(path))
+        found = {array: set(chunks) for array, chunks in table.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    own = all(schema.is_array_path(array) for array in found) and all(
+        isinstance(name, str) and schema.is_chunk_name(name)
+        for chunks in found.values()
+        for name in chunks
+    )
+    return found if own else None

@@ -17,6 +17,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,11 +30,22 @@ from numcodecs.vlen import VLenUTF8
 
 from echo_common import atomic
 from echo_common.cli.command import describe_os_error
-from echo_common.errors import EchoError, StoreError
-from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
+from echo_common.errors import EchoError, OutputError, StoreError
+from echo_common.outputs import mark_folder, remove_tree
+from echo_common.regular_file import read_regular
+from echo_common.store.schema import (
+    CHUNK_FRAMES,
+    ArraySpec,
+    chunk_name,
+    chunk_number,
+    is_chunk_name,
+)
 
 Notes = dict[str, list[Any]]
 """What was found while a chunk was made, such as frames that could not be read, by kind."""
+
+_PURPOSE = "build"
+"""What the mark of the folder says."""
 
 _LEVEL = 5
 """Compression level of Blosc."""
@@ -75,6 +87,25 @@ class WorkFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def open(self) -> None:
+        """Make the folder, or take over the one that an interrupted build left.
+
+        Raises
+        ------
+        OutputError
+            If something else is at its path, or a link is in it, which nothing here makes.
+        """
+        mark_folder(self.root, _PURPOSE)
+        for folder, folders, _ in os.walk(self.root):
+            if links := [name for name in folders if (Path(folder) / name).is_symlink()]:
+                raise OutputError(
+                    f"{Path(folder) / links[0]} is a link, which a work folder never has; remove it"
+                )
+
+    def write_file(self, path: Path, text: str) -> None:
+        """Replace a file of the store, or next to it, in one step, from a temporary file here."""
+        atomic.write_text(path, text, folder=self.root)
 
     def declare(self, array: ArraySpec, key: str) -> None:
         """Create an array, unless it exists with this stage key; remove one with another key."""
@@ -150,7 +181,8 @@ class WorkFolder:
     def take_started(self) -> list[int]:
         """Remove the files that `mark_started` left, and return the numbers of their chunks."""
         folder = self.root / "started"
-        numbers = [int(marker.name) for marker in folder.iterdir()] if folder.is_dir() else []
+        names = [marker.name for marker in folder.iterdir()] if folder.is_dir() else []
+        numbers = [int(name) for name in names if name.isdecimal()]
         shutil.rmtree(folder, ignore_errors=True)
         return sorted(numbers)
 
@@ -168,7 +200,7 @@ class WorkFolder:
 
     def remove(self) -> None:
         """Remove the work folder and everything in it."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_tree(self.root, _PURPOSE)
 
     def _records(self, path: str) -> Path:
         return self.root / "records" / path
@@ -177,18 +209,19 @@ class WorkFolder:
         record = self._read_record(path, key, number)
         if record is None:
             return False
-        found = digest((self.array_folder(path) / record["name"]).read_bytes())
+        found = digest(read_regular(self.array_folder(path) / record["name"]))
         return found["sha256"] == record["chunk"]["sha256"]
 
     def _read_record(self, path: str, key: str, number: int) -> dict[str, Any] | None:
         try:
-            record = json.loads((self._records(path) / f"{number}.json").read_text())
-            if record["key"] != key:
+            record = json.loads(read_regular(self._records(path) / f"{number}.json"))
+            name, size = record["name"], record["chunk"]["bytes"]
+            if record["key"] != key or not is_chunk_name(name) or chunk_number(name) != number:
                 return None
             # A chunk is gone if it has moved into the store, or after a power cut.
-            size = (self.array_folder(path) / record["name"]).stat().st_size
-            return dict(record) if size == record["chunk"]["bytes"] else None
-        except (OSError, ValueError, KeyError, TypeError):
+            same = (self.array_folder(path) / name).stat().st_size == size
+            return dict(record) if same and isinstance(record["chunk"]["sha256"], str) else None
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
 
@@ -257,6 +290,6 @@ def _fill_value(array: ArraySpec) -> Any:
 
 def _stage_key(folder: Path) -> str | None:
     try:
-        return str(json.loads((folder / "zarr.json").read_text())["attributes"]["stage_key"])
-    except (OSError, ValueError, KeyError):
+        return str(json.loads(read_regular(folder / "zarr.json"))["attributes"]["stage_key"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None

@@ -34,7 +34,7 @@ def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "dask", "ray"])
-def test_every_backend_makes_the_same_store(
+def test_the_same_store_whoever_made_it(
     data: Path, wanted: dict[str, bytes], tmp_path: Path, backend: str
 ) -> None:
     if backend in _PACKAGE:
@@ -43,7 +43,9 @@ def test_every_backend_makes_the_same_store(
     assert file_bytes(store) == wanted
 
 
-def test_an_existing_dask_cluster(data: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_dask_cluster_that_is_there_already(
+    data: Path, wanted: dict[str, bytes], tmp_path: Path
+) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=":0"
@@ -65,7 +67,7 @@ def test_an_existing_dask_cluster(data: Path, wanted: dict[str, bytes], tmp_path
         ({"backend": "dask", "scheduler": "nonsense://here"}, r"no dask cluster at nonsense"),
     ],
 )
-def test_a_scheduler_that_cannot_be_used(
+def test_a_scheduler_that_cannot_be(
     data: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     if options["backend"] in _PACKAGE:
@@ -74,7 +76,9 @@ def test_a_scheduler_that_cannot_be_used(
         build_store(data, tmp_path / "store.zarr", jobs=2, **options)
 
 
-def test_a_scheduler_is_refused_even_if_no_worker_would_start(data: Path, tmp_path: Path) -> None:
+def test_a_scheduler_is_refused_where_no_worker_would_be_started(
+    data: Path, tmp_path: Path
+) -> None:
     store = build_store(data, tmp_path / "store.zarr", masks_only=True)
     with pytest.raises(SettingsError, match=r"--scheduler is for"):
         build_store(
@@ -97,7 +101,7 @@ def _kill_at(number: int, mark: Path, always: bool) -> Any:
     return deadly
 
 
-def test_a_worker_that_is_killed_once_is_replaced(
+def test_a_worker_that_is_killed_once_is_made_up_for(
     data: Path, wanted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = tmp_path / "killed"
@@ -108,7 +112,7 @@ def test_a_worker_that_is_killed_once_is_replaced(
 
 
 @pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_a_cluster_replaces_a_worker_that_is_killed_once(
+def test_a_cluster_makes_up_for_a_worker_that_is_killed_once(
     data: Path,
     wanted: dict[str, bytes],
     tmp_path: Path,
@@ -139,7 +143,7 @@ def test_a_cluster_names_a_task_that_kills_its_workers(
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "dask", "ray"])
-def test_a_full_disk_is_not_reported_as_a_killed_worker(
+def test_a_full_disk_is_told_from_a_killed_worker(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     if backend in _PACKAGE:
@@ -156,7 +160,7 @@ def test_a_full_disk_is_not_reported_as_a_killed_worker(
         build_store(data, tmp_path / "store.zarr", jobs=2, backend=backend)
 
 
-def test_masks_are_made_before_workers_would_have_started(
+def test_masks_are_made_before_a_worker_would_have_started(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = build_store(data, tmp_path / "wanted.zarr", method=("chords", "convexhull"))
