@@ -39,6 +39,7 @@ from echo_train.data.loader import Loader
 from echo_train.data.settings import HEATMAPS
 from echo_train.networks.unet import UNet
 from echo_train.runtime import device as devices
+from echo_train.runtime.precision import forward
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
 from echo_train.training.optimiser import make_optimiser
@@ -105,9 +106,7 @@ class Step:
 
     def __call__(self, batch: Batch) -> None:
         """Move the weights by one batch."""
-        logits = devices.forward(
-            self.compiled, batch.images, self.device, self.settings.hardware.bf16
-        )
+        logits = forward(self.compiled, batch.images, self.device, self.settings.hardware.bf16)
         loss = self.target.loss(logits, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

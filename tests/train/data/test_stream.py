@@ -181,7 +181,7 @@ def test_a_buffer_too_small_for_two_chunks_is_refused(small_store: Path) -> None
 def test_auto_is_resident_if_the_store_fits_in_half_of_the_free_memory(
     small_store: Path, free: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("echo_train.runtime.device.free_memory", lambda device: free)
+    monkeypatch.setattr("echo_train.runtime.memory.free_memory", lambda device: free)
     loader = make_loader(EchoStore(small_store), CHOICE, LoaderSettings(), CPU)
     assert loader.name == name
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from echo_common.errors import RunError, SettingsError
 from echo_common.store.reader import EchoStore
 from echo_train.runtime import device as devices
+from echo_train.runtime.memory import explain_full_memory
 from echo_train.training.ema import WeightEMA
 from echo_train.training.optimiser import make_optimiser
 from echo_train.training.settings import TrainSettings
@@ -186,10 +187,10 @@ def test_too_large_a_network_advises_smaller_settings(small_store: Path, tmp_pat
 def test_a_full_gpu_is_explained() -> None:
     with (
         pytest.raises(RunError, match="is full; lower --width"),
-        devices.explain_full_memory(CPU, "lower --width"),
+        explain_full_memory(CPU, "lower --width"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory.")
-    with pytest.raises(RuntimeError, match="shapes"), devices.explain_full_memory(CPU, "x"):
+    with pytest.raises(RuntimeError, match="shapes"), explain_full_memory(CPU, "x"):
         raise RuntimeError("shapes differ")
 
 

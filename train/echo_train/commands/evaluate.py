@@ -41,6 +41,7 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
         from echo_train.runs.run_folder import read_summary
         from echo_train.runs.run_names import common_folder, distinct_names
         from echo_train.runtime import device as devices
+        from echo_train.runtime.memory import explain_full_memory
     settings = EvaluateSettings(**values)
     names = distinct_names(folder.resolve().name for folder in runs)
     base = settings.out or common_folder(runs) / f"eval-{settings.split}"
@@ -48,7 +49,7 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
     outs = {name: base / name if len(named) > 1 else base for name in named}
     robustness: dict[str, list[RobustnessRow]] = {}
     device = devices.pick_device(settings.device)
-    with devices.explain_full_memory(device, "choose --device cpu, or a store of fewer frames"):
+    with explain_full_memory(device, "choose --device cpu, or a store of fewer frames"):
         for name, folder in named.items():
             robustness[name] = evaluate(folder, outs[name], settings, device, progress=show)
     click.echo(describe([(out, read_summary(out)) for out in outs.values()], every_split=True))

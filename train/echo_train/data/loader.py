@@ -23,7 +23,7 @@ from echo_train.data.settings import LoaderSettings
 from echo_train.data.splits import assign_folds, draw_splits
 from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
-from echo_train.runtime import device as devices
+from echo_train.runtime import memory
 from echo_train.transforms.augment import Augmenter, mirror_order
 from echo_train.transforms.batch import Batch, Pixels, epoch_order, normalise, to_batch
 from echo_train.transforms.settings import AugmentSettings
@@ -249,7 +249,7 @@ def pick_source(
     if settings.loader != "auto":
         return settings.loader
     size = store.rows * row_bytes(store, pixel_arrays(choice, settings.heatmaps))
-    return "resident" if size <= RESIDENT_FRACTION * devices.free_memory(device) else "stream"
+    return "resident" if size <= RESIDENT_FRACTION * memory.free_memory(device) else "stream"
 
 
 def pixel_arrays(choice: Choice, heatmaps: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import load_checkpoint
-from echo_train.runtime import device as devices
+from echo_train.runtime.precision import forward
 from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Target
 from echo_train.targets.factory import restore_target
@@ -93,7 +93,7 @@ class TrainedModel:
         """
         images = normalise(images, self.settings.data.normalise)
         with torch.inference_mode():
-            return devices.forward(self.network, images, self.device, self.settings.hardware.bf16)
+            return forward(self.network, images, self.device, self.settings.hardware.bf16)
 
     def attention(self, images: Tensor) -> list[np.ndarray]:
         """Compute the attention maps; none for a network without attention gates.

@@ -17,6 +17,7 @@ from echo_train.prediction.settings import PredictSettings
 from echo_train.prediction.video import list_videos, read_clip, save_overlay
 from echo_train.runs.run_names import distinct_names
 from echo_train.runtime import device as devices
+from echo_train.runtime.memory import explain_full_memory
 
 
 def predict_videos(
@@ -50,7 +51,7 @@ def predict_videos(
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     device = devices.pick_device(settings.device)
     out = settings.out or run / "predict"
-    with devices.explain_full_memory(device, "choose --device cpu, or fewer frames with --frames"):
+    with explain_full_memory(device, "choose --device cpu, or fewer frames with --frames"):
         model = load_model(run, settings.checkpoint, device)
         out.mkdir(parents=True, exist_ok=True)
         paths, failures = _find_videos(videos)

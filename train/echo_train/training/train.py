@@ -24,6 +24,7 @@ from echo_train.runs.settings import RunSettings
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
+from echo_train.runtime.memory import explain_full_memory
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.resume import explain_interruption, restore_state, save_state
 from echo_train.training.settings import TrainSettings
@@ -70,7 +71,7 @@ def train(
     device = devices.pick_device(settings.hardware.device, process.local_rank)
     with (
         distributed.connected(process, device),
-        devices.explain_full_memory(device, _advice(settings)),
+        explain_full_memory(device, _advice(settings)),
     ):
         store = EchoStore(settings.selection.store)
         choice = choose(store, settings.selection)

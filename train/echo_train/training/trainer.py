@@ -22,6 +22,7 @@ from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
+from echo_train.runtime.precision import forward
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
 from echo_train.training.ema import WeightEMA
@@ -184,7 +185,7 @@ class Trainer:
         return collector.results(), total / len(order)
 
     def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
-        return devices.forward(network, batch.images, self.device, self.settings.hardware.bf16)
+        return forward(network, batch.images, self.device, self.settings.hardware.bf16)
 
     def _sum(self, value: float) -> float:
         return distributed.sum_over_processes(value, self.process, self.device)
