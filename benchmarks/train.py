@@ -39,7 +39,7 @@ from echo_train.data.loader import Loader
 from echo_train.data.settings import HEATMAPS
 from echo_train.networks.unet import UNet
 from echo_train.runtime import device as devices
-from echo_train.runtime.precision import forward
+from echo_train.runtime.precision import choose_precision, forward
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
 from echo_train.training.optimiser import make_optimiser
@@ -101,12 +101,13 @@ class Step:
         self.settings, self.target, self.device = settings, target, device
         network = UNet(out_channels=self.target.channels, width=settings.architecture.width)
         self.network = network.to(device, memory_format=torch.channels_last)
+        self.precision = choose_precision(settings.hardware.precision, device)
         self.compiled = devices.compile_on_cuda(self.network, device, settings.hardware.compile)
         self.optimiser = make_optimiser(self.network, settings.optimiser.learning_rate, 0.0, device)
 
     def __call__(self, batch: Batch) -> None:
         """Move the weights by one batch."""
-        logits = forward(self.compiled, batch.images, self.device, self.settings.hardware.bf16)
+        logits = forward(self.compiled, batch.images, self.device, self.precision)
         loss = self.target.loss(logits, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from echo_common.cli.settings import component, setting
+from echo_common.cli.settings import FormerFlag, component, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,3 +43,12 @@ class Composed:
     drawing: Drawing = component(Drawing)
     example: Example = component(Example)
     copies: int = setting(1, "A number.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Renamed:
+    """A setting that replaced the flag ``--fast``."""
+
+    speed: str = setting(
+        "any", "A name.", choices=("any", "full", "slow"), former=FormerFlag("fast", "full", "slow")
+    )

@@ -20,7 +20,16 @@ from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
 
-TINY = replace(TrainSettings(), width=2, epochs=2, batch_size=4, learning_rate=0.01, device="cpu")
+TINY = replace(
+    TrainSettings(),
+    width=2,
+    epochs=2,
+    batch_size=4,
+    learning_rate=0.01,
+    device="cpu",
+    # On every CPU the same, with bfloat16 in hardware or without.
+    precision="fp32",
+)
 
 
 def tiny(store: Path, run: Path | None = None, **changes: Any) -> TrainSettings:

@@ -6,6 +6,8 @@ The precedence is click's own: option, environment, `--config FILE.toml`, defaul
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, TypeVar
 import click
 import cloup
 
-from echo_common.cli.settings import option_name, settings_of
+from echo_common.cli.settings import FormerFlag, current_keys, option_name, settings_of
 from echo_common.cli.values import as_text, param_type
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,7 +45,7 @@ def click_options(cls: type) -> Callable[[Command], Command]:
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             is_eager=True,
             expose_value=False,
-            callback=_load_config,
+            callback=functools.partial(_load_config, cls),
             help="TOML file of settings; options and environment variables override it.",
         )(command)
 
@@ -72,20 +74,40 @@ def _option(
     return cloup.option(
         flags,
         field.name,
+        cls=_Option,
+        former=field.metadata["former"],
         group=section,
         type=kind,
         default=default,
         show_default=default is not None,
-        envvar="ECHO_" + name.upper().replace("-", "_"),
+        envvar=_variable(name),
         help=field.metadata["help"],
     )
 
 
-def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+def _variable(name: str) -> str:
+    return "ECHO_" + name.upper().replace("-", "_")
+
+
+class _Option(cloup.Option):
+    """An option that also reads the variable of the flag that it replaced."""
+
+    def __init__(self, *declarations: Any, former: FormerFlag | None, **settings: Any) -> None:
+        super().__init__(*declarations, **settings)
+        self._former = former
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        value = super().resolve_envvar_value(ctx)
+        if value is None and self._former and (flag := os.environ.get(_variable(self._former.key))):
+            return self._former.value(flag)
+        return value
+
+
+def _load_config(cls: type, ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
     if value is None:
         return
     try:
-        table = tomllib.loads(value.read_text(encoding="utf-8"))
+        table = current_keys(cls, tomllib.loads(value.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{value} is not TOML: {error}") from error
     by_key = {

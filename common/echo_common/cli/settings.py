@@ -26,6 +26,18 @@ from echo_common.errors import SettingsError
 Settings = TypeVar("Settings")
 
 
+class FormerFlag(NamedTuple):
+    """A flag that another setting replaced; its variable and its key are still read."""
+
+    key: str
+    if_true: str
+    if_false: str
+
+    def value(self, text: object) -> str:
+        """Value of the new setting; raises `click.BadParameter` if `text` is no truth value."""
+        return self.if_true if click.BOOL.convert(str(text), None, None) else self.if_false
+
+
 def setting(
     default: Any,
     help: str,
@@ -35,6 +47,7 @@ def setting(
     maximum: float | None = None,
     option: str | None = None,
     title: str | None = None,
+    former: FormerFlag | None = None,
 ) -> Any:
     """Declare a field of a settings dataclass, with its documentation and its bounds.
 
@@ -53,6 +66,8 @@ def setting(
     title : str, optional
         Title in ``--help`` of this setting and of those that follow it; by
         default, the setting is under the title of the one before it.
+    former : FormerFlag, optional
+        The flag that this setting replaced.
     """
     metadata = {
         "help": help,
@@ -61,6 +76,7 @@ def setting(
         "maximum": maximum,
         "option": option,
         "title": title,
+        "former": former,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -146,6 +162,7 @@ def from_table(cls: type[Settings], table: Mapping[str, Any], source: object) ->
         If a value is not allowed.
     """
     try:
+        table = current_keys(cls, table)
         values = {
             field.name: from_plain(field, hint, table[key_of(field)])
             for field, hint, _ in settings_of(cls)
@@ -168,10 +185,37 @@ def from_toml(cls: type[Settings], path: Path) -> Settings:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
-    unknown = sorted(table.keys() - {key_of(declared.field) for declared in settings_of(cls)})
+    known = {key_of(declared.field) for declared in settings_of(cls)}
+    unknown = sorted(table.keys() - known - former_flags(cls).keys())
     if unknown:
         raise SettingsError(f"{path} has settings that are not known: {', '.join(unknown)}")
     return from_table(cls, table, path)
+
+
+def current_keys(cls: type, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the flags of a table that are settings of another name by now.
+
+    Raises
+    ------
+    click.BadParameter
+        If the value of such a flag is neither true nor false.
+    """
+    former = former_flags(cls)
+    replaced = {
+        key_of(former[key].field): former[key].field.metadata["former"].value(value)
+        for key, value in table.items()
+        if key in former
+    }
+    return {**replaced, **{key: value for key, value in table.items() if key not in former}}
+
+
+def former_flags(cls: type) -> dict[str, Declared]:
+    """The settings of a dataclass that replaced a flag, by the key of the flag."""
+    return {
+        declared.field.metadata["former"].key: declared
+        for declared in settings_of(cls)
+        if declared.field.metadata["former"]
+    }
 
 
 class Declared(NamedTuple):

@@ -23,7 +23,7 @@ from echo_common.cli.settings import (
     to_table,
     to_toml,
 )
-from support.example_settings import Composed, Drawing, Example, Shape
+from support.example_settings import Composed, Drawing, Example, Renamed, Shape
 
 
 @click.command()
@@ -209,3 +209,37 @@ def test_options_are_listed_under_titles_in_the_order_of_their_declaration() -> 
         "What", "--color", "--sides", "--shape-again", "How", "--quiet", "--copies", "--config",
         "--help",
     ]  # fmt: skip
+
+
+@click.command()
+@click_options(Renamed)
+def show_speed(speed: str) -> None:
+    click.echo(speed)
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", "full"), ("false", "slow")])
+def test_a_flag_that_was_replaced_is_read_from_files_and_variables(
+    tmp_path: Path, text: str, value: str
+) -> None:
+    file = tmp_path / "old.toml"
+    file.write_text(f"fast = {text}\n")
+
+    def shown_speed(*arguments: str, **env: str) -> str:
+        return CliRunner().invoke(show_speed, arguments, env=env).output.strip()
+
+    assert shown_speed("--config", str(file)) == value
+    assert shown_speed(ECHO_FAST=text) == value
+    assert from_toml(Renamed, file).speed == value
+    # The setting itself is stronger, and the precedence is as ever.
+    assert shown_speed(ECHO_FAST=text, ECHO_SPEED="any") == "any"
+    assert shown_speed("--speed", "any", "--config", str(file), ECHO_FAST=text) == "any"
+    assert CliRunner().invoke(show_speed, ["--fast"]).exit_code == 2
+
+
+def test_a_flag_that_is_neither_true_nor_false_is_wrong_usage(tmp_path: Path) -> None:
+    file = tmp_path / "old.toml"
+    file.write_text("fast = 'perhaps'\n")
+    for arguments, env in ([["--config", str(file)], {}], [[], {"ECHO_FAST": "perhaps"}]):
+        result = CliRunner().invoke(show_speed, arguments, env=env)
+        assert result.exit_code == 2
+        assert "'perhaps' is not a valid boolean" in result.output

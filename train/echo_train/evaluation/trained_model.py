@@ -25,7 +25,7 @@ from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import load_checkpoint
-from echo_train.runtime.precision import forward
+from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Target
 from echo_train.targets.factory import restore_target
@@ -79,6 +79,13 @@ class TrainedModel:
     target: Target
     device: torch.device
 
+    @property
+    def precision(self) -> str:
+        """The precision that the run was trained in if the device has it, else float32."""
+        trained = self.settings.hardware.precision
+        known = trained == "auto" or supports(trained, self.device)
+        return choose_precision(trained if known else "fp32", self.device)
+
     def logits(self, images: Tensor) -> Tensor:
         """Run the network.
 
@@ -93,7 +100,7 @@ class TrainedModel:
         """
         images = normalise(images, self.settings.data.normalise)
         with torch.inference_mode():
-            return forward(self.network, images, self.device, self.settings.hardware.bf16)
+            return forward(self.network, images, self.device, self.precision)
 
     def attention(self, images: Tensor) -> list[np.ndarray]:
         """Compute the attention maps; none for a network without attention gates.

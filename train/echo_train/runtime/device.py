@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from echo_common.errors import SettingsError
-from echo_train.runtime.precision import uses_bf16
+from echo_train.runtime.precision import NAMES
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
@@ -73,11 +73,10 @@ def constant(
         return torch.tensor(values, device=device, dtype=dtype)
 
 
-def describe_use(device: torch.device, compile: bool, bf16: bool) -> str:
+def describe_use(device: torch.device, compiled: bool, precision: str) -> str:
     """Name the device, the precision that it computes in, and whether networks are compiled."""
-    precision = "bfloat16" if uses_bf16(device, bf16) else "float32"
-    compilation = "compiled" if compile and device.type == "cuda" else "not compiled"
-    return f"{describe(device)}; {precision}, {compilation}"
+    compilation = "compiled" if compiled else "not compiled"
+    return f"{describe(device)}; {NAMES[precision]}, {compilation}"
 
 
 def synchronise(device: torch.device) -> None:

@@ -228,6 +228,10 @@ class _SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, images: Tensor) -> Tensor:
         if not self.training:
             return super().forward(images)
+        result_type = images.dtype
+        if result_type in (torch.bfloat16, torch.float16):
+            # Sums over all pixels need more digits, as in torch's own layer.
+            images = images.float()
         own = images.new_tensor(images.numel() / self.num_features).reshape(1)
         sums = torch.cat([own, images.sum((0, 2, 3))])
         count, sums = _all_reduce(sums).tensor_split([1])
@@ -242,4 +246,5 @@ class _SharedBatchNorm(nn.BatchNorm2d):
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
             self.num_batches_tracked += 1
         scaled = offsets * (variance + self.eps).rsqrt()[:, None, None]
-        return scaled * self.weight[:, None, None] + self.bias[:, None, None]
+        normalised = scaled * self.weight[:, None, None] + self.bias[:, None, None]
+        return normalised.to(result_type)

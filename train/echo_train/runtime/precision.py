@@ -1,4 +1,4 @@
-"""The precision that a network computes in: bfloat16 or float32."""
+"""The number format that a network computes in: bfloat16, TF32 or float32."""
 
 from __future__ import annotations
 
@@ -7,33 +7,76 @@ import contextlib
 import torch
 from torch import Tensor, nn
 
+from echo_common.errors import SettingsError
 
-def uses_bf16(device: torch.device, enabled: bool) -> bool:
-    """Whether to compute in bfloat16: if enabled, on GPUs with hardware support."""
-    return enabled and device.type == "cuda" and torch.cuda.is_bf16_supported()
+NAMES = {"bf16": "bfloat16", "tf32": "TF32", "fp32": "float32"}
+"""What a person calls each precision."""
 
-
-def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[object]:
-    """Compute in bfloat16 or float32; see `uses_bf16`."""
-    if uses_bf16(device, bf16):
-        return torch.autocast("cuda", torch.bfloat16)
-    return contextlib.nullcontext()
+_AMPERE = (8, 0)
+"""The first compute capability of NVIDIA GPUs with bfloat16 and TF32."""
 
 
-def forward(network: nn.Module, images: Tensor, device: torch.device, bf16: bool) -> Tensor:
-    """Run a network in the precision that `autocast` chooses.
+def choose_precision(name: str, device: torch.device) -> str:
+    """Choose the precision of a device.
+
+    Parameters
+    ----------
+    name : str
+        One of `echo_train.runtime.settings.PRECISIONS`.
+    device : torch.device
+
+    Returns
+    -------
+    precision : str
+        A key of `NAMES`.
+
+    Raises
+    ------
+    SettingsError
+        If the device does not compute in this precision.
+    """
+    if name == "auto":
+        return "bf16" if supports("bf16", device) else "fp32"
+    if not supports(name, device):
+        raise SettingsError(
+            f"{device} does not compute in {NAMES[name]}, so --precision {name} does not apply; "
+            "choose --precision auto"
+        )
+    return name
+
+
+def supports(precision: str, device: torch.device) -> bool:
+    """Whether a device computes in a precision in hardware, and does not emulate it."""
+    if precision == "fp32":
+        return True
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _AMPERE
+    # CPUs with AMX have AVX512-BF16 too.
+    return precision == "bf16" and device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def forward(network: nn.Module, images: Tensor, device: torch.device, precision: str) -> Tensor:
+    """Run a network in a precision.
 
     Parameters
     ----------
     network : nn.Module
     images : Tensor, (frame, channel, y, x) float
     device : torch.device
-    bf16 : bool
+    precision : str
+        From `choose_precision`.
 
     Returns
     -------
     logits : Tensor, (frame, channel, y, x) float32
     """
-    with autocast(device, bf16):
+    if device.type == "cuda":
+        # These hold for the backward pass too. torch's own default is TF32 in convolutions only.
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    context: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    if precision == "bf16":
+        context = torch.autocast(device.type, torch.bfloat16)
+    with context:
         logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
     return logits.float()

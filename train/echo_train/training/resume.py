@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from echo_common.cli.settings import to_table
+from echo_common.cli.settings import current_keys, to_table
 from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import load_checkpoint, save_checkpoint
+from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
 
 _MAY_DIFFER = ("device", "compile", "patience", "tensorboard", "run", "resume")
@@ -119,6 +120,7 @@ def check_settings(
     RunError
         If a setting that affects the weights differs; the message names it.
     """
+    before = current_keys(TrainSettings, before)
     ignored = {*_MAY_DIFFER, *may_differ}
     if now["schedule"] == "constant" == before.get("schedule"):
         # The learning rates of the other schedules depend on the number of epochs.

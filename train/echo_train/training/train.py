@@ -92,12 +92,12 @@ def train(
                     folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
                 )
             if process.is_first:
-                network, hardware = settings.architecture, settings.hardware
+                network = settings.architecture
                 say(
                     f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
                     f"{network.network} of width {network.width}, "
                     f"{trainer.count_parameters() / 1e6:.2f} million parameters; "
-                    f"{devices.describe_use(device, hardware.compile, hardware.bf16)}"
+                    f"{devices.describe_use(device, trainer.compiled, trainer.precision)}"
                 )
                 say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             train_epochs(trainer, folder, store, quiet or not process.is_first)

@@ -22,7 +22,7 @@ from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
-from echo_train.runtime.precision import forward
+from echo_train.runtime.precision import choose_precision, forward
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
 from echo_train.training.ema import WeightEMA
@@ -61,6 +61,7 @@ class Trainer:
         self.frames = loader.frames
         self.device = device
         self.process = process
+        self.precision = choose_precision(settings.hardware.precision, device)
         prior = make_prior(settings.location_prior, loader)
         prior_use = settings.location_prior.prior_use
         weights = None
@@ -90,7 +91,11 @@ class Trainer:
             device,
         )
         parallel = distributed.data_parallel(self.network, process, device)
-        self._compiled = devices.compile_on_cuda(parallel, device, settings.hardware.compile)
+        # SyncBatchNorm splits the compiled graph of several processes. Whether compiling it is
+        # worthwhile has not been measured.
+        compiles = settings.hardware.compile and process.world_size == 1
+        self._compiled = devices.compile_on_cuda(parallel, device, compiles)
+        self.compiled = self._compiled is not parallel
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
 
@@ -129,8 +134,8 @@ class Trainer:
         for step, batch in enumerate(batches):
             size = min(full_size, len(order) - step * full_size)
             # A batch of another size would compile the network again.
-            use_compiled = size == full_size or self.process.world_size > 1
-            logits = self._forward(self._compiled if use_compiled else self.network, batch)
+            odd_size = self.compiled and size < full_size
+            logits = self._forward(self.network if odd_size else self._compiled, batch)
             loss = self.target.loss(logits, batch)
             self._step(loss * self.process.loss_weight(size), (epoch - 1) * steps + step, steps)
             reports = self.process.reports(size)
@@ -185,7 +190,7 @@ class Trainer:
         return collector.results(), total / len(order)
 
     def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
-        return forward(network, batch.images, self.device, self.settings.hardware.bf16)
+        return forward(network, batch.images, self.device, self.precision)
 
     def _sum(self, value: float) -> float:
         return distributed.sum_over_processes(value, self.process, self.device)
