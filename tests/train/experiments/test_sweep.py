@@ -31,6 +31,7 @@ def small_sweep(store: Path, run: Path | None, **changes: Any) -> SweepSettings:
             "batch_size": 4,
             "learning_rate": 0.01,
             "device": "cpu",
+            "precision": "fp32",
             **changes,
         },
     )

@@ -23,7 +23,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path: 
     torch.save({"format": FORMAT, "network": Hostile()}, zipped)
     for path in (plain, zipped):
         with pytest.raises(RunError, match=f"{path.name} is damaged or not a checkpoint"):
-            load_checkpoint(path, torch.device("cpu"))
+            load_checkpoint(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -34,10 +34,10 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, share: float) -> None
     cut = tmp_path / "last.pt"
     cut.write_bytes(content[: int(share * len(content))])
     with pytest.raises(RunError, match=r"last\.pt is damaged or not a checkpoint"):
-        load_checkpoint(cut, torch.device("cpu"))
+        load_checkpoint(cut)
 
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(RunError, match="not a checkpoint of the format"):
-        load_checkpoint(tmp_path / "other.pt", torch.device("cpu"))
+        load_checkpoint(tmp_path / "other.pt")

@@ -17,7 +17,6 @@ from torch.nn import functional
 from echo_common.errors import RunError, SettingsError
 from echo_common.store.reader import EchoStore
 from echo_train.runtime import device as devices
-from echo_train.runtime.memory import explain_full_memory
 from echo_train.training.ema import WeightEMA
 from echo_train.training.optimiser import make_optimiser
 from echo_train.training.settings import TrainSettings
@@ -177,21 +176,6 @@ def test_an_exploding_loss_advises_a_lower_learning_rate(small_store: Path, tmp_
     trainer = make_trainer(settings)
     with pytest.raises(RunError, match="lower --learning-rate"):
         train_epochs(trainer, tmp_path, EchoStore(small_store))
-
-
-def test_too_large_a_network_advises_smaller_settings(small_store: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"memory of cpu.* is full; lower --batch-size \(it is 4\)"):
-        train(tiny(small_store, tmp_path / "run", width=1_000_000))
-
-
-def test_a_full_gpu_is_explained() -> None:
-    with (
-        pytest.raises(RunError, match="is full; lower --width"),
-        explain_full_memory(CPU, "lower --width"),
-    ):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-    with pytest.raises(RuntimeError, match="shapes"), explain_full_memory(CPU, "x"):
-        raise RuntimeError("shapes differ")
 
 
 def test_the_cpu_does_not_compile() -> None:

@@ -48,8 +48,8 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
     named = dict(zip(names, runs, strict=True))
     outs = {name: base / name if len(named) > 1 else base for name in named}
     robustness: dict[str, list[RobustnessRow]] = {}
-    device = devices.pick_device(settings.device)
-    with explain_full_memory(device, "choose --device cpu, or a store of fewer frames"):
+    device = devices.pick_device(settings.device, say=click.echo)
+    with explain_full_memory(device, lambda: "choose --device cpu, or a store of fewer frames"):
         for name, folder in named.items():
             robustness[name] = evaluate(folder, outs[name], settings, device, progress=show)
     click.echo(describe([(out, read_summary(out)) for out in outs.values()], every_split=True))

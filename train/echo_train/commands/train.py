@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,7 +13,7 @@ import cloup
 from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
 from echo_common.cli.options import click_options, given_options
 from echo_common.cli.settings import from_toml, replace
-from echo_common.cli.start import importing
+from echo_common.cli.start import INTERRUPTED, importing
 from echo_common.errors import SettingsError
 from echo_common.paper import PRESETS
 from echo_train.experiments.settings import ALL, SweepSettings
@@ -34,6 +36,8 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
     torchrun --nproc-per-node N -m -- echo_train with the same options.
     """
     with importing("train"):
+        from torch.distributed.elastic.multiprocessing.errors import record
+
         from echo_train.experiments.paper import TABLE, repeat
         from echo_train.experiments.presets import choose_for_preset, with_preset
         from echo_train.experiments.sweep import SWEEP, sweep
@@ -64,11 +68,24 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
         folder = sweep(settings, say=click.echo, quiet=False)
         click.echo(f"{describe_sweep(folder)}\n\n{folder / SWEEP}")
         return
-    folder = train(settings.single_run(), say=click.echo, quiet=False, process=process)
+    # torchrun repeats the message of the process that failed first.
+    run: Callable[..., Any] = train if process.world_size == 1 else record(train)
+    try:
+        folder = run(settings.single_run(), say=click.echo, quiet=False, process=process)
+    except KeyboardInterrupt:
+        if process.is_first:
+            raise
+        sys.exit(INTERRUPTED)
     if process.is_first:
         click.echo(describe([(folder, read_summary(folder))]))
 
 
 def main() -> None:
     """Run the command; the console script's entry point."""
-    run_command(cli)
+    try:
+        run_command(cli)
+    except SystemExit as end:
+        distributed = sys.modules.get("echo_train.runtime.distributed")
+        if distributed is not None:
+            distributed.leave(end.code)
+        raise

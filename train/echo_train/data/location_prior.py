@@ -46,10 +46,11 @@ def mean_mask(loader: Loader) -> Tensor:
         In [0, 1].
     """
     order = loader.frames.indices("TRAIN")
-    total = torch.zeros(loader.frames.shape, dtype=torch.float64, device=loader.device)
+    # Counts are exact in float32 up to 16 million frames, and MPS has no float64.
+    total = torch.zeros(loader.frames.shape, device=loader.device)
     for batch in loader.batches(order, _BATCH_SIZE):
         total += batch.masks.sum(0)
-    return (total / len(order)).float()
+    return total / len(order)
 
 
 def box(corners: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:

@@ -149,7 +149,7 @@ def load_model(
     path = folder / f"{checkpoint}.pt"
     config = folder / run_folder.CONFIG
     settings = from_table(ModelSettings, run_folder.read_config(folder), config)
-    state = load_checkpoint(path, device)
+    state = load_checkpoint(path)
     choice = choice_of(settings.selection)
     try:
         # A run that averages its weights is validated with the average.

@@ -49,9 +49,9 @@ def predict_videos(
     """
     # The messages below replace OpenCV's own about a file that it cannot open.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    device = devices.pick_device(settings.device)
+    device = devices.pick_device(settings.device, say=say)
     out = settings.out or run / "predict"
-    with explain_full_memory(device, "choose --device cpu, or fewer frames with --frames"):
+    with explain_full_memory(device, lambda: "choose --device cpu, or fewer frames with --frames"):
         model = load_model(run, settings.checkpoint, device)
         out.mkdir(parents=True, exist_ok=True)
         paths, failures = _find_videos(videos)

@@ -26,8 +26,11 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     atomic.write_bytes(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Load a checkpoint without executing any code in it.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint to the CPU, without executing any code in it.
+
+    Its tensors in float64 cannot be on every device, and a copy of the optimiser's
+    state would take memory of the device.
 
     Raises
     ------
@@ -35,7 +38,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         If it is missing, damaged, or not a checkpoint of this format.
     """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"there is no checkpoint {path}") from error
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:

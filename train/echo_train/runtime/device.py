@@ -6,16 +6,23 @@ Training, evaluation and prediction use it.
 from __future__ import annotations
 
 import functools
+import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from echo_common.errors import SettingsError
+from echo_train.runtime import nvidia
 from echo_train.runtime.precision import NAMES
 
 
-def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """Choose an available device by name: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+def pick_device(
+    name: str, local_rank: int = 0, say: Callable[[str], None] = lambda line: None
+) -> torch.device:
+    """Choose an available device by name: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    A GPU becomes the current device of CUDA, where libraries allocate memory.
 
     Parameters
     ----------
@@ -23,25 +30,54 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     local_rank : int
         Index of the GPU for ``auto`` and ``cuda``. In distributed training,
         each process of a machine has its own GPU.
+    say : callable
+        Called with a line if ``auto`` cannot use a GPU of the machine.
 
     Raises
     ------
     SettingsError
         If the device is not available.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    automatic = name == "auto"
+    if automatic:
+        name = _fastest()
+        obstacle = nvidia.obstacle() if name != "cuda" else None
+        if obstacle:
+            say(f"note: training and prediction run on {name}: {obstacle}")
     try:
         device = torch.device(name)
-        if device.type == "cuda" and device.index is None:
-            device = torch.device("cuda", local_rank)
+        if device.type == "cuda":
+            device = torch.device("cuda", local_rank if device.index is None else device.index)
+            if torch.cuda.is_available():
+                _check_count(device)
+                torch.cuda.set_device(device)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().split("\n")[0]
+        if name.startswith("cuda") and not torch.cuda.is_available():
+            reason = nvidia.obstacle() or reason
         raise SettingsError(
             f"device {name!r} is not available ({reason}); choose --device auto or cpu"
         ) from error
     return device
+
+
+def _fastest() -> str:
+    with warnings.catch_warnings():
+        # Of an old driver, in several lines; `nvidia.obstacle` explains it in one.
+        warnings.simplefilter("ignore")
+        if torch.cuda.is_available():
+            return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _check_count(device: torch.device) -> None:
+    count = torch.cuda.device_count()
+    if device.index >= count:
+        raise SettingsError(
+            f"{device} is not available: the machine has {count} GPUs; choose a lower number, or "
+            "start fewer processes with torchrun --nproc-per-node"
+        )
 
 
 def compile_on_cuda(network: nn.Module, device: torch.device, enabled: bool) -> nn.Module:
@@ -83,3 +119,5 @@ def synchronise(device: torch.device) -> None:
     """Wait until the device has finished its queued work, before reading a clock."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -113,25 +115,51 @@ ONLY_PROCESS = Process()
 
 @contextlib.contextmanager
 def connected(process: Process, device: torch.device) -> Iterator[None]:
-    """Connect with the other processes, through NCCL on GPUs and gloo on CPUs."""
+    """Connect with the other processes, through NCCL on GPUs and gloo on CPUs.
+
+    After an error the connection is left open: closing it would wait for the
+    others, which wait for this process. `torchrun` ends them when this one ends.
+
+    Raises
+    ------
+    SettingsError
+        If the processes cannot train on this device.
+    """
     if process.world_size == 1:
         yield
         return
+    on_gpu = device.type == "cuda"
+    if device.type != "cpu" and not (on_gpu and device.index == process.local_rank):
+        raise SettingsError(
+            f"{process.world_size} processes cannot share {device}; omit --device, so that each "
+            "takes a GPU of its own, or give --device cpu"
+        )
     dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
+        "nccl" if on_gpu else "gloo",
         rank=process.rank,
         world_size=process.world_size,
+        # Without it, NCCL takes the current device for barriers and exchanged objects.
+        device_id=device if on_gpu else None,
     )
-    try:
-        yield
-    finally:
-        disconnect()
+    yield
+    disconnect()
 
 
 def disconnect() -> None:
     """End the connection with the other processes, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def leave(code: int) -> None:
+    """End this process with an exit code at once, if it is still connected with others.
+
+    An ordinary exit could wait for messages from processes that wait for this one.
+    """
+    if dist.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def check_batches(process: Process, batch_size: int, frames: Mapping[str, int]) -> None:

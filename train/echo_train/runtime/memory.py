@@ -5,16 +5,27 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from echo_common.errors import RunError
 from echo_train.runtime.device import describe
 
-OUT_OF_CPU_MEMORY = ("can't allocate memory", "not enough memory", "invalid buffer size")
-"""Parts of torch's messages if CPU memory is full, for which it has no exception class."""
+_FULL = (
+    "out of memory",  # CUDA, Triton, NCCL, MPS
+    "alloc_failed",  # cuBLAS, cuDNN
+    "allocation_failed",  # cuDNN 9
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "invalid buffer size",
+    "failed to cuda calloc",  # NCCL
+)
+"""Parts of the messages of full memory, in lower case; most have no exception class."""
 
 
 def free_memory(device: torch.device) -> int:
@@ -28,8 +39,14 @@ def free_memory(device: torch.device) -> int:
 
 
 @contextlib.contextmanager
-def explain_full_memory(device: torch.device, advice: str) -> Iterator[None]:
+def explain_full_memory(device: torch.device, advice: Callable[[], str]) -> Iterator[None]:
     """Turn an out-of-memory error of the block into a message with advice.
+
+    Parameters
+    ----------
+    device : torch.device
+    advice : callable
+        Returns what the user should do; called after the error.
 
     Raises
     ------
@@ -38,11 +55,77 @@ def explain_full_memory(device: torch.device, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not any(words in str(error) for words in OUT_OF_CPU_MEMORY):
+    except Exception as error:
+        if not is_full_memory(error):
             raise
-        raise RunError(f"the memory of {describe(device)} is full; {advice}") from error
+        raise RunError(f"the memory of {describe(device)} is full; {advice()}") from error
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Whether an error, or one that caused it, is that of full memory."""
+    return any(
+        isinstance(cause, MemoryError | torch.OutOfMemoryError)
+        or any(words in str(cause).lower() for words in _FULL)
+        for cause in _causes(error)
+    )
+
+
+def root_message(error: BaseException) -> str:
+    """First line of the message of the error that caused others."""
+    *_, root = _causes(error)
+    lines = [line.strip() for line in str(root).splitlines() if line.strip()]
+    return (lines[0] if lines else type(root).__name__)[:200]
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    following: BaseException | None = error
+    while following is not None:
+        yield following
+        # The errors of torch.compile keep their cause in an attribute of their own.
+        following = following.__cause__ or getattr(following, "inner_exception", None)
+
+
+def training_bytes(
+    make: Callable[[], nn.Module], shape: tuple[int, int, int, int], precision: str
+) -> int:
+    """Estimate the memory that training a network needs at most, without its frames.
+
+    Nothing is allocated or computed.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the network.
+    shape : tuple of int
+        (frame, channel, y, x) of a batch of images.
+    precision : str
+        A key of `echo_train.runtime.precision.NAMES`.
+
+    Returns
+    -------
+    size : int
+        Bytes of the weights, their gradients, the two moments of Adam, what the
+        forward pass keeps, and the largest pair of gradients of the backward pass.
+    """
+    kept: dict[int, Tensor] = {}
+
+    def keep(values: Tensor) -> Tensor:
+        kept[values.untyped_storage()._cdata] = values
+        return values
+
+    with FakeTensorMode():
+        network, images = make().train(), torch.empty(shape)
+        parameters = list(network.parameters())
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda values: values),
+            torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
+        ):
+            network(images)
+        for values in parameters:
+            kept.pop(values.untyped_storage()._cdata, None)
+        sizes = [values.untyped_storage().nbytes() for values in kept.values()]
+    weights = sum(values.numel() for values in parameters)
+    return 4 * 4 * weights + sum(sizes) + 2 * max(sizes)
 
 
 def _free_in_container() -> float:

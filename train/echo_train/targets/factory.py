@@ -75,7 +75,7 @@ def restore_target(
 
 def _count_weight(loader: Loader) -> float:
     """Compute the ratio of background to ventricle pixels in the training split."""
-    share = float(mean_mask(loader).double().mean())
+    share = float(mean_mask(loader).cpu().double().mean())
     if share == 0:
         raise SettingsError(
             "all masks of the training split are empty, so --loss weighted-bce cannot compute the "

@@ -37,6 +37,9 @@ class MaskTarget:
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch, a scalar."""
+        if self._weights is not None:
+            # A checkpoint restores them on the CPU.
+            self._weights = self._weights.to(logits.device)
         return self._loss(logits[:, 0], batch.masks, self._weights, self._loss_settings)
 
     def collector(

@@ -85,7 +85,7 @@ class LossLog:
         """Return the losses since the last check, if all are finite."""
         recent = np.empty(0)
         if self._checked < len(self._losses):
-            recent = torch.stack(self._losses[self._checked :]).double().cpu().numpy()
+            recent = torch.stack(self._losses[self._checked :]).cpu().numpy().astype(np.float64)
         invalid = np.flatnonzero(~np.isfinite(recent))
         if len(invalid):
             raise self._error(self._checked + int(invalid[0]), float(recent[invalid[0]]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -19,7 +21,8 @@ def make_optimiser(
     network : nn.Module
     learning_rate, weight_decay : float
     device : torch.device
-        On CUDA, a fused kernel updates all parameters.
+        On CUDA, a fused kernel updates all parameters. On the CPU each is
+        updated alone; elsewhere torch chooses.
     """
     filters = [weights for weights in network.parameters() if weights.ndim > 1]
     others = [weights for weights in network.parameters() if weights.ndim <= 1]
@@ -27,7 +30,22 @@ def make_optimiser(
         {"params": filters, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=device.type == "cuda")
+    fused = {"cuda": True, "cpu": False}.get(device.type)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Restore the saved state of an optimiser, which may have run on another device.
+
+    How the parameters are updated depends on the device, so it is not restored.
+    It is set before loading, since a fused update needs the numbers of steps on
+    the device.
+    """
+    groups = [
+        {**saved, "fused": own["fused"], "foreach": own["foreach"]}
+        for saved, own in zip(state["param_groups"], optimiser.param_groups, strict=True)
+    ]
+    optimiser.load_state_dict({**state, "param_groups": groups})
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

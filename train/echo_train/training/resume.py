@@ -18,6 +18,7 @@ from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import load_checkpoint, save_checkpoint
+from echo_train.training.optimiser import load_optimiser
 from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
 
@@ -70,7 +71,7 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     path = folder / run_folder.LAST
     if not path.exists():
         return
-    state = load_checkpoint(path, trainer.device)
+    state = load_checkpoint(path)
     before, now = state.get("store", {}), trainer.choice.array_keys(store)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if changed:
@@ -89,7 +90,7 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
 
 def _load(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.network.load_state_dict(state["network"])
-    trainer.optimiser.load_state_dict(state["optimiser"])
+    load_optimiser(trainer.optimiser, state["optimiser"])
     if trainer.ema:
         trainer.ema.load_state_dict(state["average"])
     trainer.history = [run_folder.EpochRow(**row) for row in state["history"]]

@@ -25,6 +25,7 @@ from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import explain_full_memory
+from echo_train.training.memory_advice import advise_smaller
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.resume import explain_interruption, restore_state, save_state
 from echo_train.training.settings import TrainSettings
@@ -68,10 +69,11 @@ def train(
     """
     settings.check()
     started = time.perf_counter()
-    device = devices.pick_device(settings.hardware.device, process.local_rank)
+    first_say = say if process.is_first else lambda line: None
+    device = devices.pick_device(settings.hardware.device, process.local_rank, first_say)
     with (
         distributed.connected(process, device),
-        explain_full_memory(device, _advice(settings)),
+        explain_full_memory(device, lambda: advise_smaller(settings, device, process)),
     ):
         store = EchoStore(settings.selection.store)
         choice = choose(store, settings.selection)
@@ -81,9 +83,13 @@ def train(
         settings = replace(settings, loader=source)
         loader = make_loader(store, choice, settings.data, device, settings.training.seed)
         _check_splits(store, loader, settings, process)
-        folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
-        settings = _resolve(settings, choice, folder)
+        settings = _resolve(settings, choice)
         trainer = Trainer(settings, choice, loader, device, process)
+        # Before the folder is opened, so that a failure leaves none behind.
+        obstacle = trainer.try_compiled()
+        if obstacle:
+            say(f"note: torch.compile failed, and the network runs uncompiled: {obstacle}")
+        folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
         with explain_interruption(folder), run_folder.run_lock(folder, process.is_first):
             if settings.folder.resume:
                 restore_state(trainer, folder, store)
@@ -188,23 +194,15 @@ def _check_splits(
     distributed.check_batches(process, settings.training.batch_size, frames)
 
 
-def _advice(settings: TrainSettings) -> str:
-    return (
-        f"lower --batch-size (it is {settings.training.batch_size}) or --width (it is "
-        f"{settings.architecture.width})"
-    )
-
-
 def _open_folder(settings: RunSettings, choice: Choice) -> Path:
     name = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
     return run_folder.open_folder(settings.run, settings.resume, name)
 
 
-def _resolve(settings: TrainSettings, choice: Choice, folder: Path) -> TrainSettings:
+def _resolve(settings: TrainSettings, choice: Choice) -> TrainSettings:
     """Set the options that were chosen automatically, so that config.toml contains all of them."""
     return replace(
         settings,
-        run=folder,
         method=choice.method,
         identity=choice.landmarks.identity if choice.landmarks else None,
         falloff=choice.falloff,

@@ -22,6 +22,7 @@ from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
+from echo_train.runtime.memory import is_full_memory, root_message
 from echo_train.runtime.precision import choose_precision, forward
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
@@ -98,6 +99,35 @@ class Trainer:
         self.compiled = self._compiled is not parallel
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
+
+    def try_compiled(self) -> str | None:
+        """Compile the network, and compute one batch without a step of the optimiser.
+
+        Returns
+        -------
+        obstacle : str or None
+            Why it could not be compiled; the trainer then runs it uncompiled.
+        """
+        size = self.settings.training.batch_size
+        order = self.loader.order(self.frames.indices("TRAIN"), 1)[:size]
+        if not self.compiled or len(order) < size:
+            return None
+        buffers = {name: values.clone() for name, values in self.network.named_buffers()}
+        self.network.train()
+        try:
+            for batch in self.loader.batches(order, size, 1):
+                self.target.loss(self._forward(self._compiled, batch), batch).backward()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if is_full_memory(error):
+                raise
+            torch._dynamo.reset()
+            self._compiled, self.compiled = self.network, False
+            return root_message(error)
+        finally:
+            self.optimiser.zero_grad(set_to_none=True)
+            for name, values in self.network.named_buffers():
+                values.copy_(buffers[name])
+        return None
 
     def count_parameters(self) -> int:
         """Count the parameters of the network."""
