@@ -33,13 +33,14 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test demo clean
+.PHONY: help install lint test test-gpu demo clean
 
 help:
 	@echo "make install   create .venv with all packages, at the versions of constraints.txt"
 	@echo "               (on Linux 3.1 GB to download; with TORCH=cpu, without CUDA, 0.6 GB)"
 	@echo "make demo      synthetic data, a store, a mask model, a landmark model, their table"
 	@echo "make test      check format, lint, types and imports, then run the tests"
+	@echo "make test-gpu  run the tests that need an NVIDIA GPU"
 	@echo "make lint      the same without the tests"
 	@echo "make clean     remove what the demo and the tools created; .venv stays"
 
@@ -89,6 +90,9 @@ test: export OPENBLAS_NUM_THREADS = 1
 test: export MKL_NUM_THREADS = 1
 test: lint
 	$(BIN)/pytest -n auto
+
+test-gpu: $(STAMP)
+	$(BIN)/pytest -m gpu tests
 
 demo: $(STAMP)
 	rm -rf $(DEMO)

@@ -38,6 +38,9 @@ _EXTRAS = {
 
 def start(module: str) -> None:
     """Import the module of a command and run its `main`."""
+    if os.name == "nt":
+        # Python cannot flush a folder there, which makes replaced files durable.
+        sys.exit("error: on Windows this software needs WSL2, which `wsl --install` sets up")
     open_streams()
     with exits_at_once():
         command = importlib.import_module(module)

@@ -102,3 +102,13 @@ def test_ctrl_c_while_importing_is_one_line(tmp_path: Path) -> None:
 
 def test_a_background_job_goes_on(tmp_path: Path) -> None:
     assert _interrupt_while_importing(tmp_path, True, 0.2) == (0, b"done\n")
+
+
+def test_native_windows_is_told_what_it_needs() -> None:
+    code = (
+        "import os; os.name = 'nt'; from echo_common.cli.start import start; start('antigravity')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: on Windows") and "WSL2" in line

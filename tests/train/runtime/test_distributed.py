@@ -16,11 +16,14 @@ import torch
 import torch.multiprocessing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from echo_common.errors import SettingsError
+from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.training.train import train
+from echo_train.training.trainer import Trainer
 from echo_train.transforms.batch import epoch_order
 from support.ranks import (
     free_port,
@@ -28,7 +31,9 @@ from support.ranks import (
     make_normalisation,
     normalise_a_share,
 )
-from support.training import checkpoint, tiny
+from support.training import checkpoint, open_loader, tiny
+
+FAILING = Path(__file__).parents[2] / "support" / "failing_rank.py"
 
 
 def all_processes(count: int) -> list[Process]:
@@ -143,6 +148,101 @@ def test_torchrun_trains_like_a_single_process(
         assert (left - right).norm() < 0.02 * left.norm()
     left, right = (json.loads((folder / "summary.json").read_text()) for folder in (single, double))
     assert left["test"]["loss"] == pytest.approx(right["test"]["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "message"),
+    [
+        ("error", 1, "error: it cannot go on"),
+        ("defect", 70, "internal error: ValueError: it is a defect"),
+        ("interrupt", 130, "interrupted: resume after the last complete epoch with: "),
+    ],
+)
+def test_a_process_that_fails_ends_all_with_one_message(
+    small_store: Path, tmp_path: Path, failure: str, code: int, message: str
+) -> None:
+    """The first process waits for the second, which fails; Ctrl-C reaches both."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", str(FAILING), "--store", str(small_store)]
+    command += ["--width", "2", "--epochs", "3", "--batch-size", "4", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "FAILURE": failure}
+    result = subprocess.run(
+        [*command, "--run", str(tmp_path / "run")],
+        env={**environment, "TMPDIR": str(tmp_path), "PYTHONPATH": str(FAILING.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert len([line for line in lines if line.startswith(message)]) == 1
+    assert f"exitcode  : {code} " in result.stderr
+    # torchrun itself ends with a traceback; the processes have none.
+    assert lines.count("Traceback (most recent call last):") == 1
+    assert [row["epoch"] for row in checkpoint(tmp_path / "run" / "last.pt")["history"]] == [1]
+
+
+def test_gpus_are_bound_to_their_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL is told the GPU of each process, for barriers and exchanged objects."""
+    begun: list[Any] = []
+    ended: list[str] = []
+    monkeypatch.setattr(
+        torch.distributed,
+        "init_process_group",
+        lambda backend, **settings: begun.append((backend, settings["device_id"])),
+    )
+    monkeypatch.setattr(distributed, "disconnect", lambda: ended.append("success"))
+    process = Process(rank=5, world_size=8, local_rank=1)
+    for name in ("cuda:1", "cpu"):
+        with distributed.connected(process, torch.device(name)):
+            pass
+    assert begun == [("nccl", torch.device("cuda:1")), ("gloo", None)]
+    assert ended == ["success"] * 2
+    # After an error nobody waits for the others.
+    with pytest.raises(KeyError), distributed.connected(process, torch.device("cpu")):
+        raise KeyError
+    assert ended == ["success"] * 2
+
+
+@pytest.mark.parametrize("name", ["cuda:0", "mps"])
+def test_processes_do_not_share_a_gpu(name: str) -> None:
+    process = Process(rank=1, world_size=2, local_rank=1)
+    with (
+        pytest.raises(SettingsError, match=f"2 processes cannot share {name}; omit --device"),
+        distributed.connected(process, torch.device(name)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_only_a_single_process_compiles(
+    small_store: Path, monkeypatch: pytest.MonkeyPatch, world_size: int
+) -> None:
+    asked = []
+
+    def record(network: nn.Module, device: torch.device, enabled: bool) -> nn.Module:
+        asked.append(enabled)
+        return network
+
+    monkeypatch.setattr(devices, "compile_on_cuda", record)
+    monkeypatch.setattr(distributed, "data_parallel", lambda network, process, device: network)
+    settings = tiny(small_store)
+    process = Process(world_size=world_size)
+    Trainer(settings, *open_loader(settings), torch.device("cpu"), process)
+    assert asked == [world_size == 1]
+
+
+def test_shared_normalisation_of_bfloat16_sums_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch's own layer does: 3,000 pixels are too many for 8 bits of bfloat16."""
+    monkeypatch.setattr(distributed, "_all_reduce", lambda values: values)
+    images = torch.randn(3, 2, 40, 25, generator=torch.Generator().manual_seed(0)) + 4
+    expected, shared = nn.Sequential(nn.BatchNorm2d(2)), nn.Sequential(nn.BatchNorm2d(2))
+    distributed.synchronise_batch_norm(shared, Process(world_size=2), torch.device("cpu"))
+    results = [layer(images.bfloat16()) for layer in (expected, shared)]
+    assert results[1].dtype is torch.bfloat16
+    torch.testing.assert_close(results[1], results[0])
+    for name, values in expected.state_dict().items():
+        torch.testing.assert_close(shared.state_dict()[name], values)
 
 
 def gradients(state: dict[str, Any]) -> torch.Tensor:

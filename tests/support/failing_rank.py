@@ -1,0 +1,32 @@
+"""`echo-train` as a process of torchrun, which fails in its second epoch.
+
+    FAILURE=error torchrun --nproc-per-node 2 tests/support/failing_rank.py [OPTIONS]
+
+FAILURE is `interrupt` in all processes, or `error` or `defect` in the second.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from echo_common.errors import RunError
+from echo_train.commands.train import main
+from echo_train.training.trainer import Trainer
+
+train_epoch = Trainer.train_epoch
+
+
+def fail(self: Trainer, epoch: int, progress: Any) -> Any:
+    """Train an epoch; from the second on, fail."""
+    failure = os.environ["FAILURE"]
+    if epoch == 2 and failure == "interrupt":
+        raise KeyboardInterrupt
+    if epoch == 2 and self.process.rank == 1:
+        raise RunError("it cannot go on") if failure == "error" else ValueError("it is a defect")
+    return train_epoch(self, epoch, progress)
+
+
+if __name__ == "__main__":
+    Trainer.train_epoch = fail  # type: ignore[method-assign]
+    main()
