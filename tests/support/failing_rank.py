@@ -1,6 +1,6 @@
 """`echo-train` as a process of torchrun, which fails in its second epoch.
 
-    FAILURE=error torchrun --nproc-per-node 2 tests/support/failing_rank.py [OPTIONS]
+    FAILURE=error torchrun --nproc-per-node 2 -- tests/support/failing_rank.py [OPTIONS]
 
 FAILURE is `interrupt` in all processes, or `error` or `defect` in the second.
 """

@@ -163,7 +163,7 @@ def test_a_process_that_fails_ends_all_with_one_message(
 ) -> None:
     """The first process waits for the second, which fails; Ctrl-C reaches both."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", str(FAILING), "--store", str(small_store)]
+    command += ["--nproc-per-node", "2", "--", str(FAILING), "--store", str(small_store)]
     command += ["--width", "2", "--epochs", "3", "--batch-size", "4", "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "FAILURE": failure}
     result = subprocess.run(

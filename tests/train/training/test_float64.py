@@ -11,8 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from echo_train.evaluation import evaluate
-from echo_train.evaluation.trained_model import load_model
+from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.prediction.segment import segment
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
@@ -75,7 +74,7 @@ def test_a_run_needs_no_float64_on_its_device(
     monkeypatch.setattr(torch, "load", recorded)
     calls = refused_in(monkeypatch, Trainer, "__init__")
     calls += refused_in(monkeypatch, Trainer, "train_epoch")
-    measured = refused_in(monkeypatch, evaluate, "measure")
+    measured = refused_in(monkeypatch, TrainedModel, "logits")
     folder = train(tiny(small_store, tmp_path / "run", epochs=1, **changes))
     train(tiny(small_store, folder, epochs=1, resume=True, **changes))
     assert measured
