@@ -10,6 +10,7 @@ from echo_common.errors import SettingsError
 from echo_common.outputs import resolve_output
 from echo_common.store.schema import FALLOFFS, HDF5_SUFFIXES, IDENTITIES, METHODS, is_hdf5
 from echo_prep.geometry.settings import HeatmapSettings
+from echo_prep.workers import worker_count
 
 BACKENDS = ("loky", "threading", "dask", "ray")
 """Processes or threads of joblib on this machine, or the workers of a dask or ray cluster."""
@@ -94,6 +95,4 @@ class BuildSettings:
 
     def workers(self) -> int:
         """Number of workers, with 0 resolved to the number of processor cores."""
-        from joblib import cpu_count
-
-        return self.jobs or cpu_count()
+        return worker_count(self.jobs)

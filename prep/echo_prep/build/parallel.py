@@ -21,9 +21,16 @@ from echo_common.errors import SettingsError, StoreError
 from echo_prep.build.worker import ChunkTask, make_chunk
 from echo_prep.settings import BuildSettings
 from echo_prep.store.work_folder import WorkFolder
+from echo_prep.workers import local_backend
 
 _HEAD_START = 0.5
 """Seconds that worker processes take to start, roughly."""
+
+_POLL = 5.0
+"""Seconds between two looks at a dask cluster's workers."""
+
+_PATIENCE = 60.0
+"""Seconds without any worker after which a dask cluster is given up."""
 
 Run = Callable[[Sequence[ChunkTask], int], Iterator[int]]
 """Runs tasks on a number of workers, and yields the number of each task as it ends."""
@@ -123,12 +130,12 @@ def _backend(settings: BuildSettings, workers: int) -> Iterator[Backend]:
     elif settings.backend == "ray":
         with _ray(settings, workers) as cluster:
             yield cluster
-    elif settings.backend == "threading" or workers == 1:
-        # One worker needs no second process.
-        backend = "threading" if workers > 1 else "sequential"
-        yield lambda tasks, count: _run(tasks, count, backend=backend), ()
-    else:
+    elif settings.backend == "threading":
+        yield lambda tasks, count: _run(tasks, count, backend="threading"), ()
+    elif (backend := local_backend(workers)) == "loky":
         yield _run_loky, (TerminatedWorkerError,)
+    else:
+        yield lambda tasks, count: _run(tasks, count, backend=backend), ()
 
 
 def _run(tasks: Sequence[ChunkTask], workers: int, **config: Any) -> Iterator[int]:
@@ -143,38 +150,66 @@ def _run_loky(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
     yield from _run(tasks, max(workers, 2), backend="loky", inner_max_num_threads=1)
 
 
+class _WorkersLostError(Exception):
+    """A cluster has no worker any more, and starts none."""
+
+
 @contextlib.contextmanager
 def _dask(settings: BuildSettings, workers: int) -> Iterator[Backend]:
     distributed = _import_cluster("distributed", "dask")
     with contextlib.ExitStack() as stack:
-        try:
-            cluster: Any = settings.scheduler or stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=":0"
+
+        def connect() -> Any:
+            try:
+                cluster: Any = settings.scheduler or stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=workers, threads_per_worker=1, dashboard_address=":0"
+                    )
                 )
-            )
-            client = stack.enter_context(distributed.Client(cluster))
-        except (OSError, ValueError) as error:
-            raise _no_scheduler(settings, error) from error
+                return stack.enter_context(distributed.Client(cluster))
+            except (OSError, ValueError) as error:
+                raise _no_scheduler(settings, error) from error
+
+        client = connect()
         killed = distributed.scheduler.KilledWorker
 
         def run(tasks: Sequence[ChunkTask], workers: int) -> Iterator[int]:
+            nonlocal client
+            if settings.scheduler is None and not client.scheduler_info()["workers"]:
+                client = connect()
             # Not through joblib 1.6, whose dask backend waits forever for a task that failed.
-            futures = client.map(make_chunk, tasks, pure=False)
-            lost = None
-            for future in distributed.as_completed(futures):
-                error = future.exception()
-                if error is None:
-                    yield future.result()
-                elif isinstance(error, killed):
-                    # The other tasks continue.
-                    lost = error
-                else:
-                    raise error
+            waiting: Any = client.map(make_chunk, tasks, pure=False)
+            lost, seen = None, time.monotonic()
+            while waiting:
+                with contextlib.suppress(TimeoutError):
+                    done, waiting = distributed.wait(
+                        waiting, timeout=_POLL, return_when="FIRST_COMPLETED"
+                    )
+                    for future in done:
+                        error = future.exception()
+                        if error is None:
+                            yield future.result()
+                        elif isinstance(error, killed):
+                            # The other tasks continue.
+                            lost = error
+                        else:
+                            raise error
+                # A task that kills its workers may take those that restart workers with them.
+                if client.scheduler_info()["workers"]:
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > _PATIENCE:
+                    client.cancel(list(waiting))
+                    lost = _WorkersLostError()
+                    break
+            if isinstance(lost, _WorkersLostError) and settings.scheduler is not None:
+                raise StoreError(
+                    f"the dask cluster at {settings.scheduler} has no worker; finished chunks are "
+                    "kept: start workers, and run the same command again"
+                )
             if lost is not None:
                 raise lost
 
-        yield run, (killed,)
+        yield run, (killed, _WorkersLostError)
 
 
 @contextlib.contextmanager
@@ -223,6 +258,6 @@ def _import_cluster(package: str, backend: str) -> Any:
 
 def _no_scheduler(settings: BuildSettings, error: Exception) -> SettingsError:
     return SettingsError(
-        f"no {settings.backend} cluster at {settings.scheduler} ({error}); check --scheduler, or "
-        "leave it out to start one on this machine"
+        f"no {settings.backend} cluster at {settings.scheduler or 'this machine'} ({error}); check "
+        "--scheduler, leave it out to start one on this machine, or use --backend threading"
     )

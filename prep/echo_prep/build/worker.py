@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from echo_common.geometry.raster import rasterise_all
@@ -111,7 +112,12 @@ def make_chunk(task: ChunkTask) -> int:
     marker = work.mark_started(task.number)
     maker = _ChunkMaker(task)
     for stage in task.stages:
-        contents, notes = maker.make(stage)
+        try:
+            contents, notes = maker.make(stage)
+        except cv2.error as error:
+            if error.code != cv2.Error.StsNoMem:
+                raise
+            raise MemoryError("OpenCV") from error
         for array in stage.arrays:
             # The notes are kept once, with the stage's first array.
             kept = notes if array is stage.arrays[0] else {}

@@ -5,11 +5,15 @@ Colours are (red, green, blue), uint8.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from skimage.util import montage
+
+from echo_common.outputs import SOFTWARE
 
 Colour = tuple[int, int, int]
 
@@ -23,6 +27,9 @@ INK: Colour = (236, 240, 244)
 
 MAX_PIXELS = 1 << 26
 """Largest sheet, in pixels: 200 MB in memory, and about what viewers of pictures still open."""
+
+PNG_MARK = b"tEXtSoftware\0" + SOFTWARE.encode() + b", echo-prep preview"
+"""Text in a sheet's file by which a later command knows that it may be replaced."""
 
 _SHIFT = 4
 """Fractional bits of OpenCV's coordinates: lines are placed to a sixteenth of a pixel."""
@@ -217,9 +224,18 @@ def to_colour(image: np.ndarray) -> np.ndarray:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Encode an image, (height, width, 3) uint8, as a PNG file."""
+    """Encode an image, (height, width, 3) uint8, as a PNG file that says which software made it."""
     options = [cv2.IMWRITE_PNG_COMPRESSION, 6]
     done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise RuntimeError("OpenCV could not encode the sheet as PNG")
-    return encoded.tobytes()
+    content = encoded.tobytes()
+    # After the signature, 8 bytes, and the header, 25 bytes.
+    length, checksum = len(PNG_MARK) - 4, zlib.crc32(PNG_MARK)
+    return (
+        content[:33]
+        + struct.pack(">I", length)
+        + PNG_MARK
+        + struct.pack(">I", checksum)
+        + content[33:]
+    )

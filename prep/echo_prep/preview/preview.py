@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from echo_common.atomic import write_bytes
 from echo_common.cli.command import describe_os_error
-from echo_common.errors import NotInStoreError, SettingsError, StoreError
+from echo_common.errors import EchoError, NotInStoreError, SettingsError, StoreError
+from echo_common.outputs import check_replaceable, has_mark, refuse_inputs, replace_file
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_prep.preview.contact_sheet import MAX_PIXELS, Layout, encode_png
+from echo_prep.preview.contact_sheet import MAX_PIXELS, PNG_MARK, Layout, encode_png
 from echo_prep.preview.panels import (
     choose_panels,
     draw_tiles,
@@ -42,8 +42,10 @@ def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
         If the store lacks a row, a video, or anything else that is requested.
     StoreNotFoundError, StoreDamagedError, StoreError
         If the store cannot be read, or the file cannot be written.
+    OutputError
+        If the file that is there is not a contact sheet, and `force` is not set.
     """
-    _check_out(path, settings.out)
+    _check_out(path, settings)
     store = EchoStore(path)
     try:
         panels = choose_panels(store, settings)
@@ -62,7 +64,7 @@ def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
         ]
     finally:
         store.container.close()
-    _write(settings.out, encode_png(layout.sheet(blocks)))
+    _write(settings, encode_png(layout.sheet(blocks)))
     return len(rows), len(panels)
 
 
@@ -131,18 +133,23 @@ def _check_size(layout: Layout, frames: int) -> None:
         )
 
 
-def _check_out(store: Path, out: Path) -> None:
+def _check_out(store: Path, settings: PreviewSettings) -> None:
+    out = settings.out
     if out.suffix.lower() != ".png":
         raise SettingsError(f"--out {out} is not the name of a PNG file: give one ending in .png")
     if store.resolve() in out.resolve().parents:
         raise SettingsError(f"--out {out} is inside the store {store}; write it somewhere else")
-    if out.is_dir() or (out.parent.exists() and not out.parent.is_dir()):
-        raise StoreError(f"{out} cannot be written: it is a folder, or is below a file")
+    refuse_inputs(out, [store])
+    if out.parent.exists() and not out.parent.is_dir():
+        raise StoreError(f"{out} cannot be written: it is below a file")
+    check_replaceable(out, force=settings.force, is_own=lambda path: has_mark(path, PNG_MARK))
 
 
-def _write(out: Path, content: bytes) -> None:
+def _write(settings: PreviewSettings, content: bytes) -> None:
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(out, content)
+        replace_file(settings.out, content, mark=PNG_MARK, force=settings.force)
     except OSError as error:
-        raise StoreError(f"{out} was not written: {describe_os_error(error)}") from error
+        if isinstance(error, EchoError):
+            raise
+        reason = describe_os_error(error)
+        raise StoreError(f"{settings.out} was not written: {reason}") from error

@@ -53,3 +53,4 @@ class PreviewSettings:
         minimum=0,
         maximum=16,
     )
+    force: bool = setting(False, "Replace a file at --out that echo-prep preview did not write.")

@@ -16,17 +16,23 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from echo_common import atomic
 from echo_common.cli import progress
 from echo_common.cli.command import describe_os_error
-from echo_common.errors import DataError, EchoError
-from echo_prep.dataset.echonet_dynamic import FILE_LIST, VIDEOS
+from echo_common.errors import DataError, EchoError, OutputError
+from echo_common.lock import exclusive
+from echo_common.regular_file import read_regular
+from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.synth import quirks
 from echo_prep.synth.csv_files import write_csv_files
 from echo_prep.synth.settings import SynthSettings
 from echo_prep.synth.videos import Record, make_video
+from echo_prep.workers import local_backend
 
 SETTINGS_FILE = "synth.json"
 """Identifies a folder as synthetic, and holds the settings that it was made with."""
 
 FORMAT = "echo-synth/1"
+
+_LOCK = "synth.lock"
+"""In the folder: the lock of the process that makes the data set."""
 
 
 def synthesize(
@@ -52,10 +58,15 @@ def synthesize(
     DataError
         If the folder holds something else, or the files cannot be written.
     """
-    if _is_complete(root, settings):
-        return False
     try:
-        _write(root, settings, show)
+        if _is_complete(root, settings):
+            return False
+        root.mkdir(parents=True, exist_ok=True)
+        with exclusive(root / _LOCK, lambda holder: _locked(root, holder)):
+            # Again, since another process may have finished in the meantime.
+            if _is_complete(root, settings):
+                return False
+            _write(root, settings, show)
     except TerminatedWorkerError as error:
         raise DataError(
             "a worker process was killed, probably for lack of memory; run the same command "
@@ -72,8 +83,17 @@ def synthesize(
     return True
 
 
+def _locked(root: Path, holder: str) -> OutputError:
+    return OutputError(
+        f"{holder} makes a data set in {root}; wait until it has finished, or give another folder"
+    )
+
+
 def _write(root: Path, settings: SynthSettings, show: progress.Progress[Record]) -> None:
     folder = root / VIDEOS
+    for path in (folder, root / SETTINGS_FILE, root / FILE_LIST, root / TRACINGS):
+        if path.is_symlink():
+            raise OutputError(f"{path} is a link, which is not written through; remove it")
     folder.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, **settings.content()}
     atomic.write_text(root / SETTINGS_FILE, json.dumps(content, indent=1) + "\n")
@@ -89,7 +109,7 @@ def _write_videos(
     folder: Path, settings: SynthSettings, show: progress.Progress[Record]
 ) -> list[Record]:
     workers = min(settings.workers(), settings.videos)
-    records = Parallel(n_jobs=workers, return_as="generator")(
+    records = Parallel(workers, backend=local_backend(workers), return_as="generator")(
         delayed(make_video)(folder, settings.seed, number, settings.frames)
         for number in range(settings.videos)
     )
@@ -102,12 +122,12 @@ def _is_complete(root: Path, settings: SynthSettings) -> bool:
         return False
     if not root.is_dir():
         raise DataError(f"{root} is a file; give a folder for the synthetic data set")
-    if not any(root.iterdir()):
+    if all(entry.name == _LOCK for entry in root.iterdir()):
         return False
     try:
-        saved = json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8"))
+        saved = json.loads(read_regular(root / SETTINGS_FILE))
         is_synthetic = saved.get("format") == FORMAT
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         is_synthetic = False
     if not is_synthetic:
         raise DataError(

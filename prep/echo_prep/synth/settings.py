@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from echo_common.cli.settings import setting
+from echo_prep.workers import worker_count
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,9 +22,7 @@ class SynthSettings:
 
     def workers(self) -> int:
         """Number of workers, with 0 resolved to the number of processor cores."""
-        from joblib import cpu_count
-
-        return self.jobs or cpu_count()
+        return worker_count(self.jobs)
 
     def content(self) -> dict[str, object]:
         """Settings that determine the content of the data set."""

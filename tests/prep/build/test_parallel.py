@@ -7,7 +7,10 @@ import os
 import signal
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import cv2
+import numpy as np
 import pytest
 
 from echo_common.errors import SettingsError, StoreError
@@ -74,6 +77,56 @@ def test_a_scheduler_that_cannot_be(
         pytest.importorskip(_PACKAGE[options["backend"]], reason="the extra is not installed")
     with pytest.raises(SettingsError, match=message):
         build_store(data, tmp_path / "store.zarr", jobs=2, **options)
+
+
+def test_a_dask_cluster_without_workers_is_not_waited_for(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    monkeypatch.setattr("echo_prep.build.parallel._POLL", 0.1)
+    monkeypatch.setattr("echo_prep.build.parallel._PATIENCE", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
+        pytest.raises(StoreError, match="has no worker; finished chunks are kept"),
+    ):
+        build_store(
+            data,
+            tmp_path / "store.zarr",
+            backend="dask",
+            scheduler=cluster.scheduler_address,
+        )
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSYS, "none here"), ImportError("none here")])
+def test_without_semaphores_the_workers_are_threads(
+    data: Path,
+    wanted: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    monkeypatch.setattr(
+        "multiprocessing.context.BaseContext.Semaphore", mock.Mock(side_effect=error)
+    )
+    store = build_store(data, tmp_path / "store.zarr", jobs=2)
+    assert file_bytes(store) == wanted
+    assert "so the workers are threads" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_one_message(
+    data: Path, wanted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        # As OpenCV says it: 2 exabytes, for which there is no memory on any machine.
+        cv2.resize(np.zeros((1, 1), np.uint8), (2**31 - 1, 2**30))
+
+    store = tmp_path / "store.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr("echo_prep.build.worker.draw_heatmaps", fail)
+        with pytest.raises(MemoryError, match="OpenCV"):
+            build_store(data, store)
+    assert file_bytes(build_store(data, store)) == wanted
 
 
 def test_a_scheduler_is_refused_where_no_worker_would_be_started(

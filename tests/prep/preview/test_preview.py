@@ -314,7 +314,7 @@ def test_a_damaged_store_leaves_the_old_sheet(full_store: Path, tmp_path: Path) 
     out.write_bytes(b"old")
     flip_chunk(store, "masks/chords", "c.0.0.0")
     with pytest.raises(StoreDamagedError, match="masks/chords"):
-        preview(store, PreviewSettings(out=out))
+        preview(store, PreviewSettings(out=out, force=True))
     assert out.read_bytes() == b"old"
     assert {path.name for path in tmp_path.iterdir()} == {"s.zarr", "x.png"}
 
@@ -348,6 +348,16 @@ def test_the_command(full_store: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, _, err = run(str(full_store), "--out", str(full_store / "x.png"))
     assert code == 1
     assert "is inside the store" in err
+    # Its own sheet is replaced, and nothing else.
+    other = tmp_path / "other.png"
+    other.write_bytes(b"\x89PNG somebody else's")
+    code, _, err = run(str(full_store), *options[2:], "--out", str(other))
+    assert code == 1
+    assert "--force" in err
+    assert other.read_bytes() == b"\x89PNG somebody else's"
+    assert run(str(full_store), *options)[0] == 0
+    assert run(str(full_store), *options[2:], "--out", str(other), "--force")[0] == 0
+    assert other.read_bytes() == out.read_bytes()
     code, _, err = run(str(tmp_path / "none.zarr"))
     assert code == 1
     assert err.startswith("error: no store at")

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from echo_common.errors import DataError
+from echo_common.errors import DataError, OutputError
 from echo_prep.build.build import build
 from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
@@ -96,6 +97,38 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
         synthesize(plain, SynthSettings(videos=1))
     with pytest.raises(DataError, match="cannot be written: not a directory"):
         synthesize(plain / "set", SynthSettings(videos=1))
+
+
+def test_two_commands_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    settings, root = SynthSettings(videos=2, frames=8, jobs=1), tmp_path / "set"
+    messages = []
+
+    def meanwhile(items, total, label):
+        with pytest.raises(OutputError, match=rf"process {os.getpid()} on .* makes a data set in"):
+            synthesize(root, settings)
+        messages.append(label)
+        yield from items
+
+    assert synthesize(root, settings, meanwhile)
+    assert messages == ["making videos"]
+    assert not synthesize(root, settings)
+
+
+def test_links_in_the_folder_are_not_written_through(tmp_path: Path) -> None:
+    settings, root, outside = SynthSettings(videos=1, frames=8), tmp_path / "set", tmp_path / "mine"
+    synthesize(root, settings)
+    expected = digests(root)
+    (root / "FileList.csv").unlink()
+    (root / "Videos").rename(outside)
+    (root / "Videos").symlink_to(outside)
+    before = {path: path.stat().st_mtime_ns for path in outside.iterdir()}
+    with pytest.raises(OutputError, match="Videos is a link"):
+        synthesize(root, settings)
+    assert before == {path: path.stat().st_mtime_ns for path in outside.iterdir()}
+    (root / "Videos").unlink()
+    outside.rename(root / "Videos")
+    assert synthesize(root, settings)
+    assert digests(root) == expected
 
 
 def test_command_prints_what_it_made(tmp_path: Path) -> None:
