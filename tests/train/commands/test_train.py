@@ -187,3 +187,17 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
         capsys.readouterr().err, "disk is full", f"echo-train --resume --run {folder}"
     )
     assert echo_train("--resume", "--run", folder) == 0
+
+
+def test_a_dry_run_covers_a_run_or_the_first_of_a_sweep(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--store", small_store, "--run", tmp_path / "run", *TINY, "--dry-run"]
+    assert echo_train(*options) == 0
+    single = capsys.readouterr().out
+    assert single.count("forecast: about") == 1 and "million parameters" in single
+    assert echo_train(*options, "--seeds", 3) == 0
+    assert capsys.readouterr().out.startswith("the first of 3 runs:\n")
+    assert echo_train(*options, "--resume") == 1
+    assert_one_message(capsys.readouterr().err, "--dry-run", "omit --resume")
+    assert not list(tmp_path.iterdir())

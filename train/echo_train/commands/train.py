@@ -28,8 +28,13 @@ from echo_train.experiments.settings import ALL, SweepSettings
     envvar="ECHO_PRESET",
     help="Defaults from the paper's experiment; all: run the four experiments and make table 1.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print memory, parameters, steps and a forecast of the time; train and write nothing.",
+)
 @click.pass_context
-def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
+def cli(ctx: click.Context, /, preset: str | None, dry_run: bool, **values: Any) -> None:
     """Train a left-ventricle segmentation on a store, and measure it.
 
     With --seeds or --folds, train several runs and report their spread. On several devices, use
@@ -38,19 +43,27 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
     with importing("train"):
         from torch.distributed.elastic.multiprocessing.errors import record
 
-        from echo_train.experiments.paper import TABLE, repeat
+        from echo_train.experiments.paper import TABLE, experiments, repeat
         from echo_train.experiments.presets import choose_for_preset, with_preset
         from echo_train.experiments.sweep import SWEEP, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
         from echo_train.reporting.run_table import describe
         from echo_train.runs.run_folder import CONFIG, read_summary
         from echo_train.runtime.distributed import Process
+        from echo_train.training.train import dry_run as run_dry
         from echo_train.training.train import train
     process = Process.from_environment(os.environ)
     given = given_options(ctx, values)
+    if dry_run and given.get("resume"):
+        raise SettingsError("--dry-run is for a new run; omit --resume")
     if preset == ALL:
         if process.world_size > 1:
             raise SettingsError("--preset all trains in one process; start without torchrun")
+        if dry_run:
+            for name, settings in experiments(given).items():
+                click.echo(f"{name}:")
+                run_dry(settings, click.echo)
+            return
         folder = repeat(given, say=click.echo, quiet=False)
         click.echo(f"{(folder / TABLE).with_suffix('.md').read_text(encoding='utf-8')}\n{folder}")
         return
@@ -62,6 +75,12 @@ def cli(ctx: click.Context, /, preset: str | None, **values: Any) -> None:
         settings = replace(begun, **said)
     if preset is not None:
         choose_for_preset(settings, given)
+    if dry_run:
+        runs = list(settings.runs().values())
+        if len(runs) > 1:
+            click.echo(f"the first of {len(runs)} runs:")
+        run_dry(runs[0], click.echo, process)
+        return
     if settings.is_sweep():
         if process.world_size > 1:
             raise SettingsError("--seeds and --folds train in one process; start without torchrun")

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from echo_common import atomic
@@ -25,6 +26,7 @@ from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import explain_full_memory
+from echo_train.training.forecast import describe_forecast, describe_size
 from echo_train.training.memory_advice import advise_smaller
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.resume import explain_interruption, restore_state, save_state
@@ -70,7 +72,57 @@ def train(
     settings.check()
     started = time.perf_counter()
     first_say = say if process.is_first else lambda line: None
-    device = devices.pick_device(settings.hardware.device, process.local_rank, first_say)
+    with _prepared(settings, first_say, process) as (store, trainer):
+        settings, choice = trainer.settings, trainer.choice
+        folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
+        with explain_interruption(folder), run_folder.run_lock(folder, process.is_first):
+            if settings.folder.resume:
+                restore_state(trainer, folder, store)
+            elif process.is_first:
+                atomic.write_text(
+                    folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
+                )
+            first_say(_describe(trainer))
+            first_say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
+            if not quiet and len(trainer.history) < settings.training.epochs:
+                first_say(describe_forecast(trainer))
+            train_epochs(trainer, folder, store, quiet or not process.is_first)
+            distributed.disconnect()
+            if process.is_first:
+                measure_run(trainer, folder, store)
+    return folder
+
+
+def dry_run(settings: TrainSettings, say: Say, process: Process = ONLY_PROCESS) -> None:
+    """Print what a run would need: memory, parameters, steps and time; write nothing.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    say : callable
+        Called with each line for the user.
+    process : Process
+        This process among those that train together.
+
+    Raises
+    ------
+    SettingsError, StoreError, RunError
+        As `train` does.
+    """
+    settings.check()
+    first_say = say if process.is_first else lambda line: None
+    with _prepared(settings, first_say, process) as (store, trainer):
+        first_say(_describe(trainer))
+        first_say(describe_size(trainer, store))
+        first_say(describe_forecast(trainer))
+
+
+@contextlib.contextmanager
+def _prepared(
+    settings: TrainSettings, say: Say, process: Process
+) -> Iterator[tuple[EchoStore, Trainer]]:
+    """Open the store and make the trainer of a run, which needs no folder."""
+    device = devices.pick_device(settings.hardware.device, process.local_rank, say)
     with (
         distributed.connected(process, device),
         explain_full_memory(device, lambda: advise_smaller(settings, device, process)),
@@ -85,32 +137,11 @@ def train(
         _check_splits(store, loader, settings, process)
         settings = _resolve(settings, choice)
         trainer = Trainer(settings, choice, loader, device, process)
-        # Before the folder is opened, so that a failure leaves none behind.
+        # Before a folder is opened, so that a failure leaves none behind.
         obstacle = trainer.try_compiled()
         if obstacle:
             say(f"note: torch.compile failed, and the network runs uncompiled: {obstacle}")
-        folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
-        with explain_interruption(folder), run_folder.run_lock(folder, process.is_first):
-            if settings.folder.resume:
-                restore_state(trainer, folder, store)
-            elif process.is_first:
-                atomic.write_text(
-                    folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
-                )
-            if process.is_first:
-                network = settings.architecture
-                say(
-                    f"{choice}; {len(loader.frames.indices('TRAIN'))} training frames; "
-                    f"{network.network} of width {network.width}, "
-                    f"{trainer.count_parameters() / 1e6:.2f} million parameters; "
-                    f"{devices.describe_use(device, trainer.compiled, trainer.precision)}"
-                )
-                say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
-            train_epochs(trainer, folder, store, quiet or not process.is_first)
-            distributed.disconnect()
-            if process.is_first:
-                measure_run(trainer, folder, store)
-    return folder
+        yield store, trainer
 
 
 def train_epochs(trainer: Trainer, folder: Path, store: EchoStore, quiet: bool = True) -> None:
@@ -174,6 +205,16 @@ def measure_run(trainer: Trainer, folder: Path, store: EchoStore) -> None:
             "images_per_second": _harmonic_mean([row.images_per_second for row in history]),
             "training_area": areas,
         },
+    )
+
+
+def _describe(trainer: Trainer) -> str:
+    network = trainer.settings.architecture
+    return (
+        f"{trainer.choice}; {len(trainer.frames.indices('TRAIN'))} training frames; "
+        f"{network.network} of width {network.width}, "
+        f"{trainer.count_parameters() / 1e6:.2f} million parameters; "
+        f"{devices.describe_use(trainer.device, trainer.compiled, trainer.precision)}"
     )
 
 
