@@ -353,3 +353,16 @@ def test_a_row_has_only_the_last_epoch() -> None:
     measured = [name for name in found if name.startswith(("train_", "test_"))]
     assert {found[name] for name in measured} == {0.25}
     assert "Split by video; width 8; last epoch; cpu." in paper.describe([found])
+
+
+def test_a_dry_run_lists_every_experiment(
+    paper_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--preset", "all", "--store", paper_store, "--run", tmp_path / "run", "--dry-run"]
+    for name, value in SMALL.items():
+        arguments += [f"--{name.replace('_', '-')}", value]
+    assert echo_train(*arguments) == 0
+    said = capsys.readouterr().out
+    assert [line[:-1] for line in said.splitlines() if line.endswith(":")] == EXPERIMENTS
+    assert said.count("steps: 3 per epoch, 6 in 2 epochs") == 4
+    assert not list(tmp_path.iterdir())
