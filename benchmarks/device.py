@@ -2,10 +2,10 @@
 
     python benchmarks/device.py
 
-On CUDA, measures training steps on fixed batches of masks, adding channels_last, bfloat16, a fused
-optimiser, compilation and CUDA graphs one by one. Rates are in images/s, and as a fraction of the
-rate that the device's own matrix products would allow. On other devices, prints only the number of
-operations per training image.
+On CUDA, measures training steps on fixed batches of masks, adding TF32, channels_last, bfloat16, a
+fused optimiser, cuDNN's choice by measurement, compilation and CUDA graphs one by one. Rates are in
+images/s, and as a fraction of the rate that the device's own matrix products would allow. On other
+devices, prints only the number of operations per training image.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from echo_train.networks.unet import UNet
 from echo_train.runtime import device as devices
+from echo_train.runtime.precision import forward
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,17 +31,21 @@ class Variant:
 
     name: str
     channels_last: bool = True
-    bf16: bool = True
+    precision: str = "bf16"
     fused: bool = True
     mode: str | None = None
+    benchmark: bool = False
 
 
 VARIANTS = (
-    Variant(name="float32, channels first", channels_last=False, bf16=False, fused=False),
-    Variant(name="+ channels_last", bf16=False, fused=False),
-    Variant(name="+ bfloat16", fused=False),
+    Variant(name="float32, channels first", channels_last=False, precision="fp32", fused=False),
+    Variant(name="TF32, channels first", channels_last=False, precision="tf32", fused=False),
+    Variant(name="TF32 + channels_last", precision="tf32", fused=False),
+    Variant(name="bfloat16 + channels_last", fused=False),
     Variant(name="+ fused optimiser"),
+    Variant(name="+ cuDNN's benchmark", benchmark=True),
     Variant(name="+ compile", mode="default"),
+    Variant(name="+ compile and cuDNN's benchmark", mode="default", benchmark=True),
     Variant(name="+ CUDA graphs", mode="reduce-overhead"),
 )
 
@@ -97,6 +102,7 @@ def variant_rate(
 ) -> float:
     torch.manual_seed(0)
     torch._dynamo.reset()
+    torch.backends.cudnn.benchmark = variant.benchmark
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format
     network: nn.Module = UNet(out_channels=1, width=width).to(device, memory_format=layout)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=variant.fused)
@@ -107,9 +113,8 @@ def variant_rate(
     masks = (images[:, 0] > 0.5).float()
 
     def step() -> None:
-        with torch.autocast("cuda", torch.bfloat16, enabled=variant.bf16):
-            logits = learner(images)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), masks)
+        logits = forward(learner, images, device, variant.precision)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0], masks)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -2,12 +2,15 @@
 
     FAILURE=error torchrun --nproc-per-node 2 -- tests/support/failing_rank.py [OPTIONS]
 
-FAILURE is `interrupt` in all processes, or `error` or `defect` in the second.
+FAILURE is `error` or `defect` in the second process, or `interrupt`, which is Ctrl-C: torchrun
+alone gets it, since its processes are in sessions of their own.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 from typing import Any
 
 from echo_common.errors import RunError
@@ -21,7 +24,9 @@ def fail(self: Trainer, epoch: int, progress: Any) -> Any:
     """Train an epoch; from the second on, fail."""
     failure = os.environ["FAILURE"]
     if epoch == 2 and failure == "interrupt":
-        raise KeyboardInterrupt
+        if self.process.is_first:
+            os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(60)
     if epoch == 2 and self.process.rank == 1:
         raise RunError("it cannot go on") if failure == "error" else ValueError("it is a defect")
     return train_epoch(self, epoch, progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from echo_common.errors import RunError, SettingsError
 from echo_prep.build.build import build
@@ -42,12 +43,15 @@ def resume(store: Path, folder: Path, **changes: Any) -> Path:
         {"target": "mask"},
         {"target": "landmarks"},
         {"ema": 0.9, "clip_norm": 0.5, "weight_decay": 0.01, "schedule": "one-cycle"},
+        {"precision": "bf16"},
     ],
-    ids=["mask", "landmarks", "ema"],
+    ids=["mask", "landmarks", "ema", "bfloat16"],
 )
 def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(
-    small_store: Path, tmp_path: Path, changes: dict[str, Any]
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
+    # A CPU without bfloat16 in hardware emulates it.
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     uninterrupted = train(tiny(small_store, tmp_path / "uninterrupted", epochs=4, **changes))
     resumed = train_in_parts(tiny(small_store, tmp_path / "resumed", epochs=4, **changes), 2, 4)
     for name in ("last.pt", "best.pt"):
