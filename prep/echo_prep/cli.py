@@ -15,6 +15,7 @@ from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
 from echo_common.cli.options import click_options, given_options
 from echo_common.cli.settings import replace
 from echo_common.cli.start import importing
+from echo_common.cli.values import PathText
 from echo_common.paper import BUILD as PAPER
 from echo_prep.preview.settings import PreviewSettings
 from echo_prep.settings import BuildSettings
@@ -64,7 +65,7 @@ def build_command(ctx: click.Context, /, paper: bool, dry_run: bool, **values: A
 
 
 @cli.command("info")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def info_command(store: Path, as_json: bool) -> None:
     """Print the contents of STORE, its source, its date and its size."""
@@ -75,7 +76,7 @@ def info_command(store: Path, as_json: bool) -> None:
 
 
 @cli.command("verify")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="Print the faults as a JSON list.")
 def verify_command(store: Path, as_json: bool) -> int:
     """Read all of STORE, and list each damaged, missing or surplus chunk.
@@ -100,7 +101,7 @@ def verify_command(store: Path, as_json: bool) -> int:
 
 
 @cli.command("preview")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=PathText())
 @click_options(PreviewSettings)
 def preview_command(store: Path, **values: Any) -> None:
     """Draw frames of STORE and everything that it contains about them on a contact sheet.
@@ -116,8 +117,8 @@ def preview_command(store: Path, **values: Any) -> None:
 
 
 @cli.command("convert")
-@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
-@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@click.argument("source", metavar="SRC", type=PathText())
+@click.argument("target", metavar="DST", type=PathText())
 def convert_command(source: Path, target: Path) -> None:
     """Convert the store SRC to DST: HDF5 if DST ends in .h5 or .hdf5, else Zarr."""
     with importing():
@@ -127,7 +128,7 @@ def convert_command(source: Path, target: Path) -> None:
 
 
 @cli.command("synth")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PathText())
 @click_options(SynthSettings)
 def synth_command(folder: Path, **values: Any) -> None:
     """Make a synthetic data set in the format of EchoNet-Dynamic.

@@ -25,7 +25,7 @@ with build_lock(Path(sys.argv[1])):
 """
 
 
-def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
+def test_the_second_process_is_told_which_one_holds_the_lock(tmp_path: Path) -> None:
     store = tmp_path / "a.zarr"
     with (
         build_lock(store),
@@ -37,7 +37,7 @@ def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
         pass
 
 
-def test_it_is_given_back_when_the_build_fails(tmp_path: Path) -> None:
+def test_the_lock_is_released_when_the_build_fails(tmp_path: Path) -> None:
     store = tmp_path / "a.zarr"
     with pytest.raises(ZeroDivisionError), build_lock(store):
         raise ZeroDivisionError
@@ -45,7 +45,7 @@ def test_it_is_given_back_when_the_build_fails(tmp_path: Path) -> None:
         pass
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_holds_no_lock(tmp_path: Path) -> None:
     store = tmp_path / "a.zarr"
     command = [sys.executable, "-c", HOLDER, str(store)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
@@ -63,9 +63,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", range(20))
-def test_a_process_killed_while_it_wrote_its_name_holds_nothing(
-    tmp_path: Path, length: int
-) -> None:
+def test_a_process_killed_while_writing_its_name_holds_no_lock(tmp_path: Path, length: int) -> None:
     store = tmp_path / "a.zarr"
     lock_path(store).write_text("process 12 on host\n"[:length])
     with build_lock(store):
@@ -73,7 +71,7 @@ def test_a_process_killed_while_it_wrote_its_name_holds_nothing(
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_without_locks_of_the_file_system_one_holds_it_all_the_same(
+def test_a_file_system_without_locks(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(handle: int, operation: int) -> None:
@@ -91,7 +89,7 @@ def test_without_locks_of_the_file_system_one_holds_it_all_the_same(
         pass
 
 
-def test_a_stranger_s_file_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_foreign_file_is_left_unchanged(tmp_path: Path) -> None:
     store = tmp_path / "a.zarr"
     lock_path(store).write_text("my notes\n")
     with pytest.raises(OutputError, match="not a lock of this software"), build_lock(store):

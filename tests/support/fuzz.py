@@ -13,7 +13,7 @@ import numpy as np
 
 from echo_common.errors import EchoError
 from echo_prep.build.plan import make_plan
-from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, read_dataset
+from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, read_dataset, video_folder
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import OK, prepare_process, read_frames
 from support.avi import Layout, avi_bytes, jpeg
@@ -46,7 +46,7 @@ def read_tables(content: bytes, folder: Path) -> None:
     (folder / TRACINGS).write_bytes(tracings)
     try:
         dataset = read_dataset(folder)
-        plan = make_plan(dataset)
+        plan = make_plan(dataset, video_folder(folder))
     except EchoError as error:
         # The message is one line, whatever the file contains.
         assert str(error).isprintable()
@@ -57,7 +57,7 @@ def read_tables(content: bytes, folder: Path) -> None:
     assert plan.traced <= len(plan) + len(plan.rejects) or len(listed) > 0
     assert np.isfinite(plan.contour).all() and np.isfinite(plan.long_axis).all()
     assert not any("/" in name or "\0" in name for name in plan.video)
-    assert plan.digest() == make_plan(dataset).digest()
+    assert plan.digest() == make_plan(dataset, video_folder(folder)).digest()
 
 
 def video_seeds() -> list[bytes]:

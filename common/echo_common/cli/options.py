@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +16,8 @@ import click
 import cloup
 
 from echo_common.cli.settings import FormerFlag, current_keys, option_name, settings_of
-from echo_common.cli.values import as_text, param_type
+from echo_common.cli.values import PathText, as_text, param_type, read_settings_file
+from echo_common.errors import SettingsError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,7 +42,7 @@ def click_options(cls: type) -> Callable[[Command], Command]:
             command = _option(field, hint, sections.get(title))(command)
         return click.option(
             "--config",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            type=PathText(exists=True, dir_okay=False),
             is_eager=True,
             expose_value=False,
             callback=functools.partial(_load_config, cls),
@@ -107,9 +107,9 @@ def _load_config(cls: type, ctx: click.Context, param: click.Parameter, value: P
     if value is None:
         return
     try:
-        table = current_keys(cls, tomllib.loads(value.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{value} is not TOML: {error}") from error
+        table = current_keys(cls, read_settings_file(value))
+    except SettingsError as error:
+        raise click.BadParameter(str(error)) from error
     by_key = {
         option.lstrip("-").replace("-", "_"): parameter
         for parameter in ctx.command.params

@@ -11,7 +11,6 @@ options.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 import tomli_w
 
-from echo_common.cli.values import from_plain
+from echo_common.cli.values import from_plain, read_settings_file
 from echo_common.errors import SettingsError
 
 Settings = TypeVar("Settings")
@@ -181,10 +180,7 @@ def from_toml(cls: type[Settings], path: Path) -> Settings:
     SettingsError
         If the file cannot be read, or has a setting or a value that is not allowed.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
+    table = read_settings_file(path)
     known = {key_of(declared.field) for declared in settings_of(cls)}
     unknown = sorted(table.keys() - known - former_flags(cls).keys())
     if unknown:

@@ -3,12 +3,72 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import stat
+import tomllib
 import types
 import typing
 from pathlib import Path
 from typing import Any
 
 import click
+
+from echo_common.errors import SettingsError
+
+_LARGEST = 2**53
+"""Bound of whole numbers that have none of their own: up to it, a float holds each exactly."""
+
+_SETTINGS_BYTES = 1 << 20
+"""Bytes that a file of settings may have; a larger one is another kind of file."""
+
+
+class PathText(click.Path):
+    """A path that can be shown in one line and kept in a UTF-8 file, which is not empty."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check the text, then what `click.Path` checks."""
+        if isinstance(value, str):
+            _check_text(self, value, "path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Text(click.ParamType[str]):
+    """A text of one line."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check that the text can be printed."""
+        text = str(value)
+        _check_text(self, text, "text", param, ctx)
+        return text
+
+
+class FiniteFloat(click.FloatRange):
+    """A number that is neither infinite nor NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check that the number is finite, then its bounds."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within its bounds, and in any case below 2**53 in size."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check the size, then the bounds."""
+        if isinstance(value, str) and len(value) > 20:
+            self.fail(f"{value[:20]!r}… is not a whole number of at most 20 digits.", param, ctx)
+        number = super().convert(value, param, ctx)
+        if abs(number) > _LARGEST:
+            self.fail(f"{value!r} is larger than {_LARGEST}.", param, ctx)
+        return number
 
 
 class CommaList(click.ParamType[Any]):
@@ -60,12 +120,10 @@ def param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     if meta["choices"] is not None:
         return click.Choice(list(meta["choices"]))
     if hint is int:
-        return click.IntRange(min=meta["minimum"], max=meta["maximum"])
+        return WholeNumber(min=meta["minimum"], max=meta["maximum"])
     if hint is float:
-        return click.FloatRange(min=meta["minimum"], max=meta["maximum"])
-    if hint is Path:
-        return click.Path(path_type=Path)
-    return click.STRING
+        return FiniteFloat(min=meta["minimum"], max=meta["maximum"])
+    return PathText() if hint is Path else Text()
 
 
 def from_plain(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
@@ -89,3 +147,46 @@ def as_text(kind: click.ParamType[Any], value: Any) -> str | list[str]:
     elif isinstance(value, str | int | float):
         return str(value)
     raise click.BadParameter(f"{value!r} is no value for this setting")
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    SettingsError
+        If it is no regular file, is larger than 1 MiB, or is not TOML in UTF-8.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SettingsError(f"{path} is not a regular file; give a TOML file")
+        if status.st_size > _SETTINGS_BYTES:
+            raise SettingsError(f"{path} has {status.st_size:,} bytes, too many for settings")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except SettingsError:
+        raise
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path} is not a file of settings: it is nested too deeply") from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is not TOML in UTF-8: {error}") from error
+
+
+def _check_text(
+    kind: click.ParamType[Any],
+    text: str,
+    noun: str,
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> None:
+    if not text.strip():
+        kind.fail(f"the {noun} is empty", param, ctx)
+    if not text.isprintable():
+        kind.fail(
+            f"{text!a} has characters that cannot be printed, or bytes that are not UTF-8; "
+            "rename it",
+            param,
+            ctx,
+        )

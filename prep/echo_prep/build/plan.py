@@ -5,19 +5,20 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
 from echo_common.errors import DataError
+from echo_common.geometry.letterbox import Letterbox
 from echo_common.store import schema
 from echo_common.store.schema import PHASES
 from echo_prep.dataset.echonet_dynamic import TRACINGS
-from echo_prep.dataset.file_names import shown_name
+from echo_prep.dataset.file_names import VideoFolder, shown_name
+from echo_prep.dataset.frame_sizes import frame_shapes, misplaced
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.types import Dataset, Trace, Video
-
-DEFAULT_SHAPE = (112, 112)
-"""(height, width) of EchoNet-Dynamic's frames, if FileList.csv does not give it."""
 
 COLUMNS = {
     **{
@@ -28,6 +29,9 @@ COLUMNS = {
     "contour": schema.CONTOUR,
 }
 """Path of the array that contains each column of a plan."""
+
+SCALED_COLUMNS = {"scale": "index/scale", "source_shape": "index/source_shape"}
+"""The same of the columns that a plan has if its frames are scaled."""
 
 ED, ES, UNKNOWN = (PHASES.index(name) for name in ("ED", "ES", "unknown"))
 
@@ -48,6 +52,10 @@ class Plan:
         NaN if not known.
     long_axis : ndarray, (row, 2, 2) float32
     contour : ndarray, (row, 40, 2) float32
+    scale : ndarray, (row,) float32, or None
+        Pixels of the store's frame for each of the video's; None if no frame is scaled.
+    source_shape : ndarray, (row, 2) int32, or None
+        (height, width) of the video's frames; None if no frame is scaled.
     shape : tuple of int
         (height, width) of every frame.
     rejects : tuple of Reject
@@ -70,6 +78,8 @@ class Plan:
     fps: np.ndarray
     long_axis: np.ndarray
     contour: np.ndarray
+    scale: np.ndarray | None = None
+    source_shape: np.ndarray | None = None
     shape: tuple[int, int]
     rejects: tuple[Reject, ...]
     notes: dict[str, int]
@@ -81,7 +91,8 @@ class Plan:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Content of the index stage's arrays, by path."""
-        return {path: getattr(self, name) for name, path in COLUMNS.items()}
+        columns = COLUMNS if self.scale is None else {**COLUMNS, **SCALED_COLUMNS}
+        return {path: getattr(self, name) for name, path in columns.items()}
 
     def digest(self) -> str:
         """SHA-256 of all rows, on which every stage depends."""
@@ -92,25 +103,41 @@ class Plan:
             self.frame, self.phase, self.split, self.ef, self.edv, self.esv, self.fps,
             self.long_axis, self.contour, np.asarray(self.shape),
         ):  # fmt: skip
-            digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+            _add(digest, array)
+        if self.scale is not None and self.source_shape is not None:
+            _add(digest, self.scale)
+            _add(digest, self.source_shape)
         return digest.hexdigest()
 
 
-def make_plan(dataset: Dataset) -> Plan:
+def make_plan(dataset: Dataset, folder: VideoFolder, size: int | None = None) -> Plan:
     """Make the rows of a store from a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    folder : VideoFolder
+        Of videos whose size FileList.csv does not list, or lists wrongly.
+    size : int, optional
+        Height and width to which all frames and traces are scaled, with black
+        borders; by default, frames keep the size that most videos have.
 
     Raises
     ------
     DataError
         If no trace is valid.
     """
-    shape = _common_shape(dataset.videos)
+    shapes = frame_shapes(dataset, folder)
+    common = _most_frequent(shapes.values(), dataset.root)
+    shape = common if size is None else (size, size)
     rejects = list(dataset.rejects)
     rows: list[tuple[Video, Trace, int]] = []
     for video in dataset.videos:
+        source = common if size is None else shapes.get(video.name, common)
         visible = []
         for trace in dataset.traces[video.name]:
-            if _is_visible(trace.contour, shape):
+            fault = misplaced(trace.contour, source)
+            if fault is None:
                 visible.append(trace)
                 continue
             rejects.append(
@@ -118,8 +145,8 @@ def make_plan(dataset: Dataset) -> Plan:
                     video=video.name,
                     frame=trace.frame,
                     where=f"{TRACINGS} row {trace.line}",
-                    reason="outside",
-                    message=f"the contour is outside the {shape[1]}x{shape[0]} frame",
+                    reason=fault[0],
+                    message=fault[1],
                 )
             )
         for trace, phase in zip(visible, _phases(visible), strict=True):
@@ -132,6 +159,16 @@ def make_plan(dataset: Dataset) -> Plan:
             f"{dataset.root} has no valid trace among {dataset.traced}, so there is nothing to "
             f"build{first}"
         )
+    sources = np.array([shapes.get(video.name, common) for video, _, _ in rows], dtype=np.int32)
+    scaled = bool((sources != shape).any()) and size is not None
+
+    def points(part: Callable[[Trace], np.ndarray]) -> np.ndarray:
+        found = [part(trace) for _, trace, _ in rows]
+        if scaled:
+            boxes = [Letterbox.of((height, width), shape) for height, width in sources.tolist()]
+            found = [box.shrink_points(one) for box, one in zip(boxes, found, strict=True)]
+        return np.stack(found)
+
     return Plan(
         video=np.array([video.name for video, _, _ in rows], dtype=object),
         frame=np.array([trace.frame for _, trace, _ in rows], dtype=np.int32),
@@ -141,8 +178,10 @@ def make_plan(dataset: Dataset) -> Plan:
         edv=np.array([video.edv for video, _, _ in rows], dtype=np.float32),
         esv=np.array([video.esv for video, _, _ in rows], dtype=np.float32),
         fps=np.array([video.fps for video, _, _ in rows], dtype=np.float32),
-        long_axis=to_float32(np.stack([trace.long_axis for _, trace, _ in rows])),
-        contour=to_float32(np.stack([trace.contour for _, trace, _ in rows])),
+        long_axis=to_float32(points(lambda trace: trace.long_axis)),
+        contour=to_float32(points(lambda trace: trace.contour)),
+        scale=(np.array(shape) / sources).min(axis=1).astype(np.float32) if scaled else None,
+        source_shape=sources if scaled else None,
         shape=shape,
         rejects=tuple(sorted(rejects, key=_file_and_row)),
         notes=dataset.notes,
@@ -185,15 +224,19 @@ def _phases(traces: list[Trace]) -> list[int]:
     return codes
 
 
-def _common_shape(videos: tuple[Video, ...]) -> tuple[int, int]:
-    counts = collections.Counter(video.shape for video in videos if video.shape is not None)
-    return counts.most_common(1)[0][0] if counts else DEFAULT_SHAPE
+def _most_frequent(shapes: Iterable[tuple[int, int]], root: Path) -> tuple[int, int]:
+    """The most frequent shape; of several, the first."""
+    counts = collections.Counter(shapes)
+    if not counts:
+        raise DataError(
+            f"the size of the frames is not known: FileList.csv in {root} has no FrameHeight and "
+            "FrameWidth, and none of its videos can be read"
+        )
+    return counts.most_common(1)[0][0]
 
 
-def _is_visible(contour: np.ndarray, shape: tuple[int, int]) -> bool:
-    height, width = shape
-    low, high = contour.min(axis=0), contour.max(axis=0)
-    return bool((high >= 0).all() and low[0] <= width - 1 and low[1] <= height - 1)
+def _add(digest: hashlib._Hash, array: np.ndarray) -> None:
+    digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
 
 
 def _file_and_row(reject: Reject) -> tuple[str, int]:

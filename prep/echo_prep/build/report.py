@@ -58,6 +58,8 @@ def describe_report(report: BuildReport) -> list[str]:
             f"left out: {count_reasons(report.rejects)}; each with its reason in "
             f"{rejects_path(report.store)}"
         )
+    if any(reject.reason == "wrong-size" for reject in report.rejects):
+        lines.append("the videos are of several sizes: --size N scales all of them to N x N pixels")
     lines += [f"{count} traces: {note}" for note, count in report.notes.items()]
     lines.append(
         f"{report.store}: {report.rows} of {report.traced} traced frames kept, from "

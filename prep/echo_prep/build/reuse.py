@@ -18,7 +18,7 @@ from echo_common.store import schema
 from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_prep.build.missing import MissingParts, find_missing, requested_stages
-from echo_prep.build.plan import COLUMNS, Plan, make_plan
+from echo_prep.build.plan import COLUMNS, SCALED_COLUMNS, Plan, make_plan
 from echo_prep.build.report import BuildReport
 from echo_prep.build.stages import (
     INDEX,
@@ -94,7 +94,10 @@ def find_work(settings: BuildSettings) -> RemainingWork:
         If there is something at the store's path that is not a store.
     """
     state = _inspect_target(settings)
-    plan = _stored_plan(settings, state) or make_plan(read_dataset(settings.data))
+    videos = video_folder(settings.data, settings.archive)
+    plan = _stored_plan(settings, state)
+    if plan is None:
+        plan = make_plan(read_dataset(settings.data), videos, settings.size or _stored_size(state))
     stages = requested_stages(settings, index_stage(plan), state)
     arrays = {array.path for stage in stages for array in stage.arrays}
     work = RemainingWork(
@@ -102,7 +105,7 @@ def find_work(settings: BuildSettings) -> RemainingWork:
         plan=plan,
         parts=find_missing(settings, stages, state),
         removed=tuple(array for array in state.arrays if array not in arrays),
-        videos=video_folder(settings.data, settings.archive),
+        videos=videos,
     )
     if not schema.is_hdf5(settings.target()):
         # Before the work, and in a dry run too.
@@ -167,7 +170,7 @@ def _inspect_target(settings: BuildSettings) -> StoreState:
 def _complete_stages(settings: BuildSettings, state: StoreState) -> tuple[str, ...] | None:
     """Names of the stages, if the store has all of them, sound, and nothing else."""
     parameters = _index_parameters(state)
-    if parameters is None:
+    if parameters is None or not _has_size(settings, parameters):
         return None
     stages = requested_stages(settings, restore_index_stage(parameters), state)
     arrays = {array.path for stage in stages for array in stage.arrays}
@@ -195,6 +198,12 @@ def _report(store: EchoStore, stages: tuple[str, ...]) -> BuildReport:
     )
 
 
+def _stored_size(state: StoreState) -> int | None:
+    """Size to which a store's frames were scaled, which a build keeps; None if they were not."""
+    parameters = _index_parameters(state) or {}
+    return parameters["shape"][0] if parameters.get("scaled") else None
+
+
 def _index_parameters(state: StoreState) -> dict[str, Any] | None:
     """Parameters of the store's rows; None if another version of the code made them."""
     for manifest in state.manifests.values():
@@ -216,7 +225,9 @@ def _stored_plan(settings: BuildSettings, state: StoreState) -> Plan | None:
         parameters = _index_parameters(state)
         if parameters is None or state.attributes.get("fingerprint") != fingerprint(settings.data):
             return None
-        plan = _read_plan(EchoStore(settings.target()), tuple(parameters["shape"]))
+        if not _has_size(settings, parameters):
+            return None
+        plan = _read_plan(EchoStore(settings.target()), parameters)
     except (OSError, EchoError, LookupError, TypeError, ValueError):
         # Whatever the fault is, the CSV files have the same rows.
         return None
@@ -231,12 +242,17 @@ def _in_order(long_axis: np.ndarray, contour: np.ndarray) -> bool:
     return bool(in_order(join_rows(long_axis, contour)).all())
 
 
-def _read_plan(store: EchoStore, shape: tuple[int, int]) -> Plan:
-    columns = {name: store.read(path) for name, path in COLUMNS.items()}
+def _has_size(settings: BuildSettings, parameters: dict[str, Any]) -> bool:
+    return settings.size is None or parameters["shape"] == [settings.size] * 2
+
+
+def _read_plan(store: EchoStore, parameters: dict[str, Any]) -> Plan:
+    paths = {**COLUMNS, **SCALED_COLUMNS} if parameters.get("scaled") else COLUMNS
+    columns = {name: store.read(path) for name, path in paths.items()}
     columns["video"] = np.array([str(name) for name in columns["video"]], dtype=object)
     return Plan(
         **columns,
-        shape=shape,
+        shape=tuple(parameters["shape"]),
         rejects=tuple(Reject(**reject) for reject in store.attributes["rejects"]),
         notes=store.attributes.get("notes", {}),
         traced=store.attributes["traced"],

@@ -99,12 +99,14 @@ class Stage:
 
 def index_stage(plan: Plan) -> Stage:
     """Stage of the rows: `index/*` and `tracing/*`."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "rows": len(plan),
         "shape": list(plan.shape),
         "points": plan.contour.shape[1],
         "plan": plan.digest(),
     }
+    if plan.scale is not None:
+        parameters["scaled"] = True
     return restore_index_stage(parameters)
 
 
@@ -146,10 +148,23 @@ def restore_index_stage(parameters: dict[str, Any]) -> Stage:
         "esv": ("float32", {"units": "ml", "description": "end-systolic volume"}),
         "fps": ("float32", {"units": "1/s", "description": "frames a second"}),
     }
-    index = (
+    if parameters.get("scaled"):
+        columns["scale"] = ("float32", {"description": "pixels here for each of the video's"})
+    index = [
         _array(f"index/{name}", (rows,), "frame", dtype, **attributes)
         for name, (dtype, attributes) in columns.items()
-    )
+    ]
+    if parameters.get("scaled"):
+        index.append(
+            _array(
+                "index/source_shape",
+                (rows, 2),
+                "frame yx",
+                "int32",
+                units="pixel",
+                description="height and width of the video's frames",
+            )
+        )
     arrays = (*index, axis, contour)
     return Stage(name=INDEX, kind="index", parameters=parameters, inputs={}, arrays=arrays)
 

@@ -18,7 +18,7 @@ import numpy as np
 from echo_common.geometry.raster import rasterise_all
 from echo_common.store import schema
 from echo_common.store.schema import CHUNK_FRAMES
-from echo_prep.build.plan import Plan
+from echo_prep.build.plan import SCALED_COLUMNS, Plan
 from echo_prep.build.stages import Stage, landmark_set
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import file_size, prepare_process, read_frames
@@ -67,6 +67,13 @@ class ChunkTask:
     def video(self) -> np.ndarray:
         """Video of each row."""
         return self.index["index/video"]
+
+    def source_shape(self, row: int) -> tuple[int, int]:
+        """(height, width) of the frames of a row's video, before they are scaled."""
+        if SCALED_COLUMNS["source_shape"] not in self.index:
+            return self.shape
+        height, width = self.index[SCALED_COLUMNS["source_shape"]][row].tolist()
+        return height, width
 
     @property
     def frame(self) -> np.ndarray:
@@ -189,9 +196,9 @@ class _ChunkMaker:
             rows = np.flatnonzero(task.video == name)
             sizes.append((name, file_size(task.videos, name)))
             numbers = [int(number) for number in task.frame[rows]]
-            for row, read in zip(
-                rows, read_frames(task.videos, name, numbers, task.shape), strict=True
-            ):
+            source = task.source_shape(rows[0])
+            reads = read_frames(task.videos, name, numbers, source, task.shape)
+            for row, read in zip(rows, reads, strict=True):
                 status[row] = read.status
                 if read.pixels is not None:
                     frames[row] = read.pixels

@@ -21,6 +21,9 @@ ENDS_EXCHANGED = "ends of chords exchanged"
 _LOOP = 0.03
 """Share of the contour's area in a loop that is still a tremble."""
 
+_FAR = 1.5
+"""Step sideways between neighbours, in lengths of the axis, that is a slip of the keyboard."""
+
 _CLEARLY_NARROWER = 0.87
 """Width of the apical chords, as a share of the basal ones, that tells the ends apart."""
 
@@ -99,6 +102,12 @@ class _Shape:
         ordered = np.sort(self.along, axis=1)
         return np.maximum(np.abs(ordered[:, 0] - 0.025), np.abs(ordered[:, -1] - 0.975))
 
+    @property
+    def jump(self) -> np.ndarray:
+        """Largest step sideways from the end of a chord to that of the next; (trace,)."""
+        ends = self.beside[:, None] + np.array([[-0.5], [0.5]]) * self.across[:, None]
+        return np.asarray(np.abs(np.diff(ends, axis=2)).max(axis=(1, 2)))
+
     def matches(self, strict: bool = False) -> np.ndarray:
         """Whether the axis may belong to the chords, whatever their order; (trace,) bool."""
         factor = 0.6 if strict else 1
@@ -135,7 +144,7 @@ def in_order(rows: np.ndarray) -> np.ndarray:
     sound : ndarray, (trace,) bool
     """
     shape = _Shape.of(rows)
-    sound = shape.matches() & shape.in_order()
+    sound = shape.matches() & shape.in_order() & (shape.jump < _FAR)
     unclear = np.flatnonzero(sound & ~_surely_simple(shape))
     sound[unclear] = [largest_loop(_contour(trace)) <= _LOOP for trace in rows[unclear]]
     return sound
@@ -197,6 +206,8 @@ def put_in_order(rows: np.ndarray) -> OrderedTrace:
     if not np.array_equal(_row_set(ordered[1:]), _row_set(rows[1:])):
         corrections.append(ROWS_IN_ORDER)
     final = _Shape.of(ordered[None])
+    if final.jump[0] >= _FAR:
+        return _rejected(rows, "coordinates", "an end of a chord is far from its neighbours")
     if not (final.in_order()[0] and largest_loop(_contour(ordered)) <= _LOOP):
         return _rejected(rows, "crossing", "the contour crosses itself")
     return OrderedTrace(rows=ordered, corrections=tuple(corrections))

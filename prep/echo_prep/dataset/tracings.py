@@ -28,8 +28,8 @@ TRACE_COLUMNS = ("FileName", *TRACE_NUMBERS, "Frame")
 TRACE_ROWS = 21
 CONTOUR_POINTS = 2 * (TRACE_ROWS - 1)
 
-FARTHEST = 1024.0
-"""Largest plausible coordinate in pixels, for frames of about 112 px."""
+_LEAST, _LARGEST = -1024.0, 8192.0
+"""Limits of plausible coordinates in pixels, in a frame of any size."""
 
 SMALLEST_AREA = 4.0
 """Smallest plausible area of a contour, in square pixels."""
@@ -79,10 +79,11 @@ def read_traces(table: pd.DataFrame) -> Tracings:
     order, starts, sizes = _groups(names, texts)
     complete = np.flatnonzero(sizes == TRACE_ROWS)
     blocks = coordinates[order[starts[complete, None] + np.arange(TRACE_ROWS)]]
-    # Distant coordinates are rejected below; clipping them here avoids an overflow.
-    blocks, order_faults, notes = _ordered(blocks, np.abs(blocks).max(axis=(1, 2)) <= FARTHEST)
+    plausible = ((blocks >= _LEAST) & (blocks <= _LARGEST)).all(axis=(1, 2))
+    blocks, order_faults, notes = _ordered(blocks, plausible)
     axes, contours = split_rows(blocks)
-    areas = shoelace_areas(np.clip(contours, -FARTHEST, FARTHEST))
+    # Distant coordinates are rejected below; clipping them here avoids an overflow.
+    areas = shoelace_areas(np.clip(contours, _LEAST, _LARGEST))
     blocks_of = dict(zip(complete.tolist(), range(len(complete)), strict=True))
     numbers = _numbers(texts[order[starts]])
     traces: dict[str, list[Trace]] = {}
@@ -237,7 +238,7 @@ def _block_fault(rows: np.ndarray, area: float) -> tuple[str, str] | None:
     if not np.isfinite(farthest):
         number = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
         return "coordinates", f"row {number} of the trace has a coordinate that is not a number"
-    if farthest > FARTHEST:
+    if rows.min() < _LEAST or rows.max() > _LARGEST:
         return "coordinates", f"a coordinate is {farthest:.3g} px away"
     if area < SMALLEST_AREA:
         return "degenerate", f"the contour's area is {area:.2g} square pixels"

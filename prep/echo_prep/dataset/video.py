@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from echo_common.geometry.letterbox import Letterbox
 from echo_common.store.schema import STATUSES
 from echo_common.video.content import VideoError
 from echo_common.video.frame import Frame
@@ -55,7 +56,11 @@ def file_size(folder: VideoFolder, name: str) -> int | None:
 
 
 def read_frames(
-    folder: VideoFolder, name: str, numbers: Sequence[int], shape: tuple[int, int]
+    folder: VideoFolder,
+    name: str,
+    numbers: Sequence[int],
+    shape: tuple[int, int],
+    target: tuple[int, int] | None = None,
 ) -> list[FrameRead]:
     """Read frames of a video as gray images.
 
@@ -68,6 +73,8 @@ def read_frames(
         0-based indices into the decoded video, in any order.
     shape : tuple of int
         (height, width) that every frame must have.
+    target : tuple of int, optional
+        (height, width) to scale the frames to, with black borders; `shape` by default.
 
     Returns
     -------
@@ -87,18 +94,21 @@ def read_frames(
     except OSError as error:
         return _all(numbers, UNREADABLE, f"the file cannot be opened: {error.strerror}")
     return [
-        _frame_read(frames[number], shape) if number in frames else _absent(number, count, ending)
+        _frame_read(frames[number], shape, target or shape)
+        if number in frames
+        else _absent(number, count, ending)
         for number in numbers
     ]
 
 
-def _frame_read(frame: Frame, shape: tuple[int, int]) -> FrameRead:
+def _frame_read(frame: Frame, shape: tuple[int, int], target: tuple[int, int]) -> FrameRead:
     if frame.other_shape is not None:
         height, width = frame.other_shape
         message = f"the frames are {width}x{height}, and the data set's {shape[1]}x{shape[0]}"
         return FrameRead(pixels=None, status=WRONG_SIZE, message=message)
-    status = UNREADABLE if frame.fault else OK
-    return FrameRead(pixels=frame.pixels, status=status, message=frame.fault)
+    if frame.pixels is None:
+        return FrameRead(pixels=None, status=UNREADABLE, message=frame.fault)
+    return FrameRead(pixels=Letterbox.of(shape, target).shrink(frame.pixels))
 
 
 def _absent(number: int, count: int, ending: str) -> FrameRead:

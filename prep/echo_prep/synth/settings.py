@@ -12,10 +12,15 @@ from echo_prep.workers import worker_count
 class SynthSettings:
     """Which videos to make."""
 
-    videos: int = setting(400, "Number of sound videos.", minimum=1, title="What to make")
+    videos: int = setting(
+        400, "Number of sound videos.", minimum=1, maximum=1_000_000, title="What to make"
+    )
     seed: int = setting(0, "Random seed; each seed gives a different data set.", minimum=0)
     frames: int | None = setting(
-        None, "Frames per video; by default, lengths vary as in EchoNet-Dynamic.", minimum=8
+        None,
+        "Frames per video; by default, lengths vary as in EchoNet-Dynamic.",
+        minimum=8,
+        maximum=10_000,
     )
     jobs: int = setting(0, "Workers; 0 for one per processor core.", minimum=0)
     quirks: bool = setting(False, "Add broken files and odd rows, as found in real archives.")

@@ -153,7 +153,7 @@ def test_bad_options_are_wrong_usage(arguments: tuple[str, ...], message: str) -
 
 examples = st.builds(
     Example,
-    store=st.from_regex(r"[a-z \"'\\#]{1,9}", fullmatch=True).map(Path),
+    store=st.from_regex(r"[a-z][a-z \"'\\#]{0,8}", fullmatch=True).map(Path),
     run=st.none() | st.just(Path("runs/ä")),
     method=st.permutations(["chords", "hull"]).map(tuple),
     landmarks=st.lists(st.integers(3, 42), min_size=1, unique=True).map(tuple),

@@ -80,7 +80,7 @@ def test_a_square_has_the_area_of_its_pixels() -> None:
 
 
 @pytest.mark.parametrize("method", ["chords", *PAPER_METHODS])
-def test_padding_is_passed_over(method: str) -> None:
+def test_padding_is_ignored(method: str) -> None:
     contour = half_ellipse_trace()[1:].reshape(-1, 2)
     padded = np.concatenate([contour[:11], np.full((3, 2), np.nan), contour[11:], [[np.nan, 5]]])
     np.testing.assert_array_equal(

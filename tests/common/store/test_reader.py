@@ -1,4 +1,4 @@
-"""The store's reader: what it gives, and that it gives nothing that is not whole."""
+"""The store's reader returns what other readers see, and an error for every kind of damage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def copy(store: Path, tmp_path: Path) -> Path:
     return target
 
 
-def test_whole_arrays_are_those_that_other_readers_see(stores: dict[str, Path]) -> None:
+def test_arrays_equal_those_of_other_readers(stores: dict[str, Path]) -> None:
     group = zarr.open_group(stores["zarr"], mode="r")
     with h5py.File(stores["h5"]) as file:
         for suffix in FORMATS:
@@ -64,7 +64,7 @@ def test_whole_arrays_are_those_that_other_readers_see(stores: dict[str, Path]) 
                 np.testing.assert_array_equal(values, other.astype(values.dtype), array)
 
 
-def test_rows_are_slices_of_the_whole(store: Path) -> None:
+def test_rows_are_slices_of_the_array(store: Path) -> None:
     # The path as a word will do.
     opened = EchoStore(str(store))
     assert opened.path == store
@@ -81,7 +81,7 @@ def test_rows_are_slices_of_the_whole(store: Path) -> None:
             opened.read_rows("frames", start, stop)
 
 
-def test_xarray_sees_names_of_dimensions(stores: dict[str, Path]) -> None:
+def test_xarray_reads_names_of_dimensions(stores: dict[str, Path]) -> None:
     opened = xarray.open_zarr(
         stores["zarr"], group="landmarks/chords/anatomical-7", consolidated=False
     )
@@ -91,7 +91,7 @@ def test_xarray_sees_names_of_dimensions(stores: dict[str, Path]) -> None:
         assert [dim.label for dim in node.dims] == ["frame", "landmark", "y", "x"]
 
 
-def test_what_it_holds(store: Path) -> None:
+def test_methods_landmarks_and_falloffs_of_a_store(store: Path) -> None:
     opened = EchoStore(store)
     (landmarks,) = opened.landmark_sets()
     assert landmarks == schema.LandmarkSet(method="chords", identity="anatomical", count=7)
@@ -103,7 +103,7 @@ def test_what_it_holds(store: Path) -> None:
     assert opened.require_landmarks(landmarks, "gaussian") == HEATMAPS
 
 
-def test_what_it_lacks_is_told_as_the_command_that_adds_it(store: Path) -> None:
+def test_the_error_gives_the_command_that_adds_what_is_missing(store: Path) -> None:
     opened = EchoStore(store)
     eleven = schema.LandmarkSet(method="convexhull", identity="angle", count=11)
     with pytest.raises(NotInStoreError) as masks:
@@ -120,7 +120,7 @@ def test_what_it_lacks_is_told_as_the_command_that_adds_it(store: Path) -> None:
 
 
 @pytest.mark.parametrize("array", ["frames", "index/video", "index/status", HEATMAPS])
-def test_a_flipped_bit_is_an_error_for_its_rows_alone(copy: Path, array: str) -> None:
+def test_a_flipped_bit_is_an_error_only_for_its_rows(copy: Path, array: str) -> None:
     whole = EchoStore(copy).read(array)
     flip_chunk(copy, array, schema.chunk_name(1, whole.ndim))
     opened = EchoStore(copy)
@@ -129,7 +129,7 @@ def test_a_flipped_bit_is_an_error_for_its_rows_alone(copy: Path, array: str) ->
         opened.read(array)
 
 
-def test_a_chunk_that_is_gone_or_cut_is_an_error(stores: dict[str, Path], tmp_path: Path) -> None:
+def test_a_missing_or_truncated_chunk_is_an_error(stores: dict[str, Path], tmp_path: Path) -> None:
     copy = shutil.copytree(stores["zarr"], tmp_path / "copy.zarr")
     (copy / "frames" / "c.0.0.0").unlink()
     chunk = copy / "masks" / "chords" / "c.1.0.0"
@@ -165,7 +165,7 @@ def test_altered_metadata_is_an_error(
         EchoStore(copy)
 
 
-def test_an_hdf5_file_that_is_cut_is_an_error_at_any_length(
+def test_an_hdf5_file_truncated_at_any_length_is_an_error(
     stores: dict[str, Path], tmp_path: Path
 ) -> None:
     content = stores["h5"].read_bytes()
@@ -176,7 +176,7 @@ def test_an_hdf5_file_that_is_cut_is_an_error_at_any_length(
             EchoStore(cut)
 
 
-def test_what_is_no_store_is_told_apart(tmp_path: Path) -> None:
+def test_what_is_not_a_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError, match=r"echo-prep build --store"):
         EchoStore(tmp_path / "none.zarr")
     with pytest.raises(StoreError, match=r"has no zarr\.json"):

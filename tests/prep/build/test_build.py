@@ -143,7 +143,7 @@ def test_more_is_added_without_a_video_being_read(
 
 
 @pytest.mark.parametrize("harm", ["chunk", "manifest", "code"])
-def test_rows_that_do_not_hold_any_more_are_read_from_the_csv_files(
+def test_invalid_stored_rows_are_read_from_the_csv_files(
     data: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
     store = tmp_path / "echo.zarr"
@@ -331,7 +331,7 @@ def test_no_readable_frame_at_all_is_an_error(tmp_path: Path) -> None:
         make(data, tmp_path / "other.zarr")
 
 
-def test_what_is_no_store_is_not_written_over(data: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_store_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"dear")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.txt").write_bytes(b"dear")

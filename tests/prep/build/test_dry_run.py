@@ -21,7 +21,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_dataset(tmp_path_factory.mktemp("forecast") / "data", small_videos(300))
 
 
-def test_a_dry_run_writes_nothing_and_foresees_the_size(data: Path, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing_and_estimates_the_size(data: Path, tmp_path: Path) -> None:
     settings = BuildSettings(data=data, store=tmp_path / "store.zarr", jobs=1)
     cast = forecast(settings)
     assert list(tmp_path.iterdir()) == []
@@ -36,7 +36,7 @@ def test_a_dry_run_writes_nothing_and_foresees_the_size(data: Path, tmp_path: Pa
     assert cast.seconds > 0
 
 
-def test_a_dry_run_on_a_store_that_is_there(data: Path, tmp_path: Path) -> None:
+def test_a_dry_run_on_an_existing_store(data: Path, tmp_path: Path) -> None:
     store = build_store(data, tmp_path / "store.zarr", method=("chords", "centroid"))
     before = file_bytes(store)
     same = BuildSettings(data=data, store=store, method=("chords", "centroid"), jobs=1)
@@ -59,7 +59,7 @@ def test_a_dry_run_on_a_store_that_is_there(data: Path, tmp_path: Path) -> None:
     assert file_bytes(store) == before
 
 
-def test_nothing_to_do_is_seen_from_the_files_alone(
+def test_nothing_to_do_is_found_from_the_files_alone(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = build_store(data, tmp_path / "store.zarr")

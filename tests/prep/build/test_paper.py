@@ -29,7 +29,7 @@ ROUNDING = 0.5 / 255 + 1e-9
 
 
 def traces() -> list[np.ndarray]:
-    """Twenty traces; some have coordinates at whole numbers and just beside them."""
+    """Twenty traces; some have coordinates at whole numbers or next to them."""
     rng = np.random.default_rng(4)
     found = []
     for number in range(20):
@@ -73,7 +73,7 @@ def build(data: Path, store: Path, *options: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_masks_are_the_papers_pixel_for_pixel(store: zarr.Group, method: str) -> None:
+def test_masks_equal_the_papers_pixel_for_pixel(store: zarr.Group, method: str) -> None:
     for mask, rows in zip(store[f"masks/{method}"][:], traces(), strict=True):
         np.testing.assert_array_equal(mask, paper_mask(rows, method, SHAPE))
 
@@ -110,7 +110,7 @@ def test_heatmaps_are_the_papers_to_the_stores_rounding(
             np.testing.assert_allclose(heatmap / 255, expected, atol=ROUNDING)
 
 
-def test_what_it_sets_by_itself(
+def test_values_that_paper_sets(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(data, tmp_path / "a.zarr", "--paper")
@@ -140,7 +140,7 @@ def test_what_it_sets_by_itself(
     }  # fmt: skip
 
 
-def test_a_methods_arrays_are_all_cut_or_none(data: Path, tmp_path: Path) -> None:
+def test_all_arrays_of_a_method_are_truncated_or_none(data: Path, tmp_path: Path) -> None:
     store = tmp_path / "a.zarr"
     build(data, store, "--method", "centroid,chords", "--landmarks", "5")
     build(data, store, "--paper")

@@ -37,7 +37,7 @@ def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "dask", "ray"])
-def test_the_same_store_whoever_made_it(
+def test_every_backend_makes_the_same_store(
     data: Path, wanted: dict[str, bytes], tmp_path: Path, backend: str
 ) -> None:
     if backend in _PACKAGE:
@@ -46,9 +46,7 @@ def test_the_same_store_whoever_made_it(
     assert file_bytes(store) == wanted
 
 
-def test_a_dask_cluster_that_is_there_already(
-    data: Path, wanted: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_an_existing_dask_cluster(data: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=":0"
@@ -70,7 +68,7 @@ def test_a_dask_cluster_that_is_there_already(
         ({"backend": "dask", "scheduler": "nonsense://here"}, r"no dask cluster at nonsense"),
     ],
 )
-def test_a_scheduler_that_cannot_be(
+def test_a_scheduler_that_cannot_be_used(
     data: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     if options["backend"] in _PACKAGE:
@@ -129,9 +127,7 @@ def test_too_little_memory_is_one_message(
     assert file_bytes(build_store(data, store)) == wanted
 
 
-def test_a_scheduler_is_refused_where_no_worker_would_be_started(
-    data: Path, tmp_path: Path
-) -> None:
+def test_a_scheduler_is_refused_even_if_no_worker_would_start(data: Path, tmp_path: Path) -> None:
     store = build_store(data, tmp_path / "store.zarr", masks_only=True)
     with pytest.raises(SettingsError, match=r"--scheduler is for"):
         build_store(
@@ -154,7 +150,7 @@ def _kill_at(number: int, mark: Path, always: bool) -> Any:
     return deadly
 
 
-def test_a_worker_that_is_killed_once_is_made_up_for(
+def test_a_worker_that_is_killed_once_is_replaced(
     data: Path, wanted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = tmp_path / "killed"
@@ -165,7 +161,7 @@ def test_a_worker_that_is_killed_once_is_made_up_for(
 
 
 @pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_a_cluster_makes_up_for_a_worker_that_is_killed_once(
+def test_a_cluster_replaces_a_worker_that_is_killed_once(
     data: Path,
     wanted: dict[str, bytes],
     tmp_path: Path,
@@ -196,7 +192,7 @@ def test_a_cluster_names_a_task_that_kills_its_workers(
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "dask", "ray"])
-def test_a_full_disk_is_told_from_a_killed_worker(
+def test_a_full_disk_is_not_reported_as_a_killed_worker(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     if backend in _PACKAGE:
@@ -213,7 +209,7 @@ def test_a_full_disk_is_told_from_a_killed_worker(
         build_store(data, tmp_path / "store.zarr", jobs=2, backend=backend)
 
 
-def test_masks_are_made_before_a_worker_would_have_started(
+def test_masks_are_made_before_workers_would_have_started(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = build_store(data, tmp_path / "wanted.zarr", method=("chords", "convexhull"))

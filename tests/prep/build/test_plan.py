@@ -14,7 +14,7 @@ from echo_common.errors import DataError
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import PHASES
 from echo_prep.build.plan import Plan, make_plan, to_float32
-from echo_prep.dataset.echonet_dynamic import read_dataset
+from echo_prep.dataset.echonet_dynamic import read_dataset, video_folder
 from support.datasets import SmallVideo, half_ellipse_trace, write_small_dataset
 from support.oracles import paper_points, reference_mask
 
@@ -27,7 +27,8 @@ CORNER = np.array([55, 30, 55, 30])
 
 
 def plan_of(tmp_path: Path, *videos: SmallVideo) -> Plan:
-    return make_plan(read_dataset(write_small_dataset(tmp_path / "d", videos, write_videos=False)))
+    root = write_small_dataset(tmp_path / "d", videos, write_videos=False)
+    return make_plan(read_dataset(root), video_folder(root))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def plan_of(tmp_path: Path, *videos: SmallVideo) -> Plan:
         ({2: MIDDLE, 5: LARGE, 7: SMALL}, ["unknown", "ED", "ES"]),
     ],
 )
-def test_phases_are_told_by_area(
+def test_phases_follow_from_area(
     tmp_path: Path, traces: dict[int, np.ndarray], phases: list[str]
 ) -> None:
     plan = plan_of(tmp_path, SmallVideo(name="a", frames=12, traces=traces))
@@ -63,7 +64,7 @@ def test_rows_follow_the_list_and_then_the_frame(tmp_path: Path) -> None:
     assert (plan.long_axis.dtype, plan.contour.shape) == (np.float32, (3, 40, 2))
 
 
-def test_a_contour_outside_the_image_is_left_out_and_one_beyond_its_edge_is_not(
+def test_a_contour_outside_the_image_is_left_out_and_one_across_its_edge_is_kept(
     tmp_path: Path,
 ) -> None:
     plan = plan_of(
@@ -77,12 +78,12 @@ def test_a_contour_outside_the_image_is_left_out_and_one_beyond_its_edge_is_not(
     assert rasterise(plan.contour[0], plan.shape, "chords").any()
 
 
-def test_no_sound_trace_is_an_error_with_the_first_reason(tmp_path: Path) -> None:
+def test_no_valid_trace_is_an_error_with_the_first_reason(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no valid trace among 1.*a: .*outside the 112x112 frame"):
         plan_of(tmp_path, SmallVideo(name="a", frames=3, traces={0: LARGE + 300}))
 
 
-def test_the_digest_follows_every_column(tmp_path: Path) -> None:
+def test_the_digest_depends_on_every_column(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, SmallVideo(name="a", frames=12, traces={3: LARGE, 9: SMALL}))
     digests = {plan.digest()}
     for name in ("frame", "phase", "split", "ef", "edv", "esv", "fps", "long_axis", "contour"):
@@ -96,7 +97,7 @@ def test_the_digest_follows_every_column(tmp_path: Path) -> None:
 
 coordinates = st.one_of(
     st.floats(-1024, 1024),
-    # Just beside halves and whole numbers, where rounding decides.
+    # Next to halves and whole numbers, where rounding decides.
     st.builds(
         lambda whole, half, steps: float(
             whole / 2 + (half and steps * np.spacing(max(abs(whole / 2), 1e-3)))
@@ -120,7 +121,7 @@ def test_no_coordinate_moves_to_another_pixel(value: float) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32), step=st.sampled_from([0.5, 1.0]))
-def test_masks_from_the_store_are_those_from_the_csv(seed: int, step: float) -> None:
+def test_masks_from_the_store_equal_those_from_the_csv(seed: int, step: float) -> None:
     rng = np.random.default_rng(seed)
     rows = np.round(rng.uniform(0, 112, (21, 4)) / step) * step
     rows += rng.choice([-1e-9, 1e-9, 0], rows.shape)

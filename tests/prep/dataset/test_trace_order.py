@@ -246,6 +246,15 @@ def test_a_long_axis_that_does_not_match(
         assert (ordered.reason, ordered.corrections) == ("long-axis", ())
 
 
+@pytest.mark.parametrize("column", range(4))
+def test_a_slip_of_the_keyboard(drawn: np.ndarray, column: int) -> None:
+    for rows in drawn:
+        wrong = rows.copy()
+        wrong[1 + column * 5, column] *= 10
+        assert not in_order(wrong[None])[0]
+        assert put_in_order(wrong).reason in ("coordinates", "long-axis", "crossing")
+
+
 def test_chords_of_another_ventricle(drawn: np.ndarray) -> None:
     for rows, other in zip(drawn[::4], drawn[40::4], strict=False):
         mixed = np.concatenate([rows[:11], other[11:] + np.array([60, 10, 60, 10])])

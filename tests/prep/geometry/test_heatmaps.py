@@ -44,7 +44,7 @@ def test_the_band_follows_its_options(kernel: int, iterations: int) -> None:
         np.testing.assert_array_equal(found, wide ^ narrow)
 
 
-def test_no_iterations_are_no_band() -> None:
+def test_no_iterations_give_no_band() -> None:
     assert border_band(ventricle_mask(), HeatmapSettings(band_iterations=0)).all()
 
 
@@ -70,7 +70,7 @@ def test_heatmaps_are_the_papers(point: tuple[int, int], falloff: str) -> None:
     sigma=st.floats(0.1, 20),
     falloff=st.sampled_from(["gaussian", "euclidean"]),
 )
-def test_between_pixels_and_outside_the_image_too(
+def test_landmarks_between_pixels_and_outside_the_image(
     x: float, y: float, radius: float, sigma: float, falloff: str
 ) -> None:
     shape = HeatmapSettings(radius=radius, sigma=sigma)
@@ -107,7 +107,7 @@ def test_a_landmark_far_outside_has_its_peak_at_the_nearest_pixel() -> None:
     assert not found[1:].any()
 
 
-def test_a_single_pixel_is_all_peak() -> None:
+def test_a_single_pixel_is_the_peak() -> None:
     (found,) = draw_heatmaps(
         np.array([[-9.5, 20.0]]), np.ones((40, 40), np.uint8), "euclidean",
         HeatmapSettings(radius=9.6),
@@ -116,7 +116,7 @@ def test_a_single_pixel_is_all_peak() -> None:
     assert found.sum() == 255
 
 
-def test_one_channel_a_landmark_in_order() -> None:
+def test_one_channel_per_landmark_in_order() -> None:
     points = np.array([[20, 30], [60, 70], [500, 500], [20, 30]])
     found = draw_heatmaps(points, np.ones((112, 112), np.uint8), "gaussian", DEFAULTS)
     assert found.shape == (4, 112, 112)

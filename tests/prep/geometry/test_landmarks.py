@@ -80,7 +80,7 @@ def test_uniform_landmarks_are_equally_far_along_the_contour(rows: np.ndarray, c
 
 @settings(deadline=None, max_examples=60)
 @given(rows=ventricles(noise=2.0), count=st.integers(3, 42))
-def test_anatomical_landmarks_hold_both_ends_of_the_mitral_plane_and_the_apex(
+def test_anatomical_landmarks_include_both_ends_of_the_mitral_plane_and_the_apex(
     rows: np.ndarray, count: int
 ) -> None:
     axis, contour = split_rows(rows)
@@ -99,7 +99,7 @@ def test_anatomical_landmarks_hold_both_ends_of_the_mitral_plane_and_the_apex(
     assert all(min(_off(point, a, b) for a, b in _edges(contour)) < 1e-6 for point in found)
 
 
-def test_a_wall_longer_than_half_the_contour_is_still_walked_the_right_way() -> None:
+def test_a_wall_longer_than_half_the_contour_keeps_its_direction() -> None:
     rows = half_ellipse_trace()
     # The left wall zigzags, so that it is far longer than the right one and the base.
     left = 0 if rows[10, 0] < rows[10, 2] else 2
@@ -154,7 +154,7 @@ def test_other_numbers_are_refused(identity: str, count: int) -> None:
     method=st.sampled_from(["chords", "convexhull", "centroid", "simplesort"]),
     count=st.integers(3, 42),
 )
-def test_whatever_was_scribbled_has_landmarks_within_it(
+def test_any_scribble_has_landmarks_inside_its_hull(
     rows: np.ndarray, identity: str, method: str, count: int
 ) -> None:
     found = choose_landmarks(*split_rows(rows), method, identity, count)
@@ -170,7 +170,7 @@ def test_an_unknown_identity_is_named() -> None:
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
-def test_padding_is_passed_over(identity: str) -> None:
+def test_padding_is_ignored(identity: str) -> None:
     axis, contour = split_rows(half_ellipse_trace())
     padded = np.concatenate([contour, np.full((6, 2), np.nan)])
     np.testing.assert_array_equal(
@@ -248,7 +248,7 @@ CEILINGS = {"angle": (0.87, 0.945), "anatomical": (0.96, 0.985), "optimal": (0.9
 """Smallest and largest mean Dice of the mask that 7 true landmarks give back."""
 
 
-def test_how_much_of_the_mask_seven_true_landmarks_give_back() -> None:
+def test_dice_of_the_mask_rebuilt_from_seven_true_landmarks() -> None:
     rng = np.random.default_rng(2)
     scores: dict[str, list[float]] = {identity: [] for identity in CEILINGS}
     for number in range(40):

@@ -54,9 +54,7 @@ def cost(ring: np.ndarray, corners: tuple[int, ...]) -> float:
 
 @settings(deadline=None, max_examples=60)
 @given(size=st.integers(5, 11), seed=st.integers(0, 2**20), data=st.data())
-def test_of_a_convex_polygon_the_largest_that_fits_inside(
-    size: int, seed: int, data: st.DataObject
-) -> None:
+def test_the_largest_polygon_inside_a_convex_one(size: int, seed: int, data: st.DataObject) -> None:
     ring = convex_ring(size, seed)
     count = data.draw(st.integers(3, size))
     found = best_corners(ring, count)
@@ -70,14 +68,14 @@ def test_of_a_convex_polygon_the_largest_that_fits_inside(
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("count", [3, 4, 6])
-def test_of_a_dented_polygon_the_closest(seed: int, count: int) -> None:
+def test_the_closest_polygon_to_a_dented_one(seed: int, count: int) -> None:
     ring = wavy_ring(8, 10 * seed)
     by_cost = {corners: cost(ring, corners) for corners in itertools.combinations(range(8), count)}
     found = tuple(best_corners(ring, count).tolist())
     assert by_cost[found] == pytest.approx(min(by_cost.values()), rel=1e-4)
 
 
-def test_more_corners_are_never_farther_off() -> None:
+def test_more_corners_never_fit_worse() -> None:
     ring = wavy_ring(40, 3)
     costs = [cost(ring, tuple(best_corners(ring, count).tolist())) for count in range(3, 41)]
     assert (np.diff(costs) <= 1e-6).all()
@@ -88,7 +86,7 @@ def test_all_vertices_are_the_polygon_itself() -> None:
     assert best_corners(wavy_ring(12, 4), 12).tolist() == list(range(12))
 
 
-def test_two_vertices_at_one_place_are_no_edge() -> None:
+def test_equal_vertices_are_not_an_edge() -> None:
     # A figure of eight that comes back to its waist.
     ring = np.array([[0, 0], [2, 2], [4, 0], [4, 4], [2, 2], [0, 4]], float)
     found = ring[best_corners(ring, 4)]

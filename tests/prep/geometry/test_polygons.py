@@ -23,19 +23,19 @@ def polygon(axis: np.ndarray, contour: np.ndarray, method: str) -> np.ndarray:
 
 
 @given(rows=ventricles())
-def test_chords_are_the_contour_as_it_stands(rows: np.ndarray) -> None:
+def test_chords_are_the_contour_unchanged(rows: np.ndarray) -> None:
     axis, contour = split_rows(rows)
     np.testing.assert_array_equal(polygon(axis, contour, "chords"), contour)
 
 
 @settings(deadline=None)
 @given(rows=scribbles())
-def test_the_hull_is_qhulls(rows: np.ndarray) -> None:
+def test_the_hull_equals_qhulls(rows: np.ndarray) -> None:
     points = all_points(rows)
     found = polygon(*split_rows(rows), "convexhull")
     hull = ConvexHull(points)
     corners = {tuple(point) for point in points[hull.vertices]}
-    # float32 may add a vertex that lies on an edge, or miss one as near to it.
+    # float32 may add a vertex that is on an edge, or miss one that is as close to it.
     assert ConvexHull(found).volume == pytest.approx(hull.volume, rel=1e-6)
     assert {tuple(point) for point in found} <= {tuple(point) for point in points}
     assert len({tuple(point) for point in found} ^ corners) <= 2
@@ -53,19 +53,19 @@ def test_centroid_turns_once_around_the_mean_of_all_points(rows: np.ndarray) -> 
 
 
 @given(rows=scribbles())
-def test_simplesort_is_pythons_sorted(rows: np.ndarray) -> None:
+def test_simplesort_equals_pythons_sorted(rows: np.ndarray) -> None:
     found = polygon(*split_rows(rows), "simplesort")
     assert list(map(tuple, found)) == sorted(map(tuple, all_points(rows)))
 
 
 @pytest.mark.parametrize("method", ["chords", "convexhull", "centroid", "simplesort"])
-def test_padding_is_passed_over(method: str) -> None:
+def test_padding_is_ignored(method: str) -> None:
     axis, contour = split_rows(half_ellipse_trace())
     padded = np.concatenate([contour, np.full((5, 2), np.nan)])
     np.testing.assert_array_equal(polygon(axis, padded, method), polygon(axis, contour, method))
 
 
-def test_how_far_the_methods_masks_are_from_the_reference() -> None:
+def test_distance_of_each_methods_masks_from_the_reference() -> None:
     rows = half_ellipse_trace()
     axis, contour = split_rows(rows)
     reference = reference_mask(rows, (112, 112))
@@ -88,7 +88,7 @@ def test_an_unknown_method_is_named() -> None:
 
 
 @pytest.mark.parametrize("method", ["chords", "convexhull", "centroid", "simplesort"])
-def test_many_traces_of_several_sizes_are_each_what_they_are_alone(method: str) -> None:
+def test_traces_of_several_sizes_together_equal_each_alone(method: str) -> None:
     rng = np.random.default_rng(5)
     contours = rng.uniform(0, 112, (9, 12, 2))
     axes = rng.uniform(0, 112, (9, 2, 2))
@@ -100,7 +100,7 @@ def test_many_traces_of_several_sizes_are_each_what_they_are_alone(method: str) 
         np.testing.assert_array_equal(one, polygon(axis, contour, method))
 
 
-def test_contours_are_divided_by_their_number_of_points() -> None:
+def test_contours_are_grouped_by_their_number_of_points() -> None:
     contours = np.arange(24.0).reshape(3, 4, 2)
     contours[1, 2:] = np.nan
     found = {len(traced[0]): (rows.tolist(), traced) for rows, traced in same_sizes(contours)}

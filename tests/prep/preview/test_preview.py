@@ -1,4 +1,4 @@
-"""The contact sheet: what is on it, where, and in which colour; and what cannot be shown."""
+"""The contact sheet: its contents, their positions and colours, and what it refuses."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def centres(points: np.ndarray, scale: int = SCALE) -> tuple[np.ndarray, np.ndar
     return y * scale + scale // 2, x * scale + scale // 2
 
 
-def test_a_frame_is_there_pixel_by_pixel(full_store: Path, tmp_path: Path) -> None:
+def test_a_frame_is_shown_pixel_by_pixel(full_store: Path, tmp_path: Path) -> None:
     frame = EchoStore(full_store).read("frames")[4]
     tile = one_tile(full_store, tmp_path, 4, panels=("frame",))
     for y in range(SCALE):
@@ -167,7 +167,7 @@ def test_the_contour_is_the_one_that_was_filled(tmp_path: Path) -> None:
     assert np.flatnonzero(line)[-1] // 9 == 68
 
 
-def test_rows_are_read_across_chunks_in_the_order_asked_for(tmp_path: Path) -> None:
+def test_rows_are_read_across_chunks_in_the_requested_order(tmp_path: Path) -> None:
     data = write_small_dataset(tmp_path / "data", small_videos(5))
     build_in_small_chunks(data, tmp_path / "s.zarr")
     store = EchoStore(tmp_path / "s.zarr")
@@ -204,7 +204,7 @@ def test_a_heatmap_peaks_on_its_landmarks(full_store: Path, tmp_path: Path, fall
             assert np.hypot(x - point[0], y - point[1]) < 1.0
 
 
-def test_all_that_the_store_holds_is_shown(full_store: Path, tmp_path: Path) -> None:
+def test_everything_in_the_store_is_shown(full_store: Path, tmp_path: Path) -> None:
     settings = PreviewSettings(out=tmp_path / "all.png", count=2)
     panels = choose_panels(EchoStore(full_store), settings)
     # Frame and tracing; two masks; two bands; 2 x 2 x 2 landmark sets; each with two heatmaps.
@@ -220,7 +220,7 @@ def test_all_that_the_store_holds_is_shown(full_store: Path, tmp_path: Path) -> 
     assert height == 2 * (28 + 5 * (28 + 336 + 6) + 6)
 
 
-def test_blocks_of_few_panels_stand_side_by_side(full_store: Path, tmp_path: Path) -> None:
+def test_blocks_of_few_panels_are_side_by_side(full_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "few.png"
     settings = PreviewSettings(out=out, panels=("frame",), rows=(5, 0, 3), scale=1, columns=2)
     assert preview(full_store, settings) == (3, 1)
@@ -249,7 +249,7 @@ def test_frames_are_spread_evenly_or_are_those_of_videos(full_store: Path, tmp_p
         np.testing.assert_array_equal(image[top : top + SIDE, left : left + SIDE, 1], frames[row])
 
 
-def test_a_store_of_very_much_is_shown_with_fewer_frames(
+def test_a_store_with_many_panels_is_shown_with_fewer_frames(
     full_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = contact_sheet.Layout(30, (SIDE, SIDE), 6)
@@ -284,7 +284,7 @@ def test_the_same_sheet_from_hdf5_and_the_store_untouched(full_store: Path, tmp_
         ({"landmarks": (3, 5)}, NotInStoreError, "--identity anatomical --landmarks 5"),
     ],
 )
-def test_what_is_not_there_is_said(
+def test_what_is_missing_is_an_error(
     full_store: Path, tmp_path: Path, options: dict[str, Any], kind: type[EchoError], message: str
 ) -> None:
     with pytest.raises(kind) as caught:

@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_there_and_back_is_the_same_store_byte_for_byte(data: Path, tmp_path: Path) -> None:
+def test_converting_there_and_back_gives_the_same_bytes(data: Path, tmp_path: Path) -> None:
     first = build_store(data, tmp_path / "first.zarr")
     direct = build_store(data, tmp_path / "direct.h5")
     convert(first, tmp_path / "second.hdf5")
@@ -48,7 +48,7 @@ def test_there_and_back_is_the_same_store_byte_for_byte(data: Path, tmp_path: Pa
     assert verify(direct) == verify(first) == []
 
 
-def test_an_hdf5_store_does_not_tell_when_it_was_made(data: Path, tmp_path: Path) -> None:
+def test_the_bytes_of_an_hdf5_store_do_not_depend_on_time(data: Path, tmp_path: Path) -> None:
     stores = [build_store(data, tmp_path / f"{number}.h5") for number in range(2)]
     os.utime(data)
     assert stores[0].read_bytes() == stores[1].read_bytes()
@@ -83,7 +83,7 @@ def test_adding_a_stage_keeps_the_others_and_reads_no_video(
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_prune_drops_what_is_not_asked_for(data: Path, tmp_path: Path, suffix: str) -> None:
+def test_prune_removes_what_is_not_requested(data: Path, tmp_path: Path, suffix: str) -> None:
     plain = build_store(data, tmp_path / f"plain.{suffix}")
     store = build_store(data, tmp_path / f"store.{suffix}", method=("chords", "convexhull"))
     kept = build(BuildSettings(data=data, store=store, jobs=1))
@@ -117,9 +117,7 @@ def test_a_store_is_never_converted_over_another(data: Path, tmp_path: Path) -> 
     assert other.read_bytes() == before
 
 
-def test_a_file_that_cannot_grow_is_one_message_and_costs_nothing(
-    data: Path, tmp_path: Path
-) -> None:
+def test_a_limit_on_file_size_is_one_message_and_loses_nothing(data: Path, tmp_path: Path) -> None:
     store = build_store(data, tmp_path / "store.zarr")
     target = tmp_path / "store.h5"
     # A limit on the file's size stops HDF5 within a write, as a full disk does.
@@ -140,7 +138,7 @@ def test_a_file_that_cannot_grow_is_one_message_and_costs_nothing(
     assert_same(read_all(target), read_all(store))
 
 
-def test_format_and_name_have_to_agree(tmp_path: Path) -> None:
+def test_format_and_name_must_agree(tmp_path: Path) -> None:
     for name, chosen in (("store.zarr", "hdf5"), ("store", "hdf5"), ("store.h5", "zarr")):
         with pytest.raises(SettingsError, match=r"contradict each other"):
             BuildSettings(store=tmp_path / name, format=chosen).target()
@@ -149,7 +147,7 @@ def test_format_and_name_have_to_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_info_counts_what_is_there(data: Path, tmp_path: Path, suffix: str) -> None:
+def test_info_counts_rows_by_split_and_reason(data: Path, tmp_path: Path, suffix: str) -> None:
     store = build_store(data, tmp_path / f"store.{suffix}")
     info = store_info(store)
     assert (info["rows"], info["usable"], info["videos"], info["traced"]) == (24, 22, 11, 24)

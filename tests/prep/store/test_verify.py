@@ -1,4 +1,4 @@
-"""A damaged store: `verify` names what is wrong, and `build` mends that and no more."""
+"""A damaged store: `verify` lists its faults, and `build` repairs them and nothing else."""
 
 from __future__ import annotations
 
@@ -60,14 +60,16 @@ def _inodes(store: Path) -> dict[str, int]:
     }
 
 
-def test_a_sound_store_is_whole(store: Path) -> None:
+def test_a_sound_store_has_no_faults(store: Path) -> None:
     assert verify(store) == []
     done = CliRunner().invoke(cli, ["verify", str(store)])
     assert done.output == f"{store}: whole\n"
 
 
 @pytest.mark.parametrize("array", ["frames", "index/video", "index/status", HEATMAPS])
-def test_verify_finds_a_flipped_bit_and_build_mends_it(store: Path, data: Path, array: str) -> None:
+def test_verify_finds_a_flipped_bit_and_build_repairs_it(
+    store: Path, data: Path, array: str
+) -> None:
     before = file_bytes(store)
     chunk = "c.1" + ".0" * {"frames": 2, HEATMAPS: 3}.get(array, 0)
     flip_chunk(store, array, chunk)
@@ -81,9 +83,7 @@ def test_verify_finds_a_flipped_bit_and_build_mends_it(store: Path, data: Path, 
     assert verify(store) == []
 
 
-def test_build_alone_does_not_see_silent_decay_and_with_check_it_does(
-    store: Path, data: Path
-) -> None:
+def test_build_finds_silent_damage_only_with_check(store: Path, data: Path) -> None:
     before = file_bytes(store)
     flip_chunk(store, "masks/chords", "c.0.0.0")
     assert build(BuildSettings(data=data, store=store, jobs=1)).made == ()
@@ -120,7 +120,7 @@ def test_only_the_damaged_chunks_are_written(
     }
 
 
-def test_a_chunk_that_was_written_later_is_looked_at(
+def test_a_chunk_newer_than_its_manifest_is_checked(
     sound: dict[str, Path], data: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store.zarr"
@@ -157,7 +157,7 @@ def test_every_file_of_a_store_flipped_cut_and_deleted(small_dataset: Path, tmp_
             assert file_bytes(settings.store) == wanted, (damage, name)
 
 
-def test_an_hdf5_store_flipped_anywhere_is_mended(
+def test_an_hdf5_store_with_any_flipped_bit_is_repaired(
     sound: dict[str, Path], data: Path, tmp_path: Path
 ) -> None:
     wanted, content_before = sound["h5"].read_bytes(), read_all(sound["h5"])
@@ -181,7 +181,7 @@ def test_an_hdf5_store_flipped_anywhere_is_mended(
         assert_same(read_all(store), content_before)
 
 
-def test_a_truncated_hdf5_store_is_built_anew(
+def test_a_truncated_hdf5_store_is_rebuilt(
     sound: dict[str, Path], data: Path, tmp_path: Path
 ) -> None:
     store = Path(shutil.copy2(sound["h5"], tmp_path))
@@ -192,7 +192,7 @@ def test_a_truncated_hdf5_store_is_built_anew(
     assert store.read_bytes() == wanted
 
 
-def test_verify_says_it_as_json_too(store: Path) -> None:
+def test_verify_as_json(store: Path) -> None:
     flip_chunk(store, "frames", "c.0.0.0")
     done = CliRunner().invoke(cli, ["verify", str(store), "--json"], standalone_mode=False)
     assert done.return_value == 1
@@ -200,7 +200,7 @@ def test_verify_says_it_as_json_too(store: Path) -> None:
     assert (fault["where"], fault["chunk"], fault["state"]) == ("frames", "c.0.0.0", "damaged")
 
 
-def test_mended_without_the_videos_where_no_frame_is_damaged(
+def test_repair_without_videos_if_no_frame_is_damaged(
     store: Path, data: Path, tmp_path: Path
 ) -> None:
     before = read_all(store)

@@ -178,6 +178,16 @@ def test_an_exploding_loss_advises_a_lower_learning_rate(small_store: Path, tmp_
         train_epochs(trainer, tmp_path, EchoStore(small_store))
 
 
+def test_weights_that_fail_in_the_last_step_are_no_result(
+    small_store: Path, tmp_path: Path
+) -> None:
+    # One step an epoch: the training loss is that of the first weights.
+    settings = tiny(small_store, tmp_path / "run", learning_rate=1e30, batch_size=64, epochs=1)
+    with pytest.raises(RunError, match="the validation loss of epoch 1 is nan"):
+        train(settings)
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
 def test_the_cpu_does_not_compile() -> None:
     network = nn.Linear(1, 1)
     assert devices.compile_on_cuda(network, CPU, enabled=True) is network

@@ -13,6 +13,7 @@ from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
 from echo_common.cli.options import click_options
 from echo_common.cli.progress import show
 from echo_common.cli.start import importing
+from echo_common.cli.values import PathText
 from echo_train.evaluation.settings import EvaluateSettings
 
 ROBUSTNESS_TABLE = "noise.csv"
@@ -21,7 +22,7 @@ ROBUSTNESS_PICTURE = "noise.png"
 
 @cloup.command(context_settings=CONTEXT)
 @click.version_option(package_name=DISTRIBUTION)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=PathText())
 @click_options(EvaluateSettings)
 def cli(runs: tuple[Path, ...], **values: Any) -> None:
     """Measure trained runs on any split, on another store, or under corruptions of the images.

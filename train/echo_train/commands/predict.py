@@ -12,12 +12,13 @@ from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
 from echo_common.cli.options import click_options
 from echo_common.cli.progress import show
 from echo_common.cli.start import importing
+from echo_common.cli.values import PathText
 from echo_train.prediction.settings import PredictSettings
 
 
 @cloup.command(context_settings=CONTEXT)
 @click.version_option(package_name=DISTRIBUTION)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PathText())
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click_options(PredictSettings)
 def cli(run: Path, videos: tuple[Path, ...], **values: Any) -> None:

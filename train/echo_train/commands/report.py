@@ -9,16 +9,17 @@ import cloup
 
 from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
 from echo_common.cli.start import importing
+from echo_common.cli.values import PathText
 
 REPORT = "report.html"
 
 
 @cloup.command(context_settings=CONTEXT)
 @click.version_option(package_name=DISTRIBUTION)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=PathText())
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathText(dir_okay=False),
     help="The page; by default report.html in the folder of the run, or that of several runs.",
 )
 def cli(runs: tuple[Path, ...], out: Path | None) -> None:

@@ -29,7 +29,9 @@ class SelectionSettings:
 
     target: str = setting("mask", "What the network predicts.", choices=TARGETS)
     store: Path = setting(Path("cache/echonet.zarr"), "The store, made by echo-prep build.")
-    landmarks: int = setting(7, "Number of landmarks, for --target landmarks.", minimum=3)
+    landmarks: int = setting(
+        7, "Number of landmarks, for --target landmarks.", minimum=3, maximum=1024
+    )
     method: str | None = setting(
         None,
         "Method of the masks; default: the first that the store contains.",

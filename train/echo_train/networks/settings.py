@@ -20,7 +20,7 @@ class NetworkSettings:
     """Which network, and its size."""
 
     network: str = setting(NETWORK_NAMES[0], "Architecture of the network.", choices=NETWORK_NAMES)
-    width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1)
+    width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1, maximum=1024)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

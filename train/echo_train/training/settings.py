@@ -19,8 +19,8 @@ from echo_train.training.schedule import SCHEDULES
 class EpochSettings:
     """How long a run trains, and which of its weights are kept."""
 
-    epochs: int = setting(20, "Number of epochs.", minimum=1)
-    batch_size: int = setting(16, "Images per step.", minimum=1)
+    epochs: int = setting(20, "Number of epochs.", minimum=1, maximum=1_000_000)
+    batch_size: int = setting(16, "Images per step.", minimum=1, maximum=65_536)
     seed: int = setting(
         0,
         "Random seed of the initial weights, the order of the samples and their augmentation.",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echo_common.errors import RunError
 from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader
 from echo_train.data.location_prior import make_prior
@@ -178,6 +179,11 @@ class Trainer:
         train_loss = self._sum(losses.total()) / len(order)
         training = collector.results()
         validation, val_loss = self._validate(self.frames.indices("VAL"))
+        if not math.isfinite(val_loss):
+            raise RunError(
+                f"the validation loss of epoch {epoch} is {val_loss}: the weights have become "
+                "useless; lower --learning-rate or set --clip-norm"
+            )
         return run_folder.EpochRow(
             epoch=epoch,
             train_loss=train_loss,

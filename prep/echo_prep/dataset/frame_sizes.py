@@ -1,0 +1,76 @@
+"""Sizes of frames: as FileList.csv lists them, or else as the videos say; none is assumed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from echo_common.video.content import VideoError
+from echo_common.video.reader import Video as VideoFile
+from echo_prep.dataset.file_names import RefusedError, VideoFolder
+from echo_prep.dataset.types import Dataset
+
+FARTHEST = 1024.0
+"""Largest plausible coordinate in pixels, in a frame of up to half of it."""
+
+_LEAST_INSIDE = 0.25
+"""Share of a contour's points in the frame below which it was traced on another one."""
+
+
+def frame_shapes(dataset: Dataset, folder: VideoFolder) -> dict[str, tuple[int, int]]:
+    """Find the size of the frames of each video.
+
+    A listed size that the traces do not fit, such as the one that the video had
+    before it was exported again, is checked against the video itself.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    folder : VideoFolder
+
+    Returns
+    -------
+    shapes : dict of str to tuple of int
+        (height, width) by name. A video that is not listed with a size and
+        cannot be read is left out.
+    """
+    shapes = {}
+    for video in dataset.videos:
+        shape = video.shape
+        traces = dataset.traces[video.name]
+        if shape is None or any(misplaced(trace.contour, shape) for trace in traces):
+            shape = _measured_shape(folder, video.name) or shape
+        if shape is not None:
+            shapes[video.name] = shape
+    return shapes
+
+
+def misplaced(contour: np.ndarray, shape: tuple[int, int]) -> tuple[str, str] | None:
+    """Tell why a contour does not belong to a frame; None if it does.
+
+    Parameters
+    ----------
+    contour : ndarray, (point, 2) float64
+    shape : tuple of int
+        (height, width) of the frame.
+
+    Returns
+    -------
+    reason, message : str
+    """
+    height, width = shape
+    far = np.abs(contour).max()
+    if far > max(FARTHEST, 2 * height, 2 * width):
+        return "coordinates", f"a coordinate is {far:.3g} px away"
+    inside = (contour >= -0.5).all(axis=1) & (contour <= [width - 0.5, height - 0.5]).all(axis=1)
+    if inside.mean() < _LEAST_INSIDE:
+        return "outside", f"the contour is outside the {width}x{height} frame"
+    return None
+
+
+def _measured_shape(folder: VideoFolder, name: str) -> tuple[int, int] | None:
+    try:
+        with VideoFile(folder.locate(name), follow_link=False) as file:
+            return file.shape
+    except (OSError, RefusedError, VideoError):
+        # Its frames cannot be read either, and are rejected with the reason.
+        return None
