@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from echo_common.errors import OutputError
+
 
 def fsync_path(path: Path) -> None:
     """Flush a file or a directory to the disk.
@@ -44,7 +46,6 @@ def atomic_writer(
     durable : bool
         Whether the file is flushed to the disk. If not, a power cut may leave
         an older file, an empty one or none; a kill of the process does not.
-
     folder : Path, optional
         Where the temporary file is, on the same file system; by default, next
         to the target. A killed process leaves it there.
@@ -53,7 +54,15 @@ def atomic_writer(
     ------
     BinaryIO
         The temporary file. It is removed when the block raises.
+
+    Raises
+    ------
+    OutputError
+        If a device, a pipe or a folder is at the path: renaming a file over a
+        device would replace it for the whole system.
     """
+    if path.exists() and not path.is_symlink() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file, and is not replaced; give another name")
     handle, name = tempfile.mkstemp(
         prefix=f".{path.name}.", suffix=".tmp", dir=folder or path.parent
     )

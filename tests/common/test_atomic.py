@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from echo_common import atomic
+from echo_common.errors import OutputError
 
 
 def test_content_arrives_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -101,3 +102,14 @@ def test_the_temporary_file_may_be_in_another_folder(tmp_path: Path) -> None:
         assert len(list(folder.iterdir())) == 1
     assert (tmp_path / "a").read_bytes() == b"new"
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_only_a_regular_file_is_replaced(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / kind
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    before = path.stat().st_mode
+    with pytest.raises(OutputError, match="not a regular file"):
+        atomic.write_text(path, "text")
+    assert path.stat().st_mode == before
+    assert list(tmp_path.iterdir()) == [path]
