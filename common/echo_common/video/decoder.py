@@ -81,7 +81,7 @@ class Decoder:
         return self._coded_shape
 
     def frames(self, wanted: Collection[int] | None, shape: tuple[int, int]) -> Iterator[Frame]:
-        """Decode frames in order of display; see `echo_common.video.reader.Video.frames`."""
+        """Decode frames in order of display; see `echo_common.video.video_file.Video.frames`."""
         self.count, self.ending = 0, ""
         with self._open() as container, _hear_errors() as messages:
             context = container.streams.video[0].codec_context

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from echo_common.video.content import VideoError
-from echo_common.video.reader import Video as VideoFile
+from echo_common.video.video_file import Video as VideoFile
 from echo_prep.dataset.file_names import RefusedError, VideoFolder
 from echo_prep.dataset.types import Dataset
 

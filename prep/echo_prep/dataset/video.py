@@ -12,7 +12,7 @@ from echo_common.geometry.letterbox import Letterbox
 from echo_common.store.schema import STATUSES
 from echo_common.video.content import VideoError
 from echo_common.video.frame import Frame
-from echo_common.video.reader import Video
+from echo_common.video.video_file import Video
 from echo_prep.dataset.file_names import RefusedError, VideoFolder
 
 OK = STATUSES.index("ok")

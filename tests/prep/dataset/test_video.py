@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from echo_common.store.schema import STATUSES
-from echo_common.video import reader
+from echo_common.video import video_file
 from echo_common.video.avi import read_frame_bytes, read_index
 from echo_common.video.content import VideoError
 from echo_common.video.jpeg import jpeg_shape
@@ -76,7 +76,7 @@ def test_motion_jpeg_is_not_decoded_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_video(tmp_path / "a.avi", PATTERNS)
-    monkeypatch.setattr(reader, "Decoder", None)
+    monkeypatch.setattr(video_file, "Decoder", None)
     assert statuses(tmp_path, "a", [8, 0]) == "ok ok"
 
 
@@ -119,7 +119,7 @@ def test_another_size_is_told_before_it_is_decoded(
         (read,) = read_frames(VideoFolder(tmp_path), name, [1], SHAPE)
         assert STATUSES[read.status] == "wrong-size"
         assert read.message == "the frames are 120x90, and the data set's 112x112"
-    monkeypatch.setattr(reader, "decode_jpeg", None)
+    monkeypatch.setattr(video_file, "decode_jpeg", None)
     assert statuses(tmp_path, "a", [1]) == "wrong-size"
 
 
@@ -132,7 +132,7 @@ def test_a_jpeg_that_claims_a_gigabyte_is_not_decoded(
     assert jpeg_shape(content) == SHAPE
     assert jpeg_shape(bomb) == (30000, 30000)
     (tmp_path / "a.avi").write_bytes(avi_bytes([content, bomb]))
-    monkeypatch.setattr(reader, "Decoder", None)
+    monkeypatch.setattr(video_file, "Decoder", None)
     assert statuses(tmp_path, "a", [0, 1]) == "ok wrong-size"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from echo_common.errors import DataError, DataNotFoundError
 from echo_common.geometry.raster import mask_outlines
 from echo_common.video.content import HEAD_BYTES, VideoError, container_format
-from echo_common.video.reader import Video
+from echo_common.video.video_file import Video
 from echo_train.targets.base import Prediction
 
 OVERLAY_SIDE = 448

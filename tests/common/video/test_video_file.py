@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from echo_common.video import reader
+from echo_common.video import video_file
 from echo_common.video.content import VideoError
 from echo_common.video.frame import Frame
-from echo_common.video.reader import Video
+from echo_common.video.video_file import Video
 from support.avi import avi_bytes, ffmpeg_frames, jpeg
 from support.clips import CODECS, INTRA_ONLY, clip, packet_places
 from support.datasets import frame_pattern, write_video
@@ -287,6 +287,6 @@ def test_motion_jpeg_is_not_decoded_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_video(tmp_path / "a.avi", FRAMES[:9])
-    monkeypatch.setattr(reader, "Decoder", None)
+    monkeypatch.setattr(video_file, "Decoder", None)
     with Video(tmp_path / "a.avi") as video:
         assert [frame.number for frame in video.frames({8, 0})] == [0, 8]
