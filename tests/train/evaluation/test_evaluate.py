@@ -239,14 +239,3 @@ def test_a_checkpoint_of_another_network_is_refused(
     torch.save(state, run / "best.pt")
     assert echo_eval(run, "--device", "cpu") == 1
     assert_one_message(capsys, "best.pt does not fit", "architecture")
-
-
-def test_pixel_weights_need_frames_of_their_size(
-    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = train(tiny(small_store, tmp_path / "run", epochs=1, prior="mean-mask"))
-    state = checkpoint(run / "best.pt")
-    state["shape"] = [64, 64]
-    torch.save(state, run / "best.pt")
-    assert echo_eval(run, "--device", "cpu") == 1
-    assert_one_message(capsys, "weighs each pixel of frames of 64x64", "112x112")

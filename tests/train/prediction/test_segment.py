@@ -182,12 +182,12 @@ def predicted() -> tuple[Clip, Prediction]:
 def test_the_table_has_area_and_landmarks_of_every_frame() -> None:
     clip, prediction = predicted()
     assert area_table(clip, prediction).splitlines() == [
-        "frame,seconds,area_px,x0,y0,x1,y1",
-        "0,0.0000,150,15.000,10.000,29.000,19.000",
-        "10,0.5000,0,,,1.500,2.000",
+        "frame,seconds,area_px,x0,y0,x1,y1,missed",
+        "0,0.0000,150,15.000,10.000,29.000,19.000,0",
+        "10,0.5000,0,,,1.500,2.000,1",
     ]
     without = Prediction(masks=prediction.masks)
-    assert area_table(clip, without).splitlines()[1] == "0,0.0000,150"
+    assert area_table(clip, without).splitlines()[1] == "0,0.0000,150,0"
 
 
 def test_the_overlay_draws_the_contour_along_the_mask(tmp_path: Path) -> None:
@@ -222,6 +222,39 @@ def test_the_command_writes_masks_table_and_overlay(
     areas = [int(row["area_px"]) for row in rows(out / "study.csv")]
     assert areas == expected.masks.sum(axis=(1, 2)).tolist()
     assert f"10 frames, area {min(areas)} to {max(areas)} px" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["mask", "landmarks"])
+def test_nothing_is_found_in_frames_of_constant_gray(
+    runs: Path, small_store: Path, tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does the shape prior fill it in; other frames of the same clip are not affected."""
+    ordinary = frame_pattern(1, 3)
+    frames = [np.zeros_like(ordinary), ordinary, np.full_like(ordinary, 130)]
+    (tmp_path / "gray.avi").write_bytes(avi_bytes([jpeg(frame) for frame in frames]))
+    video, out = tmp_path / "gray.avi", tmp_path / "out"
+    assert echo_predict(runs / target, video, "--out", out, "--device", "cpu") == 0
+    listed = rows(out / "gray.csv")
+    model = load_model(runs / target, "best", CPU)
+    alone = segment(model, read_clip(video, [1]).images)
+    areas = [int(row["area_px"]) for row in listed]
+    assert areas == [0, int(alone.masks.sum()), 0]
+    assert [row["missed"] for row in listed] == ["1", str(int(alone.missed()[0])), "1"]
+    assert " missed (no ventricle found)" in capsys.readouterr().out
+    if target == "landmarks":
+        assert not any(listed[0][column] for column in ("x0", "y0", "x6", "y6"))
+
+
+def test_landmarks_that_the_prior_filled_in_count_as_missed(runs: Path, small_store: Path) -> None:
+    model = load_model(runs / "landmarks", "best", CPU)
+    images = torch.from_numpy(EchoStore(small_store).read("frames")[:3])[:, None].float() / 255
+    logits = model.logits(images).clone()
+    logits[1], logits[2, :2] = 0, 0
+    prediction = model.read(logits, images, (112, 112))
+    assert prediction.found is not None and prediction.points is not None
+    assert prediction.missed().tolist() == [False, True, False]
+    assert not prediction.found[1].any() and not prediction.found[2, :2].any()
+    assert not np.isnan(prediction.points).any()
 
 
 def test_selected_frames_without_an_overlay(runs: Path, video: Path, tmp_path: Path) -> None:

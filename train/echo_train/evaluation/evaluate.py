@@ -20,7 +20,7 @@ from echo_common.errors import NotInStoreError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table
-from echo_train.data.frame_set import choose
+from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader
 from echo_train.evaluation.measure import measure, training_area_range
 from echo_train.evaluation.robustness import measure_robustness
@@ -38,7 +38,7 @@ SHOWN = 12
 ATTENTION_FRAMES = 6
 """Frames of them with attention maps."""
 
-Measured = Mapping[str, tuple[SplitResults, float]]
+Measured = Mapping[str, tuple[SplitResults, float | None]]
 """Results and mean loss by split, as summary.json names it."""
 
 
@@ -70,6 +70,36 @@ class Evaluation:
             # Folds and random draws apply only to the frames that the run was trained on.
             data = replace(data, folds=0, fold=None, split_by="store", train_images=None)
         self.loader = make_loader(self.store, choice, data, self.model.device)
+        self.notes = self._compare(choice)
+
+    def _compare(self, choice: Choice) -> list[str]:
+        """Tell where the model and the store do not go together, and what is done about it."""
+        notes = []
+        shape, own = self.loader.frames.shape, self.model.shape
+        if shape != own:
+            notes.append(
+                f"the frames of {self.store.path} are {shape[1]}x{shape[0]}, and the model was "
+                f"trained on {own[1]}x{own[0]}: frames are scaled to the model, and predictions "
+                f"back; distances and areas are in pixels of {shape[1]}x{shape[0]} frames, and "
+                "there is no loss"
+            )
+        if not self.trained_on_store:
+            keys = choice.array_keys(self.store)
+            other = [name for name, key in keys.items() if self.model.store.get(name) != key]
+            notes.append(
+                f"{self.store.path} does not hold the data that the model was trained on "
+                f"({', '.join(other)} differ); its own splits are measured"
+            )
+            splits = self.model.settings.data.splits
+            if splits.folds or splits.split_by != "store":
+                drawn = (
+                    f"--folds {splits.folds}" if splits.folds else f"--split-by {splits.split_by}"
+                )
+                notes.append(
+                    f"the model was trained with splits of its own ({drawn}): if the store has "
+                    "patients of its training data, they may be in any split that is measured"
+                )
+        return notes
 
     def orders(self, split: str) -> dict[str, np.ndarray]:
         """Frames of each split to measure, by the name of the split; see `EvaluateSettings`.
@@ -153,6 +183,7 @@ def evaluate(
             "seconds": seconds,
             "images_per_second": sum(map(len, orders.values())) / seconds,
             "training_area": areas,
+            "notes": evaluation.notes,
         },
     )
     if not settings.noise:
@@ -230,7 +261,7 @@ def _draw_frames(
     (batch,) = loader.batches(index, len(index), normalised=False)
     pixels = loader.pixels(index)
     images, true = pixels.images.numpy(), pixels.masks.numpy()
-    prediction = model.target.predict(model.logits(batch.images))
+    prediction = model.predict(batch.images)
     phases = [schema.PHASES[code] for code in loader.frames.phase[index]]
     panels = [
         Panel(

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from echo_common.cli.progress import Progress, silent
-from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, FrameSet
@@ -21,7 +19,7 @@ from echo_train.metrics.overlap import dice, packed_counts
 from echo_train.metrics.plausibility import count_pieces_and_holes, crosses_itself
 from echo_train.metrics.results import SplitResults
 from echo_train.metrics.surface_distance import surface_distances
-from echo_train.targets.base import Target
+from echo_train.targets.base import Prediction, Target
 from echo_train.transforms.batch import EVALUATION_BATCH, Batch
 
 
@@ -31,8 +29,8 @@ def measure(
     order: np.ndarray,
     area_range: tuple[float, float] | None,
     progress: Progress[Batch] = silent,
-) -> tuple[SplitResults, float]:
-    """Predict frames and compare the predictions with the truth.
+) -> tuple[SplitResults, float | None]:
+    """Predict frames and compare the predictions with the truth, in the pixels of the frames.
 
     Parameters
     ----------
@@ -49,22 +47,21 @@ def measure(
     Returns
     -------
     results : SplitResults
-    loss : float
-        Mean over the frames.
-
-    Raises
-    ------
-    SettingsError
-        If the run's loss has a weight for each pixel and the frames have another size.
+    loss : float or None
+        Mean over the frames; None if they were scaled to the network's input, since the loss is
+        defined in its pixels.
     """
-    _check_size(model, loader.frames)
+    size = loader.frames.shape
     collector, losses = SplitCollector(model.target, loader.frames, area_range), []
     batches = loader.batches(order, EVALUATION_BATCH, normalised=False)
     for batch in progress(batches, -(-len(order) // EVALUATION_BATCH), f"measuring {model.folder}"):
-        logits = model.logits(batch.images)
-        losses.append(model.target.loss(logits, batch) * len(batch.index))
-        collector.update(logits, batch)
-    return collector.results(), float(torch.stack(losses).sum()) / len(order)
+        images = model.scale(batch.images)
+        logits = model.logits(images)
+        if size == model.shape:
+            losses.append(model.target.loss(logits, batch) * len(batch.index))
+        collector.update(model.read(logits, images, size), batch)
+    loss = float(torch.stack(losses).sum()) / len(order) if losses else None
+    return collector.results(), loss
 
 
 class SplitCollector:
@@ -87,9 +84,8 @@ class SplitCollector:
         self._area_range = area_range
         self._parts: list[dict[str, np.ndarray]] = []
 
-    def update(self, logits: Tensor, batch: Batch) -> None:
+    def update(self, prediction: Prediction, batch: Batch) -> None:
         """Measure one batch."""
-        prediction = self._target.predict(logits)
         true = (batch.masks.cpu().numpy() > 0).astype(np.uint8)
         packed = np.packbits(true.reshape(len(true), -1), axis=1)
         shapes = np.array([count_pieces_and_holes(mask) for mask in prediction.masks])
@@ -101,7 +97,7 @@ class SplitCollector:
             "holes": shapes[:, 1],
         }
         if prediction.points is not None:
-            part["points"] = prediction.points
+            part["points"], part["found"] = prediction.points, prediction.found
         if prediction.contours is not None:
             part["crossing"] = np.array([crosses_itself(line) for line in prediction.contours])
         best = self._target.error_free_masks(batch)
@@ -136,12 +132,3 @@ def training_area_range(
         ]
     )[frames.rows[frames.indices("TRAIN")]]
     return (float(shares.min()), float(shares.max())) if len(shares) else None
-
-
-def _check_size(model: TrainedModel, frames: FrameSet) -> None:
-    if "pixel_weights" in model.target.state() and frames.shape != model.shape:
-        (height, width), (other_height, other_width) = model.shape, frames.shape
-        raise SettingsError(
-            f"the loss of {model.folder} weighs each pixel of frames of {width}x{height}, but "
-            f"these frames are {other_width}x{other_height}; build a store of frames of that size"
-        )

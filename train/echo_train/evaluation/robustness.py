@@ -11,7 +11,7 @@ from echo_train.data.loader import Loader
 from echo_train.evaluation.measure import SplitCollector
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.metrics.bootstrap import bootstrap_intervals
-from echo_train.metrics.overlap import missed, pooled_dice
+from echo_train.metrics.overlap import pooled_dice
 from echo_train.metrics.results import SplitResults
 from echo_train.reporting.robustness_report import CLEAN, RobustnessRow
 from echo_train.runtime.counter_rng import frame_keys
@@ -55,7 +55,7 @@ def measure_robustness(
                 # The same random numbers at each severity, so that only the severity differs.
                 keys = frame_keys(rows[batch.index], seed, list(CORRUPTIONS).index(name))
                 images = CORRUPTIONS[name].apply(images, severity, keys)
-            collector.update(model.logits(images), batch)
+            collector.update(model.predict(images), batch)
     results = [collector.results() for collector in collectors.values()]
     scores = np.stack([result.dice() for result in results])
     intervals = bootstrap_intervals(scores, np.ones_like(scores), frames.video[results[0].index])
@@ -79,7 +79,7 @@ def _row(grade: tuple[str, float], results: SplitResults, interval: np.ndarray) 
         es=_mean(scores[phase == schema.PHASES.index("ES")]),
         hd95=float(results.hd95().mean()),
         implausible=float(results.implausible().mean()),
-        missed_frames=int(missed(results.counts).sum()),
+        missed_frames=int(results.missed().sum()),
         mean_radial_error=None if errors is None else _mean(errors[~np.isnan(errors)]),
     )
 

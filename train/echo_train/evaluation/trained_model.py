@@ -27,9 +27,14 @@ from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import load_checkpoint
 from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
-from echo_train.targets.base import Target
+from echo_train.targets.base import Prediction, Target
 from echo_train.targets.factory import restore_target
 from echo_train.transforms.batch import normalise
+from echo_train.transforms.letterbox import Letterbox
+
+CONSTANT = 2.5 / 255
+"""Range of gray values, in [0, 1], up to which a frame has nothing in it; a black frame that was
+compressed is not exactly constant."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,13 +91,65 @@ class TrainedModel:
         known = trained == "auto" or supports(trained, self.device)
         return choose_precision(trained if known else "fp32", self.device)
 
+    def scale_frames(self, frames: np.ndarray) -> Tensor:
+        """Scale frames to fit into the network's input, centred on black.
+
+        Parameters
+        ----------
+        frames : ndarray, (frame, y, x) uint8
+
+        Returns
+        -------
+        images : Tensor, (frame, 1, y, x) float32
+            Gray values in [0, 1], of the size `shape`.
+        """
+        letterbox = Letterbox.of((frames.shape[1], frames.shape[2]), self.shape)
+        scaled = torch.from_numpy(np.array([letterbox.shrink(frame) for frame in frames]))
+        return scaled.to(self.device)[:, None].float() / 255
+
+    def scale(self, images: Tensor) -> Tensor:
+        """Scale images, (frame, 1, y, x) float in [0, 1], as `scale_frames` scales frames.
+
+        Images of the network's size are returned as they are.
+        """
+        if tuple(images.shape[2:]) == self.shape:
+            return images
+        return self.scale_frames((images[:, 0] * 255).round().byte().cpu().numpy())
+
+    def predict(self, images: Tensor) -> Prediction:
+        """Predict images, (frame, 1, y, x) float in [0, 1], of any size, in their pixels."""
+        scaled = self.scale(images)
+        return self.read(self.logits(scaled), scaled, (images.shape[2], images.shape[3]))
+
+    def read(self, logits: Tensor, images: Tensor, size: tuple[int, int]) -> Prediction:
+        """Turn logits into a prediction; nothing is found in a frame of constant gray.
+
+        Parameters
+        ----------
+        logits : Tensor, (frame, channel, y, x) float
+        images : Tensor, (frame, 1, y, x) float
+            What `logits` was given.
+        size : tuple of int
+            (height, width) of the frames before `scale`.
+
+        Returns
+        -------
+        prediction : Prediction
+            In the pixels of the frames.
+        """
+        letterbox = None if size == self.shape else Letterbox.of(size, self.shape)
+        rows, columns = letterbox.box if letterbox else (slice(None), slice(None))
+        gray = images[:, 0, rows, columns].flatten(1)
+        constant = gray.amax(1) - gray.amin(1) <= CONSTANT
+        return self.target.predict(logits, letterbox, constant.cpu().numpy())
+
     def logits(self, images: Tensor) -> Tensor:
         """Run the network.
 
         Parameters
         ----------
         images : Tensor, (frame, 1, y, x) float
-            Gray values in [0, 1]; they are normalised as in training.
+            Gray values in [0, 1], of the size `shape`; they are normalised as in training.
 
         Returns
         -------
@@ -113,11 +170,15 @@ class TrainedModel:
         Returns
         -------
         maps : list of ndarray, (frame, y, x) float32
-            In [0, 1], the finest level first.
+            In [0, 1], the finest level first, at the size of the images.
         """
-        images = normalise(images, self.settings.data.normalise)
+        letterbox = Letterbox.of((images.shape[2], images.shape[3]), self.shape)
+        images = normalise(self.scale(images), self.settings.data.normalise)
         with torch.inference_mode():
-            return [maps.cpu().numpy() for maps in self.network.attention(images)]
+            maps = [
+                letterbox.enlarge(level[:, None])[:, 0] for level in self.network.attention(images)
+            ]
+        return [level.cpu().numpy() for level in maps]
 
     def parameters(self) -> int:
         """Number of the network's parameters."""

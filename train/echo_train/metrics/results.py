@@ -74,6 +74,9 @@ class SplitResults(Results):
     ceiling : ndarray, (frame,) float64, or None
         Dice of the masks rebuilt from the true landmarks, which a landmark model without errors
         would reach; None if masks are predicted.
+    found : ndarray, (frame, landmark) bool, or None
+        Whether each landmark was found in its map, before the shape prior; None if masks are
+        predicted.
     area_range : tuple of float, or None
         Smallest and largest true mask of the training split, as shares of the image; None if
         unknown.
@@ -84,11 +87,21 @@ class SplitResults(Results):
     holes: np.ndarray
     crossing: np.ndarray | None = None
     ceiling: np.ndarray | None = None
+    found: np.ndarray | None = None
     area_range: tuple[float, float] | None = None
 
     def hd95(self) -> np.ndarray:
         """95th percentile of the surface distances of each frame, in pixels."""
         return self.distances[:, 0]
+
+    def missed(self) -> np.ndarray:
+        """Whether the ventricle of each frame was missed, (frame,) bool.
+
+        So it is if the mask is empty, or if no landmark was found in its map, and the shape prior
+        alone made the mask.
+        """
+        lost = missed(self.counts)
+        return lost if self.found is None else lost | ~self.found.any(axis=1)
 
     def implausible(self) -> np.ndarray:
         """Whether each prediction has a shape or size that no ventricle has, (frame,) bool."""
@@ -122,13 +135,14 @@ class SplitResults(Results):
         shape = {name: metrics.pop(name) for name in flaws}
         table = {
             "frames": len(self.index),
-            "missed_frames": int(missed(self.counts).sum()),
+            "missed_frames": int(self.missed().sum()),
             **metrics,
             "shape": shape,
         }
         errors = self.radial_errors()
         if errors is not None:
-            table["missed_landmarks"] = int(np.isnan(errors).sum())
+            lost = np.isnan(errors) if self.found is None else ~self.found
+            table["missed_landmarks"] = int(lost.sum())
         return table
 
     def rows(self) -> list[list[Any]]:

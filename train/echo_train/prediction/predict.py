@@ -100,7 +100,8 @@ def _predict(
     if settings.overlay:
         save_overlay(out / f"{name}.avi", clip, prediction)
     areas = prediction.masks.sum(axis=(1, 2))
-    empty = f", {(areas == 0).sum()} without a ventricle" if (areas == 0).any() else ""
+    missed = int(prediction.missed().sum())
+    empty = f", {missed} missed (no ventricle found)" if missed else ""
     lost = f", {len(clip.faults)} faults" if clip.faults else ""
     line = (
         f"{path}: {len(areas)} frames{lost}, area {areas.min()} to {areas.max()} px{empty}; "

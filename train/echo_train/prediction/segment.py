@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from echo_common import atomic
 from echo_common.tables import csv_table, fixed
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.video import Clip
 from echo_train.targets.base import Prediction
-from echo_train.transforms.letterbox import Letterbox
 
 BATCH = 64
 """Frames in a batch."""
@@ -74,7 +72,8 @@ def save_prediction(folder: Path, name: str, clip: Clip, prediction: Prediction)
 def area_table(clip: Clip, prediction: Prediction) -> str:
     """Write the area of the ventricle and the landmarks as CSV, one row a frame.
 
-    Missed landmarks and unknown times are empty.
+    Missed landmarks and unknown times are empty. In a row whose `missed` is 1, no ventricle was
+    found: a mask or landmarks in it are the shape prior's guess.
     """
     count, points = len(clip.numbers), prediction.points
     landmarks = 0 if points is None else points.shape[1]
@@ -82,16 +81,19 @@ def area_table(clip: Clip, prediction: Prediction) -> str:
     coordinates = np.empty((count, 0)) if points is None else points.reshape(count, -1)
     areas = prediction.masks.sum(axis=(1, 2), dtype=np.int64)
     rows = [
-        [number, fixed(seconds, 4), area, *(fixed(value, 3) for value in position)]
-        for number, seconds, area, position in zip(
-            clip.numbers.tolist(), clip.seconds, areas.tolist(), coordinates, strict=True
+        [number, fixed(seconds, 4), area, *(fixed(value, 3) for value in position), int(missed)]
+        for number, seconds, area, position, missed in zip(
+            clip.numbers.tolist(),
+            clip.seconds,
+            areas.tolist(),
+            coordinates,
+            prediction.missed(),
+            strict=True,
         )
     ]
-    return csv_table([["frame", "seconds", "area_px", *columns], *rows])
+    return csv_table([["frame", "seconds", "area_px", *columns, "missed"], *rows])
 
 
 def _segment(model: TrainedModel, images: np.ndarray) -> Prediction:
-    letterbox = Letterbox.of((images.shape[1], images.shape[2]), model.shape)
-    inputs = torch.from_numpy(np.array([letterbox.shrink(image) for image in images]))
-    logits = model.logits(inputs.to(model.device)[:, None].float() / 255)
-    return model.target.predict(logits, letterbox)
+    scaled = model.scale_frames(images)
+    return model.read(model.logits(scaled), scaled, (images.shape[1], images.shape[2]))

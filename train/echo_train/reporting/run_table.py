@@ -77,10 +77,17 @@ def table_rows(
 
 
 def describe(runs: Sequence[tuple[Path, dict[str, Any]]], every_split: bool = False) -> str:
-    """Lay out runs as a table, followed by the paths of their pictures; see `table_rows`."""
+    """Lay out runs as a table, followed by notes and the paths of pictures; see `table_rows`."""
     table = text_table([HEADER, *table_rows(runs, every_split)])
     pictures = [f"  {path}" for folder, _ in runs for path in find_pictures(folder)]
-    return "\n".join([table, "", "pictures:", *pictures])
+    notes = [f"note: {folder}: {note}" for folder, summary in runs for note in notes_of(summary)]
+    return "\n".join([table, *notes, "", "pictures:", *pictures])
+
+
+def notes_of(summary: dict[str, Any]) -> list[str]:
+    """Where a model and the store that it was measured on do not go together."""
+    notes = summary.get("notes")
+    return [str(note) for note in notes] if isinstance(notes, list) else []
 
 
 def _row(folder: Path, summary: dict[str, Any], split: str) -> tuple[str, ...]:

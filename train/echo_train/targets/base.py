@@ -27,11 +27,20 @@ class Prediction:
         (x, y) in pixels; NaN for a missed landmark, None if the target is the mask.
     contours : ndarray, (frame, point, 2) float64, or None
         Contours rebuilt from the points; rows of NaN are padding.
+    found : ndarray, (frame, landmark) bool, or None
+        Whether each landmark was found in its map; the shape prior, if there is one, fills in the
+        others.
     """
 
     masks: np.ndarray
     points: np.ndarray | None = None
     contours: np.ndarray | None = None
+    found: np.ndarray | None = None
+
+    def missed(self) -> np.ndarray:
+        """Whether no ventricle was found, (frame,) bool: no pixel, or no landmark in its map."""
+        empty = ~self.masks.any(axis=(1, 2))
+        return empty if self.found is None else empty | ~self.found.any(axis=1)
 
 
 class Target(Protocol):
@@ -63,7 +72,12 @@ class Target(Protocol):
             every frame is measured.
         """
 
-    def predict(self, logits: Tensor, letterbox: Letterbox | None = None) -> Prediction:
+    def predict(
+        self,
+        logits: Tensor,
+        letterbox: Letterbox | None = None,
+        constant: np.ndarray | None = None,
+    ) -> Prediction:
         """Turn logits into masks, and into landmarks if these are the target.
 
         Parameters
@@ -72,6 +86,8 @@ class Target(Protocol):
         letterbox : Letterbox, optional
             How frames of another size were scaled to the network's input. The prediction is in the
             pixels of these frames, and its masks are as fine as they are.
+        constant : ndarray, (frame,) bool, optional
+            Frames of constant gray, in which nothing is found.
         """
 
     def error_free_masks(self, batch: Batch) -> np.ndarray | None:

@@ -99,15 +99,25 @@ class LandmarkTarget:
         measured = None if order is None else np.isin(order, training_sample(frames))
         return LandmarkCollector(frames, self, device, measured)
 
-    def predict(self, logits: Tensor, letterbox: Letterbox | None = None) -> Prediction:
+    def predict(
+        self,
+        logits: Tensor,
+        letterbox: Letterbox | None = None,
+        constant: np.ndarray | None = None,
+    ) -> Prediction:
         """Turn logits into landmarks, and the landmarks into masks; see `Target.predict`."""
-        points = self.correct(self.decode(logits).cpu().numpy())
+        decoded = self.decode(logits).cpu().numpy()
+        points, found = self.correct(decoded), ~np.isnan(decoded).any(axis=2)
+        if constant is not None and constant.any():
+            # The prior would fill in the mean shape.
+            points = np.where(constant[:, None, None], np.float32(np.nan), points)
+            found = found & ~constant[:, None]
         shape = (logits.shape[2], logits.shape[3])
         if letterbox is not None:
             points, shape = letterbox.enlarge_points(points), letterbox.size
         contours = self.contours(points)
         masks = rasterise_all(list(contours), shape, self.method)
-        return Prediction(masks=masks, points=points, contours=contours)
+        return Prediction(masks=masks, points=points, contours=contours, found=found)
 
     def error_free_masks(self, batch: Batch) -> np.ndarray:
         """Masks rebuilt from the true landmarks, (frame, y, x) uint8."""

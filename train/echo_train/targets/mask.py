@@ -48,11 +48,19 @@ class MaskTarget:
         """Make an empty collector for predicted masks; it measures every frame."""
         return MaskCollector(frames, device)
 
-    def predict(self, logits: Tensor, letterbox: Letterbox | None = None) -> Prediction:
+    def predict(
+        self,
+        logits: Tensor,
+        letterbox: Letterbox | None = None,
+        constant: np.ndarray | None = None,
+    ) -> Prediction:
         """Turn logits into masks; see `Target.predict`."""
         if letterbox is not None:
             logits = letterbox.enlarge(logits)
-        return Prediction(masks=(logits[:, 0] > 0).cpu().numpy().astype(np.uint8))
+        masks = (logits[:, 0] > 0).cpu().numpy().astype(np.uint8)
+        if constant is not None:
+            masks[constant] = 0
+        return Prediction(masks=masks)
 
     def error_free_masks(self, batch: Batch) -> None:
         """Return None: a prediction without errors is the true mask."""
