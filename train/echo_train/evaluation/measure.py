@@ -97,7 +97,9 @@ class SplitCollector:
             "holes": shapes[:, 1],
         }
         if prediction.points is not None:
-            part["points"], part["found"] = prediction.points, prediction.found
+            part["points"] = prediction.points
+        if prediction.found is not None:
+            part["found"] = prediction.found
         if prediction.contours is not None:
             part["crossing"] = np.array([crosses_itself(line) for line in prediction.contours])
         best = self._target.error_free_masks(batch)

@@ -39,7 +39,7 @@ class Prediction:
 
     def missed(self) -> np.ndarray:
         """Whether no ventricle was found, (frame,) bool: no pixel, or no landmark in its map."""
-        empty = ~self.masks.any(axis=(1, 2))
+        empty = np.asarray(~self.masks.any(axis=(1, 2)))
         return empty if self.found is None else empty | ~self.found.any(axis=1)
 
 
