@@ -18,7 +18,8 @@ from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data import stream
 from echo_train.data.frame_set import Choice, FrameSet, choose, read_frame_set
-from echo_train.data.loader import ResidentSource, make_loader, pixel_arrays, row_bytes
+from echo_train.data.loader import make_loader, pixel_arrays, row_bytes
+from echo_train.data.resident import ResidentSource, SharedArrays
 from echo_train.data.settings import LoaderSettings, SelectionSettings
 from echo_train.data.stream import StreamSource
 from echo_train.training.settings import TrainSettings
@@ -72,7 +73,7 @@ def test_every_order_and_batch_size_gives_the_requested_frames(
     small_store: Path, chunks: int, size: int
 ) -> None:
     store, frames, streamed = source(small_store, chunks)
-    resident = ResidentSource(store, frames, ARRAYS, CPU)
+    resident = ResidentSource(SharedArrays().read(store, frames, ARRAYS, CPU), CPU)
     rng = np.random.default_rng(0)
     for order in (
         streamed.order(frames.indices("TRAIN"), 0, 1),

@@ -6,18 +6,23 @@ import json
 import statistics
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+import torch
 
 from echo_common.cli.command import run_command
 from echo_common.cli.settings import replace
 from echo_common.errors import RunError, SettingsError
+from echo_common.store.reader import EchoStore
 from echo_train.commands.train import cli
+from echo_train.data.resident import SharedArrays
 from echo_train.experiments import sweep as sweeps
 from echo_train.experiments.settings import SweepSettings
 from echo_train.experiments.sweep import compare, describe, sweep
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
-from support.training import assert_same_states, checkpoint, stopped_before, tiny
+from support.training import assert_same_states, checkpoint, open_loader, stopped_before, tiny
 
 
 def small_sweep(store: Path, run: Path | None, **changes: Any) -> SweepSettings:
@@ -63,6 +68,48 @@ def test_each_seed_has_its_own_run(small_store: Path, tmp_path: Path) -> None:
         assert compared["values"] == values
         assert compared["mean"] == pytest.approx(statistics.mean(values))
         assert compared["spread"] == pytest.approx(statistics.stdev(values))
+
+
+def test_a_sweep_reads_the_store_once(small_store: Path, tmp_path: Path) -> None:
+    read_array, arrays = EchoStore.read, []
+
+    def read(self: EchoStore, path: str) -> Any:
+        arrays.append(path)
+        return read_array(self, path)
+
+    settings = small_sweep(
+        small_store, tmp_path / "sweep", folds=2, seeds=2, epochs=1, loader="resident"
+    )
+    with mock.patch.object(EchoStore, "read", read):
+        sweep(settings)
+    assert arrays.count("frames") == 1 and arrays.count("masks/chords") == 1
+
+
+def test_only_the_arrays_of_the_latest_run_are_kept(small_store: Path) -> None:
+    store, cpu = EchoStore(small_store), torch.device("cpu")
+    frames = open_loader(tiny(small_store))[1].frames
+    shared = SharedArrays()
+    paths = {"images": "frames", "masks": "masks/chords"}
+    first = shared.read(store, frames, paths, cpu)
+    again = shared.read(store, frames, {"images": "frames"}, cpu)
+    assert again["images"] is first["images"]
+    assert shared.size(cpu) == len(frames) * 112 * 112
+
+
+@pytest.mark.parametrize(("widths", "resets"), [((2, 2, 2), 1), ((2, 3, 3), 2)])
+def test_compiled_networks_are_dropped_when_the_shape_changes(
+    tmp_path: Path, widths: tuple[int, ...], resets: int
+) -> None:
+    runs = {
+        f"{number}": replace(TrainSettings(), width=width, seed=number)
+        for number, width in enumerate(widths)
+    }
+    with (
+        mock.patch.object(sweeps, "train"),
+        mock.patch.object(torch._dynamo, "reset") as reset,
+    ):
+        sweeps.train_each(tmp_path, runs, lambda line: None, True)
+    assert reset.call_count == resets
 
 
 def test_folds_validate_on_every_video_once(small_store: Path, tmp_path: Path) -> None:

@@ -14,18 +14,18 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
+from echo_train.data.resident import ResidentSource, SharedArrays
 from echo_train.data.settings import LoaderSettings
 from echo_train.data.splits import assign_folds, draw_splits
 from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.runtime import memory
 from echo_train.transforms.augment import Augmenter, mirror_order
-from echo_train.transforms.batch import Batch, Pixels, epoch_order, normalise, to_batch
+from echo_train.transforms.batch import Batch, Pixels, normalise, to_batch
 from echo_train.transforms.settings import AugmentSettings
 
 RESIDENT_FRACTION = 0.5
@@ -51,51 +51,6 @@ class Source(Protocol):
 
     def pixels(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
         """Yield batches of frames in an order; the last batch may be smaller."""
-
-
-class ResidentSource:
-    """All frames and targets in the memory of a device, as uint8.
-
-    Parameters
-    ----------
-    store : EchoStore
-    frames : FrameSet
-    arrays : dict of str to str
-        From `pixel_arrays`.
-    device : torch.device
-
-    Raises
-    ------
-    StoreDamagedError
-        If a chunk is missing or altered.
-    """
-
-    name = "resident"
-
-    def __init__(
-        self, store: EchoStore, frames: FrameSet, arrays: dict[str, str], device: torch.device
-    ) -> None:
-        self.device = device
-
-        def read(path: str) -> Tensor:
-            values = store.read(path)
-            if len(frames) != len(values):
-                values = values[frames.rows]
-            return torch.from_numpy(values).to(device)
-
-        self._tensors = {name: read(path) for name, path in arrays.items()}
-
-    def order(self, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-        """Shuffle the frames of an epoch; the order depends on seed and epoch alone."""
-        return epoch_order(indices, seed, epoch)
-
-    def pixels(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
-        """Yield batches of frames in an order; the last batch may be smaller."""
-        # The order is copied to the device once per epoch; the indices of a batch are a view of it.
-        for index in torch.split(torch.from_numpy(order).to(self.device), batch_size):
-            yield Pixels(
-                index=index, **{name: values[index] for name, values in self._tensors.items()}
-            )
 
 
 class Loader:
@@ -199,6 +154,7 @@ def make_loader(
     settings: LoaderSettings,
     device: torch.device,
     seed: int = 0,
+    shared: SharedArrays | None = None,
 ) -> Loader:
     """Make the loader of a store's frames.
 
@@ -210,6 +166,8 @@ def make_loader(
     device : torch.device
     seed : int
         Determines the order and the augmentation of the frames in training.
+    shared : SharedArrays, optional
+        Arrays of earlier loaders in this process, which are not read again.
 
     Raises
     ------
@@ -231,8 +189,9 @@ def make_loader(
         frames = assign_folds(frames, splits.folds, splits.fold)
     arrays = pixel_arrays(choice, settings.heatmaps)
     source: Source
-    if pick_source(store, choice, settings, device) == "resident":
-        source = ResidentSource(store, frames, arrays, device)
+    shared = shared or SharedArrays()
+    if pick_source(store, choice, settings, device, shared) == "resident":
+        source = ResidentSource(shared.read(store, frames, arrays, device), device)
     else:
         buffer_bytes = settings.buffer_mb * 1_000_000
         source = StreamSource(store, frames, arrays, device, row_bytes(store, arrays), buffer_bytes)
@@ -240,16 +199,22 @@ def make_loader(
 
 
 def pick_source(
-    store: EchoStore, choice: Choice, settings: LoaderSettings, device: torch.device
+    store: EchoStore,
+    choice: Choice,
+    settings: LoaderSettings,
+    device: torch.device,
+    shared: SharedArrays | None = None,
 ) -> str:
     """Name of the source; ``auto`` is resident if the frames fit in memory, else a stream.
 
-    The order of the samples depends on the source.
+    The order of the samples depends on the source. Memory of `shared` arrays
+    counts as free.
     """
     if settings.loader != "auto":
         return settings.loader
     size = store.rows * row_bytes(store, pixel_arrays(choice, settings.heatmaps))
-    return "resident" if size <= RESIDENT_FRACTION * memory.free_memory(device) else "stream"
+    free = memory.free_memory(device) + (shared.size(device) if shared else 0)
+    return "resident" if size <= RESIDENT_FRACTION * free else "stream"
 
 
 def pixel_arrays(choice: Choice, heatmaps: str) -> dict[str, str]:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from echo_common import atomic
 from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import SettingsError
 from echo_common.tables import text_table
+from echo_train.data.resident import SharedArrays
 from echo_train.experiments.settings import SweepSettings
 from echo_train.runs import run_folder
 from echo_train.training.resume import check_settings, explain_interruption
@@ -92,6 +94,8 @@ def open_base(folder: Path | None, resume: bool, name: str) -> Path:
 def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: bool) -> None:
     """Train each run that is not finished, and resume one that was interrupted.
 
+    Runs of the same frames read them once.
+
     Parameters
     ----------
     base : Path
@@ -101,6 +105,8 @@ def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: b
     say, quiet
         As `sweep` takes them.
     """
+    shared = SharedArrays()
+    compiled: tuple[object, ...] = ()
     for number, (name, settings) in enumerate(runs.items(), start=1):
         folder = base / name
         if (folder / run_folder.SUMMARY).exists():
@@ -108,7 +114,22 @@ def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: b
             continue
         say(f"run {number} of {len(runs)}: {folder}")
         started = (folder / run_folder.CONFIG).exists()
-        train(replace(settings, run=folder, resume=started), say, quiet)
+        before, compiled = compiled, _compiled_for(settings)
+        if before != compiled:
+            # After eight networks of different shapes, torch would silently stop compiling.
+            torch._dynamo.reset()
+        train(replace(settings, run=folder, resume=started), say, quiet, shared=shared)
+
+
+def _compiled_for(settings: TrainSettings) -> tuple[object, ...]:
+    """Settings that determine the compiled network; runs that differ in others share it."""
+    return (
+        settings.architecture,
+        settings.location_prior.prior_use,
+        settings.selection,
+        settings.training.batch_size,
+        settings.hardware,
+    )
 
 
 def compare(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

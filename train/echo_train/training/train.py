@@ -16,6 +16,7 @@ from echo_common.errors import NotInStoreError, RunError
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader, pick_source
+from echo_train.data.resident import SharedArrays
 from echo_train.evaluation.evaluate import measure_splits, write_measured
 from echo_train.evaluation.measure import training_area_range
 from echo_train.evaluation.trained_model import load_model
@@ -42,6 +43,7 @@ def train(
     say: Say = lambda line: None,
     quiet: bool = True,
     process: Process = ONLY_PROCESS,
+    shared: SharedArrays | None = None,
 ) -> Path:
     """Train a network on a store and measure its best weights on the splits.
 
@@ -54,6 +56,8 @@ def train(
         Show no progress on stderr.
     process : Process
         This process among those that train together.
+    shared : SharedArrays, optional
+        Arrays of earlier runs in this process, which are not read again.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def train(
     settings.check()
     started = time.perf_counter()
     first_say = say if process.is_first else lambda line: None
-    with _prepared(settings, first_say, process) as (store, trainer):
+    with _prepared(settings, first_say, process, shared) as (store, trainer):
         settings, choice = trainer.settings, trainer.choice
         folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
         with explain_interruption(folder), run_folder.run_lock(folder, process.is_first):
@@ -119,7 +123,7 @@ def dry_run(settings: TrainSettings, say: Say, process: Process = ONLY_PROCESS) 
 
 @contextlib.contextmanager
 def _prepared(
-    settings: TrainSettings, say: Say, process: Process
+    settings: TrainSettings, say: Say, process: Process, shared: SharedArrays | None = None
 ) -> Iterator[tuple[EchoStore, Trainer]]:
     """Open the store and make the trainer of a run, which needs no folder."""
     device = devices.pick_device(settings.hardware.device, process.local_rank, say)
@@ -130,10 +134,10 @@ def _prepared(
         store = EchoStore(settings.selection.store)
         choice = choose(store, settings.selection)
         source = distributed.run_on_first(
-            lambda: pick_source(store, choice, settings.data, device), process
+            lambda: pick_source(store, choice, settings.data, device, shared), process
         )
         settings = replace(settings, loader=source)
-        loader = make_loader(store, choice, settings.data, device, settings.training.seed)
+        loader = make_loader(store, choice, settings.data, device, settings.training.seed, shared)
         _check_splits(store, loader, settings, process)
         settings = _resolve(settings, choice)
         trainer = Trainer(settings, choice, loader, device, process)
