@@ -84,7 +84,7 @@ def verify_command(store: Path, as_json: bool) -> int:
     Exits with code 1 if there is one; the next build repairs it.
     """
     with importing():
-        from echo_prep.store.verify import describe_fault, verify
+        from echo_prep.store.verify import damage_path, describe_fault, is_damage_list, verify
     faults = verify(store)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(fault) for fault in faults], indent=1))
@@ -92,8 +92,12 @@ def verify_command(store: Path, as_json: bool) -> int:
     for fault in faults:
         click.echo(describe_fault(fault))
     if faults:
+        # Without the list, which a read-only folder or a running build prevents.
+        damaged = any(fault.chunk and fault.state == "damaged" for fault in faults)
+        check = " with --check" if damaged and not is_damage_list(damage_path(store)) else ""
         click.echo(
-            f"{store}: {len(faults)} faults; run the same echo-prep build again to repair them"
+            f"{store}: {len(faults)} faults; run the same echo-prep build again{check} to repair "
+            "them"
         )
         return 1
     click.echo(f"{store}: whole")

@@ -25,6 +25,14 @@ DISTRIBUTION = "echo-lv-segmentation"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Settings of click's context that every command has."""
 
+_NO_MEMORY = (
+    "can't start new thread",
+    "failed to map segment",
+    "annot allocate memory",
+    "Insufficient memory",
+)
+"""What Python, the loader of libraries, the system and OpenCV say if there is too little memory."""
+
 INTERNAL = 70
 """Exit code of a defect of this software: EX_SOFTWARE of sysexits.h."""
 
@@ -61,6 +69,8 @@ def run_command(command: click.Command, **context: Any) -> None:
     except MemoryError as error:
         _end(f"error: {describe_memory_error(error)}", 1)
     except Exception as error:
+        if any(text in str(error) for text in _NO_MEMORY):
+            _end(f"error: {describe_memory_error(error)}", 1)
         _end(_keep_traceback(error), INTERNAL)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 

@@ -132,14 +132,18 @@ class EchoStore:
             ]
 
         numbers = range(start // rows, -(-stop // rows)) if stop > start else range(0)
-        if len(numbers) < 2:
-            for number in numbers:
-                fill(number)
-            return out
         threads = min(_cores(), len(numbers))
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(fill, numbers):
+        if threads > 1:
+            try:
+                with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+                    for _ in pool.map(fill, numbers):
+                        pass
+                return out
+            except RuntimeError:
+                # No room for the stacks of threads.
                 pass
+        for number in numbers:
+            fill(number)
         return out
 
     def read_chunk(self, array: str, number: int) -> np.ndarray:

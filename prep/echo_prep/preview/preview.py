@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def _check_out(store: Path, settings: PreviewSettings) -> None:
     out = settings.out
     if out.suffix.lower() != ".png":
         raise SettingsError(f"--out {out} is not the name of a PNG file: give one ending in .png")
-    if store.resolve() in out.resolve().parents:
+    if Path(os.path.realpath(store)) in Path(os.path.realpath(out)).parents:
         raise SettingsError(f"--out {out} is inside the store {store}; write it somewhere else")
     refuse_inputs(out, [store])
     if out.parent.exists() and not out.parent.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 from echo_common.lock import build_lock
@@ -12,6 +13,8 @@ from echo_common.regular_file import read_regular
 from echo_common.store import schema
 from echo_prep.store.integrity import Fault, store_faults
 from echo_prep.store.work_folder import WorkFolder, work_path
+
+_SUFFIX = ".damaged.json"
 
 
 def verify(store: Path) -> list[Fault]:
@@ -39,21 +42,21 @@ def verify(store: Path) -> list[Fault]:
     # A store on a read-only disk, or one that is being built, can be checked too.
     with contextlib.suppress(OSError):
         if damaged or damage_path(store).exists():
-            _write_damage_list(store, damaged)
+            _write_damage_list(damage_path(store), damaged)
     return faults
 
 
-def _write_damage_list(store: Path, damaged: dict[str, list[str]]) -> None:
-    check_replaceable(damage_path(store), force=False, is_own=is_damage_list, remedy=MOVE_AWAY)
+def _write_damage_list(path: Path, damaged: dict[str, list[str]]) -> None:
+    check_replaceable(path, force=False, is_own=is_damage_list, remedy=MOVE_AWAY)
+    store = path.with_name(path.name.removesuffix(_SUFFIX))
     with build_lock(store):
         work = WorkFolder(work_path(store))
         interrupted = work.root.exists()
         work.open()
         if damaged:
-            text = json.dumps(damaged, indent=1, sort_keys=True) + "\n"
-            work.write_file(damage_path(store), text)
+            work.write_file(path, json.dumps(damaged, indent=1, sort_keys=True) + "\n")
         else:
-            damage_path(store).unlink()
+            path.unlink()
         if not interrupted:
             work.remove()
 
@@ -66,7 +69,9 @@ def describe_fault(fault: Fault) -> str:
 
 def damage_path(store: Path) -> Path:
     """Path of a store's list of damaged chunks: next to the store."""
-    return store.with_name(store.name + ".damaged.json")
+    # The store may be the working directory.
+    store = store if store.name not in ("", "..") else Path(os.path.realpath(store))
+    return store.with_name(store.name + _SUFFIX)
 
 
 def read_damage_list(store: Path) -> dict[str, set[str]]:

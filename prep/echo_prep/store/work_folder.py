@@ -167,9 +167,14 @@ class WorkFolder:
     def flush(self, chunks: Iterable[tuple[str, str]]) -> None:
         """Flush chunks to the disk, each given by the path of its array and its name."""
         files = [self.array_folder(path) / name for path, name in chunks]
-        with concurrent.futures.ThreadPoolExecutor(_FLUSHES) as pool:
-            for _ in pool.map(atomic.fsync_path, files):
-                pass
+        try:
+            with concurrent.futures.ThreadPoolExecutor(_FLUSHES) as pool:
+                for _ in pool.map(atomic.fsync_path, files):
+                    pass
+        except RuntimeError:
+            # No room for the stacks of threads.
+            for file in files:
+                atomic.fsync_path(file)
 
     def mark_started(self, number: int) -> Path:
         """Leave a file that says that a chunk is being made; it outlives a killed worker."""

@@ -95,6 +95,24 @@ def test_interrupted_is_130_and_says_how_to_go_on(capsys: pytest.CaptureFixture[
     )
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 5. GiB"),
+        RuntimeError("can't start new thread"),
+        ImportError("libavcodec.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    code, _, err = ending(capsys, error)
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith("error: out of memory")
+    assert "use fewer --jobs" in err
+
+
 def test_a_defect_is_70_and_keeps_its_traceback_in_a_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,3 +188,27 @@ def test_what_is_not_a_store_is_an_error(tmp_path: Path) -> None:
         file["frames"] = np.zeros(3)
     with pytest.raises(StoreError):
         EchoStore(tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize("change", ["rebuilt", "pruned"])
+def test_a_store_that_changes_while_it_is_open_is_noticed(tmp_path: Path, change: str) -> None:
+    data = write_small_dataset(tmp_path / "data", small_videos(2))
+    build_store(data, tmp_path / "s.zarr", method=("chords", "centroid"), masks_only=True)
+    opened = EchoStore(tmp_path / "s.zarr")
+    masks = opened.read("masks/chords")
+    options = {"truncate": True} if change == "rebuilt" else {"method": ("centroid",)}
+    build_store(data, opened.path, masks_only=True, prune=True, **options)
+    with pytest.raises(StoreError, match="written again or removed since this process opened"):
+        opened.read("masks/chords")
+    if change == "rebuilt":
+        assert (EchoStore(opened.path).read("masks/chords") != masks).any()
+
+
+def test_arrays_are_read_without_threads(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = EchoStore(store).read(schema.FRAMES)
+
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    np.testing.assert_array_equal(EchoStore(store).read(schema.FRAMES), expected)

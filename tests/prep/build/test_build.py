@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import pytest
 import xarray
 import zarr
 
-from echo_common.errors import DataError, DataNotFoundError, StoreError
+from echo_common.errors import DataError, DataNotFoundError, StoreError, StoreLockedError
+from echo_common.lock import build_lock
 from echo_common.store.reader import EchoStore
 from echo_prep.build import reuse, stages
 from echo_prep.build.build import build
@@ -35,7 +38,7 @@ from support.datasets import (
     write_video,
 )
 from support.oracles import paper_band, reference_mask
-from support.stores import file_bytes
+from support.stores import build_store, file_bytes
 
 COMMAND = [sys.executable, "-c", "from echo_prep.cli import main; main()", "build"]
 
@@ -340,3 +343,34 @@ def test_what_is_not_a_store_is_not_overwritten(data: Path, tmp_path: Path) -> N
             make(data, tmp_path / name)
     assert (tmp_path / "file").read_bytes() == b"dear"
     assert file_bytes(tmp_path / "folder") == {"thesis.txt": b"dear"}
+
+
+def test_a_file_system_without_locks(
+    small_dataset: Path, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    store = tmp_path / "s.zarr"
+    with build_lock(store), pytest.raises(StoreLockedError, match=f"process {os.getpid()} on "):
+        build_store(small_dataset, store)
+    build_store(small_dataset, store)
+    assert file_bytes(store) == file_bytes(small_store)
+
+
+def test_threads_are_not_needed(
+    small_dataset: Path, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, started = threading.Thread.start, []
+
+    def refuse(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        if "ThreadPoolExecutor" in thread.name:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    store = build_store(small_dataset, tmp_path / "s.zarr")
+    assert any("ThreadPoolExecutor" in name for name in started)
+    assert file_bytes(store) == file_bytes(small_store)

@@ -211,3 +211,24 @@ def test_repair_without_videos_if_no_frame_is_damaged(
     flip_chunk(store, HEATMAPS, "c.0.0.0.0")
     build(BuildSettings(data=tables, store=store, jobs=1, check=True))
     assert_same(read_all(store), before)
+
+
+def test_the_working_directory_may_be_the_store(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip_chunk(store, "frames", "c.0.0.0")
+    if store.is_file():
+        return
+    monkeypatch.chdir(store)
+    done = CliRunner().invoke(cli, ["verify", "."], standalone_mode=False)
+    assert done.return_value == 1
+    assert damage_path(store).exists()
+    assert "again to repair" in done.output
+
+
+def test_without_the_list_the_advice_is_to_check(store: Path) -> None:
+    flip_chunk(store, "frames", "c.0.0.0")
+    damage_path(store).write_text("somebody else's")
+    done = CliRunner().invoke(cli, ["verify", str(store)], standalone_mode=False)
+    assert "again with --check to repair" in done.output
+    assert damage_path(store).read_text() == "somebody else's"
