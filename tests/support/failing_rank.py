@@ -1,9 +1,7 @@
-"""`echo-train` as a process of torchrun, which fails in its second epoch.
+"""`echo-train` as one of several processes, which fails in its second epoch.
 
-    FAILURE=error torchrun --nproc-per-node 2 -- tests/support/failing_rank.py [OPTIONS]
-
-FAILURE is `error` or `defect` in the second process, or `interrupt`, which is Ctrl-C: torchrun
-alone gets it, since its processes are in sessions of their own.
+The variable FAILURE is `error` or `defect` in the second process, or `interrupt`, which is Ctrl-C:
+the launcher alone gets it, since its processes are in sessions of their own.
 """
 
 from __future__ import annotations

@@ -201,3 +201,19 @@ def test_a_dry_run_covers_a_run_or_the_first_of_a_sweep(
     assert echo_train(*options, "--resume") == 1
     assert_one_message(capsys.readouterr().err, "--dry-run", "omit --resume")
     assert not list(tmp_path.iterdir())
+
+
+def test_several_processes_are_launched_with_the_same_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launched = []
+
+    def launch(count: int, module: str, arguments: list[str]) -> int:
+        launched.append((count, module, arguments))
+        return 3
+
+    monkeypatch.setattr("echo_train.runtime.launch.launch", launch)
+    arguments = ["--processes", "2", "--width", "4"]
+    monkeypatch.setattr("sys.argv", ["echo-train", *arguments])
+    assert echo_train(*arguments) == 3
+    assert launched == [(2, "echo_train", arguments)]

@@ -64,7 +64,7 @@ def test_auto_is_cuda_then_mps_then_the_cpu(no_gpu: pytest.MonkeyPatch) -> None:
 def test_more_processes_than_gpus_are_refused(no_gpu: pytest.MonkeyPatch) -> None:
     on_another_device(no_gpu)
     no_gpu.setattr(torch.cuda, "is_available", lambda: True)
-    with pytest.raises(SettingsError, match=r"cuda:2 .*has 2 GPUs;.*torchrun --nproc-per-node"):
+    with pytest.raises(SettingsError, match=r"cuda:2 .*has 2 GPUs;.*start fewer --processes"):
         pick_device("auto", local_rank=2)
 
 

@@ -33,12 +33,22 @@ from echo_train.experiments.settings import ALL, SweepSettings
     is_flag=True,
     help="Print memory, parameters, steps and a forecast of the time; train and write nothing.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    envvar="ECHO_PROCESSES",
+    help="Processes of this machine that train one network, each on a GPU of its own.",
+)
 @click.pass_context
-def cli(ctx: click.Context, /, preset: str | None, dry_run: bool, **values: Any) -> None:
+def cli(
+    ctx: click.Context, /, preset: str | None, dry_run: bool, processes: int, **values: Any
+) -> None:
     """Train a left-ventricle segmentation on a store, and measure it.
 
-    With --seeds or --folds, train several runs and report their spread. On several devices, use
-    torchrun --nproc-per-node N -m -- echo_train with the same options.
+    With --seeds or --folds, train several runs and report their spread. On several machines, use
+    torchrun with -m -- echo_train and the same options.
     """
     with importing("train"):
         from torch.distributed.elastic.multiprocessing.errors import record
@@ -50,9 +60,12 @@ def cli(ctx: click.Context, /, preset: str | None, dry_run: bool, **values: Any)
         from echo_train.reporting.run_table import describe
         from echo_train.runs.run_folder import CONFIG, read_summary
         from echo_train.runtime.distributed import Process
+        from echo_train.runtime.launch import launch
         from echo_train.training.train import dry_run as run_dry
         from echo_train.training.train import train
     process = Process.from_environment(os.environ)
+    if processes > 1 and process.world_size == 1:
+        sys.exit(launch(processes, "echo_train", sys.argv[1:]))
     given = given_options(ctx, values)
     if dry_run and given.get("resume"):
         raise SettingsError("--dry-run is for a new run; omit --resume")

@@ -76,7 +76,7 @@ def _check_count(device: torch.device) -> None:
     if device.index >= count:
         raise SettingsError(
             f"{device} is not available: the machine has {count} GPUs; choose a lower number, or "
-            "start fewer processes with torchrun --nproc-per-node"
+            "start fewer --processes"
         )
 
 
