@@ -1,28 +1,47 @@
-"""Training speed on a GPU, relative to its rate of arithmetic; prints a table.
+"""Training speed of a device, relative to its rate of arithmetic; prints a table.
 
-    python benchmarks/device.py
+    python benchmarks/device.py --store cache/echonet.zarr --work cache/benchmark
 
-On CUDA, measures training steps on fixed batches of masks, adding TF32, channels_last, bfloat16, a
-fused optimiser, cuDNN's choice by measurement, compilation and CUDA graphs one by one. Rates are in
-images/s, and as a fraction of the rate that the device's own matrix products would allow. On other
-devices, prints only the number of operations per training image.
+Measures the parts of a run of the paper's experiment 1 on whatever device there is: images/s of
+training and of evaluation, the loader's share of a step, operations that a step launches, the time
+to save a checkpoint, and Dice in bfloat16 and in float32 after a few epochs. Rates are also given
+as a fraction of the rate that the device's own matrix products would allow. On CUDA, also measures
+training steps on fixed batches, adding TF32, channels_last, bfloat16, a fused optimiser, cuDNN's
+choice by measurement, compilation and CUDA graphs one by one.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import os
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 import torch
-from helpers import describe_machine, print_row
+from helpers import describe_machine, open_loader, print_row
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from echo_common.cli.settings import replace
+from echo_common.paper import PRESETS
 from echo_train.networks.unet import UNet
+from echo_train.runs.run_folder import read_metrics
 from echo_train.runtime import device as devices
-from echo_train.runtime.precision import forward
+from echo_train.runtime.precision import NAMES, choose_precision, forward, supports
+from echo_train.training.forecast import duration, measure_pace
+from echo_train.training.optimiser import make_optimiser
+from echo_train.training.settings import TrainSettings
+from echo_train.training.train import train
+from echo_train.training.trainer import Trainer
+
+TRAIN_IMAGES, TEST_IMAGES = 16_038, 4_010
+"""Images of the paper's experiment 1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,29 +70,149 @@ VARIANTS = (
 
 
 @click.command()
+@click.option("--store", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--work", type=click.Path(path_type=Path), default=Path("cache/benchmark"))
 @click.option("--device", "device_name", default="auto", show_default=True)
 @click.option("--width", default=64, show_default=True)
-@click.option("--steps", default=20, help="Steps per measurement.", show_default=True)
-def main(device_name: str, width: int, steps: int) -> None:
-    """Measure variants of a training step, relative to the device's rate of arithmetic."""
+@click.option("--batch-size", default=64, show_default=True)
+@click.option("--epochs", default=2, show_default=True, help="Epochs in each precision.")
+@click.option("--steps", default=20, help="Steps per measurement of variants.", show_default=True)
+def main(
+    store: Path,
+    work: Path,
+    device_name: str,
+    width: int,
+    batch_size: int,
+    epochs: int,
+    steps: int,
+) -> None:
+    """Measure training on a device, relative to its rate of arithmetic."""
     device = devices.pick_device(device_name)
     print(f"machine: {describe_machine()}; {devices.describe(device)}; torch {torch.__version__}\n")
+    work.mkdir(parents=True, exist_ok=True)
     flop = training_flop(width)
     print_row(f"operations per training image, width {width}", f"{flop / 1e9:.1f} GFLOP")
-    if device.type != "cuda":
-        print_row("variants of a step", "skipped: they need CUDA")
-        return
-    peak = matrix_rate(device)
-    limit = peak / flop
-    print_row("bfloat16 matrix products, 8192 x 8192", f"{peak / 1e12:.0f} TFLOP/s")
-    print_row("limit from these", f"{limit:,.0f} images/s")
-    for batch_size in (8, 16, 64, 128):
-        for variant in VARIANTS:
-            rate = variant_rate(variant, width, batch_size, device, steps)
-            print_row(
-                f"{variant.name}, batches of {batch_size}",
-                f"{rate:,.0f} images/s, {rate / limit:.0%} of the limit",
-            )
+    settings = replace(
+        TrainSettings(), store=store, width=width, batch_size=batch_size, device=device_name
+    )
+    precision = choose_precision(settings.hardware.precision, device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    side = 8192 if device.type == "cuda" else 1024
+    limit = matrix_rate(device, side, dtype) / flop
+    print_row(f"matrix products, {side} x {side}, {dtype}", f"{limit * flop / 1e12:.2f} TFLOP/s")
+    print_row("limit from these", f"{limit:,.1f} images/s")
+    measure_parts(settings, device, limit, work)
+    measure_precisions(replace(settings, epochs=epochs), device, work)
+    if device.type == "cuda":
+        for size in (8, 16, 64, 128):
+            for variant in VARIANTS:
+                rate = variant_rate(variant, width, size, device, steps)
+                print_row(
+                    f"{variant.name}, batches of {size}",
+                    f"{rate:,.0f} images/s, {rate / limit:.0%} of the limit",
+                )
+
+
+def measure_parts(settings: TrainSettings, device: torch.device, limit: float, work: Path) -> None:
+    """Measure the parts of a run, and add them up for experiment 1."""
+    started = time.perf_counter()
+    choice, loader = open_loader(settings, device)
+    print_row("open the store, read the frames", f"{time.perf_counter() - started:.2f} s")
+    trainer = Trainer(settings, choice, loader, device)
+    started = time.perf_counter()
+    trainer.try_compiled()
+    compiling = time.perf_counter() - started if trainer.compiled else 0.0
+    print_row("compile", f"{compiling:.1f} s" if trainer.compiled else "not on this device")
+    pace = measure_pace(trainer)
+    print_row(
+        f"training, batches of {settings.training.batch_size}",
+        f"{1 / pace.training:,.1f} images/s, {1 / pace.training / limit:.0%} of the limit",
+    )
+    print_row("evaluation", f"{1 / pace.evaluation:,.1f} images/s")
+    loading = loader_seconds(trainer)
+    print_row("the loader's share of a step", f"{loading / pace.training:.1%}")
+    preparation, step = count_operations(trainer)
+    print_row("operations of a step, uncompiled", f"{step}, and {preparation} for its batch")
+    saving = save_seconds(trainer, work)
+    print_row("save a checkpoint", f"{saving:.2f} s, {saving / pace.training:,.0f} images")
+    epochs = PRESETS["experiment-1"]["epochs"]
+    parts = {
+        "compile": compiling,
+        "train": epochs * TRAIN_IMAGES * pace.training,
+        "validate": epochs * TEST_IMAGES * pace.evaluation,
+        "save": epochs * saving,
+        "finish": 2 * TEST_IMAGES * pace.evaluation,
+    }
+    print_row(
+        "experiment 1, from these parts",
+        f"{duration(sum(parts.values()))}: "
+        + ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items()),
+    )
+
+
+def loader_seconds(trainer: Trainer) -> float:
+    """Seconds per training image of the loader alone."""
+    size = trainer.settings.training.batch_size
+    order = trainer.loader.order(trainer.frames.indices("TRAIN"), 1)[: 20 * size]
+    times = []
+    for _ in range(3):
+        devices.synchronise(trainer.device)
+        started = time.perf_counter()
+        for _ in trainer.loader.batches(order, size, 1):
+            pass
+        devices.synchronise(trainer.device)
+        times.append((time.perf_counter() - started) / len(order))
+    return min(times)
+
+
+class CountOperations(TorchDispatchMode):
+    """Counts the operations on tensors that compute; views of tensors launch nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def count_operations(trainer: Trainer) -> tuple[int, int]:
+    """Count operations of the preparation of a batch, and of an uncompiled step on it."""
+    size = trainer.settings.training.batch_size
+    order = trainer.loader.order(trainer.frames.indices("TRAIN"), 1)[:size]
+    network = copy.deepcopy(trainer.network).train()
+    optimiser = make_optimiser(network, 0.0, 0.0, trainer.device)
+    with CountOperations() as preparation:
+        (batch,) = trainer.loader.batches(order, size, 1)
+    with CountOperations() as step:
+        logits = forward(network, batch.images, trainer.device, trainer.precision)
+        trainer.target.loss(logits, batch).backward()
+        optimiser.step()
+    return preparation.count, step.count
+
+
+def save_seconds(trainer: Trainer, work: Path) -> float:
+    """Seconds that the copy, serialisation and fsync of the state of a run take."""
+    moments = [[values.clone(), values.clone()] for values in trainer.network.parameters()]
+    with tempfile.TemporaryFile(dir=work) as file:
+        started = time.perf_counter()
+        torch.save({"network": trainer.network.state_dict(), "optimiser": moments}, file)
+        file.flush()
+        os.fsync(file.fileno())
+        return time.perf_counter() - started
+
+
+def measure_precisions(settings: TrainSettings, device: torch.device, work: Path) -> None:
+    """Train in bfloat16 and in float32, and compare the validation Dice."""
+    for precision in ("bf16", "fp32"):
+        label = f"Dice after {settings.training.epochs} epochs in {NAMES[precision]}"
+        if not supports(precision, device):
+            print_row(label, "skipped: the device only emulates it")
+            continue
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            run = train(replace(settings, precision=precision, run=Path(folder) / "run"))
+            print_row(label, f"{read_metrics(run)[-1].val_dice:.4f}")
 
 
 def training_flop(width: int) -> int:
@@ -84,16 +223,16 @@ def training_flop(width: int) -> int:
     return counter.get_total_flops()
 
 
-def matrix_rate(device: torch.device, side: int = 8192) -> float:
+def matrix_rate(device: torch.device, side: int, dtype: torch.dtype) -> float:
     """Floating-point operations per second of the device's own matrix product."""
-    left = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    left = torch.randn(side, side, device=device, dtype=dtype)
     for _ in range(5):
         left @ left
-    torch.cuda.synchronize(device)
+    devices.synchronise(device)
     started = time.perf_counter()
     for _ in range(30):
         left @ left
-    torch.cuda.synchronize(device)
+    devices.synchronise(device)
     return 30 * 2 * side**3 / (time.perf_counter() - started)
 
 
