@@ -111,6 +111,7 @@ def parse_manifest(text: str | bytes, where: object) -> Manifest:
         del table["digest"]
         manifest = Manifest(**table)
         _check(manifest.metadata, str)
+        _check(manifest.stage, str)
         _check_stage(vars(manifest))
         for name, entry in _check(manifest.chunks, dict).items():
             _check_chunk(name, entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from echo_common.errors import (
     StoreNotFoundError,
 )
 from echo_common.store import schema
+from echo_common.store.manifest import parse_manifest, with_digest
 from echo_common.store.reader import EchoStore
 from support.datasets import small_videos, write_small_dataset
 from support.stores import HEATMAPS, build_store, flip_chunk
@@ -202,6 +204,15 @@ def test_a_store_that_changes_while_it_is_open_is_noticed(tmp_path: Path, change
         opened.read("masks/chords")
     if change == "rebuilt":
         assert (EchoStore(opened.path).read("masks/chords") != masks).any()
+
+
+@pytest.mark.parametrize("field", ["stage", "key", "metadata", "parameters", "inputs", "versions"])
+def test_a_manifest_has_the_types_of_the_schema(stores: dict[str, Path], field: str) -> None:
+    text = (stores["zarr"] / "frames" / "manifest.json").read_text()
+    assert parse_manifest(text, "here").stage == "frames"
+    altered = with_digest({**json.loads(text), field: {"": {}} if field != "parameters" else []})
+    with pytest.raises(StoreDamagedError, match="here is not a manifest"):
+        parse_manifest(json.dumps(altered), "here")
 
 
 def test_arrays_are_read_without_threads(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
