@@ -37,7 +37,8 @@ from echo_prep.dataset.tracings import split_rows
 from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.settings import BuildSettings
 from echo_prep.synth.videos import split_of, traced_borders
-from echo_train.runs.run_folder import SUMMARY, read_summary
+from echo_train.runs.run_folder import SUMMARY
+from echo_train.runs.summary import read_summary
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 

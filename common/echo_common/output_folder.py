@@ -77,6 +77,7 @@ class OutputFolder:
         self._hidden = folder / RECORD_FOLDER
         self._partial = self._hidden / "partial"
         self._record: dict[str, set[str]] = {}
+        self._is_new = False
         self._written: dict[str, tuple[int, ...]] = {}
         self._stack = contextlib.ExitStack()
 
@@ -89,6 +90,7 @@ class OutputFolder:
                 )
             if self.folder.exists():
                 raise OutputError(f"{self.folder} is not a folder; give another one")
+        self._is_new = not self.folder.is_dir()
         self.folder.mkdir(parents=True, exist_ok=True)
         mark_folder(self._hidden, "record")
         with contextlib.ExitStack() as stack:
@@ -107,6 +109,11 @@ class OutputFolder:
         trace: TracebackType | None,
     ) -> None:
         remove_tree(self._partial, "partial")
+        if error is not None and self._is_new and not self._record:
+            # Nothing came of it.
+            remove_tree(self._hidden, "record")
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
         self._stack.close()
 
     def claim(self, *names: str) -> None:

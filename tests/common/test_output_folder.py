@@ -180,6 +180,16 @@ def test_a_folder_that_is_an_input_gets_no_record(tmp_path: Path) -> None:
         folder.write_text("a.csv", "1")
 
 
+def test_a_command_that_fails_before_its_first_file_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), OutputFolder(tmp_path / "out"):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ZeroDivisionError), OutputFolder(tmp_path / "mine"):
+        raise ZeroDivisionError
+    assert (tmp_path / "mine").is_dir()
+
+
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputError, match="is a link to"), OutputFolder(tmp_path / "out"):

@@ -22,6 +22,7 @@ from echo_train.runs import run_folder
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from support.diskfaults import be_full, failing_disk, killed_at
+from support.stores import file_bytes
 from support.training import (
     assert_same_states,
     checkpoint,
@@ -136,7 +137,7 @@ def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
 ) -> None:
     folder = tmp_path / "run"
     options = {"store": small_store, "run": folder, "width": 2, "epochs": 500, "batch-size": 4}
-    options |= {"device": "cpu", "schedule": "constant", "learning-rate": 0.01}
+    options |= {"device": "cpu", "schedule": "constant", "learning-rate": 0.01, "precision": "fp32"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     process = subprocess.Popen(
         [sys.executable, "-m", "echo_train", *words],
@@ -194,8 +195,8 @@ def test_a_damaged_checkpoint_is_refused(small_store: Path, tmp_path: Path, dama
     else:
         state["network"]["head.weight"] = torch.zeros(1, 99, 1, 1)
         torch.save(state, last)
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = file_bytes(folder)
     with pytest.raises(RunError, match=r"last\.pt"):
         start_again(small_store, folder)
     assert not executed.exists()
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert file_bytes(folder) == before

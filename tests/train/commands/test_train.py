@@ -181,7 +181,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("echo_train.training.resume.save_checkpoint", full)
+        patch.setattr("echo_train.training.resume.checkpoint_bytes", full)
         assert echo_train("--store", small_store, "--run", folder, *TINY) == 1
     assert_one_message(
         capsys.readouterr().err, "disk is full", f"echo-train --resume --run {folder}"

@@ -22,7 +22,7 @@ from echo_train.training.train import train
 from echo_train.transforms.corruptions import CORRUPTIONS, grades
 from support.commands import exit_code
 from support.datasets import small_videos, write_small_dataset
-from support.stores import build_store
+from support.stores import build_store, file_bytes
 from support.training import checkpoint, tiny
 
 CPU = torch.device("cpu")
@@ -50,7 +50,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("target", ["mask", "landmarks"])
 def test_the_metrics_of_the_run_are_reproduced(runs: Path, tmp_path: Path, target: str) -> None:
-    before = {path: path.read_bytes() for path in (runs / target).iterdir()}
+    before = file_bytes(runs / target)
     out = tmp_path / "out"
     assert echo_eval(runs / target, "--split", "all", "--out", out, "--device", "cpu") == 0
     own, again = summary(runs / target), summary(out)
@@ -67,7 +67,7 @@ def test_the_metrics_of_the_run_are_reproduced(runs: Path, tmp_path: Path, targe
     assert len(listed) == again["all"]["frames"] == 24
     means = [float(row["dice"]) for row in listed]
     assert again["all"]["dice"]["mean"] == pytest.approx(np.mean(means), abs=1e-6)
-    assert {path: path.read_bytes() for path in (runs / target).iterdir()} == before
+    assert file_bytes(runs / target) == before
 
 
 def test_the_training_area_is_the_range_of_the_masks(runs: Path, small_store: Path) -> None:
@@ -86,6 +86,7 @@ def test_the_default_is_the_test_split_in_the_run_folder(
     mean, out = found["test"]["dice"]["mean"], capsys.readouterr().out
     assert f"{mean:.4f}" in out and str(run / "eval-test" / "overlay.png") in out
     assert {path.name for path in (run / "eval-test").iterdir()} == {
+        ".echo",
         "summary.json",
         "frames.csv",
         "overlay.png",
@@ -189,7 +190,7 @@ def test_runs_with_the_same_name_have_separate_folders(runs: Path, tmp_path: Pat
         shutil.copytree(runs / "mask", tmp_path / place / "mask")
     assert echo_eval(tmp_path / "a/mask", tmp_path / "b/mask", "--device", "cpu") == 0
     out = tmp_path / "eval-test"
-    assert sorted(path.name for path in out.iterdir()) == ["mask", "mask-2"]
+    assert sorted(path.name for path in out.iterdir()) == [".echo", "mask", "mask-2"]
     assert summary(out / "mask-2")["run"] == str(tmp_path / "b/mask")
 
 

@@ -172,7 +172,7 @@ def test_a_preset_combines_with_a_split_by_video_and_with_resume(
 def test_all_writes_a_run_and_a_figure_for_each_experiment_and_the_table(repeated: Path) -> None:
     figures = [f"figure-{number}.png" for number in (9, 10, 11, 12)]
     assert {path.name for path in repeated.iterdir()} == {
-        *EXPERIMENTS, *figures, "table1.md", "table1.csv", "config.toml", ".lock",
+        *EXPERIMENTS, *figures, "table1.md", "table1.csv", "config.toml", ".echo",
     }  # fmt: skip
     assert all((repeated / name).read_bytes().startswith(b"\x89PNG") for name in figures)
     for name in EXPERIMENTS:

@@ -49,7 +49,7 @@ def read(folder: Path, name: str) -> dict[str, Any]:
 def test_each_seed_has_its_own_run(small_store: Path, tmp_path: Path) -> None:
     folder = sweep(small_sweep(small_store, tmp_path / "sweep", seed=3, seeds=2))
     assert sorted(path.name for path in folder.iterdir()) == [
-        ".lock",
+        ".echo",
         "config.toml",
         "seed-3",
         "seed-4",

@@ -10,7 +10,7 @@ import pytest
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
 from echo_common.store.reader import EchoStore
-from echo_train.runs.run_folder import read_summary
+from echo_train.runs.summary import read_summary
 from echo_train.training.train import train
 from support.training import tiny
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from echo_common.errors import DataError, DataNotFoundError
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
+from echo_common.output_folder import RECORD_FOLDER
 from echo_common.store.reader import EchoStore
 from echo_train.commands.predict import cli
 from echo_train.evaluation.trained_model import load_model
@@ -42,6 +43,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 echo_predict = functools.partial(exit_code, cli)
+
+
+def names(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir()} - {RECORD_FOLDER}
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -213,7 +218,7 @@ def test_the_command_writes_masks_table_and_overlay(
 ) -> None:
     out = tmp_path / "out"
     assert echo_predict(runs / "landmarks", video, "--out", out, "--device", "cpu") == 0
-    assert {path.name for path in out.iterdir()} == {"study.npz", "study.csv", "study.avi"}
+    assert names(out) == {"study.npz", "study.csv", "study.avi"}
     with np.load(out / "study.npz") as found:
         expected = segment(load_model(runs / "landmarks", "best", CPU), read_clip(video).images)
         np.testing.assert_array_equal(found["frames"], np.arange(10))
@@ -262,7 +267,7 @@ def test_selected_frames_without_an_overlay(runs: Path, video: Path, tmp_path: P
     out = tmp_path / "out"
     arguments = ("--frames", "8,1", "--no-overlay", "--out", out, "--device", "cpu")
     assert echo_predict(runs / "mask", video, *arguments) == 0
-    assert {path.name for path in out.iterdir()} == {"study.npz", "study.csv"}
+    assert names(out) == {"study.npz", "study.csv"}
     assert [int(row["frame"]) for row in rows(out / "study.csv")] == [1, 8]
 
 
@@ -278,7 +283,7 @@ def test_a_bad_video_does_not_stop_the_others(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: 1 of 3 videos could not be segmented completely: ")
     assert "bad.avi: the file is text, not a video" in error
-    assert {path.stem for path in out.iterdir()} == {"study", "study-2"}
+    assert {Path(name).stem for name in names(out)} == {"study", "study-2"}
     assert (out / "study.csv").read_bytes() == (out / "study-2.csv").read_bytes()
 
 
@@ -294,7 +299,7 @@ def test_all_videos_of_a_folder(
     (folder / "empty").mkdir()
     options = ("--out", tmp_path / "out", "--no-overlay", "--frames", "0,3", "--device", "cpu")
     assert echo_predict(runs / "mask", folder, *options) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    assert names(tmp_path / "out") == {
         "a.npz", "a.csv", "b.npz", "b.csv",
     }  # fmt: skip
     assert echo_predict(runs / "mask", folder / "empty", video, *options) == 1

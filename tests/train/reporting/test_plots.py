@@ -35,7 +35,7 @@ def test_curves_show_the_history(tmp_path: Path, drawn: list[Figure]) -> None:
         epoch_row(1, train_loss=0.9, val_loss=0.8, train_dice=0.1, val_dice=0.2),
         epoch_row(2, train_loss=0.5, val_loss=0.6, train_dice=0.6, val_dice=0.5),
     ]
-    plots.draw_curves(tmp_path / "curves.png", history)
+    (tmp_path / "curves.png").write_bytes(plots.curves_png(history))
     loss, dice = (lines(axes) for axes in drawn[0].axes)
     np.testing.assert_allclose(loss["training"], [[1, 0.9], [2, 0.5]])
     np.testing.assert_allclose(loss["validation"], [[1, 0.8], [2, 0.6]])
@@ -76,7 +76,7 @@ def test_overlay_outlines_truth_and_prediction_and_dots_landmarks(
         )
         for number in range(2)
     ]
-    plots.draw_overlay(tmp_path / "overlay.png", panels, "title")
+    (tmp_path / "overlay.png").write_bytes(plots.overlay_png(panels, "title"))
     first, second = drawn[0].axes[:2]
     assert [axes.get_title() for axes in (first, second)] == ["0", "1"]
     boxes = [
@@ -100,7 +100,7 @@ def test_empty_and_full_masks_and_every_piece_are_outlined(
     masks = [np.zeros((16, 16), np.uint8), np.ones((16, 16), np.uint8), pieces]
     image = np.zeros((16, 16), np.uint8)
     panels = [Panel(image=image, true=mask, predicted=np.zeros_like(mask)) for mask in masks]
-    plots.draw_overlay(tmp_path / "overlay.png", panels, "title")
+    (tmp_path / "overlay.png").write_bytes(plots.overlay_png(panels, "title"))
     outlines = [
         [path.get_extents().bounds for lines in axes.collections for path in lines.get_paths()]
         for axes in drawn[0].axes
@@ -116,7 +116,7 @@ def test_attention_has_a_row_for_each_level(tmp_path: Path, drawn: list[Figure])
     images, true = np.zeros((3, 16, 16), np.uint8), np.zeros((3, 16, 16), np.uint8)
     true[:, 4:8, 4:8] = 1
     maps = [np.full((3, 16, 16), weight) for weight in (0.25, 0.75)]
-    plots.draw_attention(tmp_path / "attention.png", images, true, maps, "title")
+    (tmp_path / "attention.png").write_bytes(plots.attention_png(images, true, maps, "title"))
     panels = [axes for axes in drawn[0].axes if axes.images][:6]
     assert [axes.get_ylabel() for axes in panels[::3]] == [
         "1/2 resolution",

@@ -19,7 +19,7 @@ from echo_train.commands.report import cli
 from echo_train.reporting.html_page import compare_settings
 from echo_train.reporting.paired_difference import Difference, paired_difference, read_scores
 from echo_train.reporting.run_table import HEADER, describe, find_runs, table_rows
-from echo_train.runs.run_folder import EpochRow, write_metrics
+from echo_train.runs.run_folder import METRICS, EpochRow, metrics_csv
 from support.commands import exit_code
 
 
@@ -71,7 +71,7 @@ def write_run(
         )
         for epoch in (1, 2)
     ]
-    write_metrics(folder, history)
+    (folder / METRICS).write_text(metrics_csv(history))
     return folder
 
 

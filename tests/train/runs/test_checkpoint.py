@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from echo_common.errors import RunError
-from echo_train.runs.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from echo_train.runs.checkpoint import FORMAT, checkpoint_bytes, load_checkpoint
 
 
 def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path: Path) -> None:
@@ -29,8 +29,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path: 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path, share: float) -> None:
-    save_checkpoint(tmp_path / "complete.pt", {"network": {"weight": torch.rand(64)}})
-    content = (tmp_path / "complete.pt").read_bytes()
+    content = checkpoint_bytes({"network": {"weight": torch.rand(64)}})
     cut = tmp_path / "last.pt"
     cut.write_bytes(content[: int(share * len(content))])
     with pytest.raises(RunError, match=r"last\.pt is damaged or not a checkpoint"):

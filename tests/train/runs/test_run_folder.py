@@ -19,7 +19,9 @@ from echo_common.errors import RunError
 from echo_common.store import schema
 from echo_train.networks.unet import UNet
 from echo_train.runs import run_folder
+from echo_train.runs.summary import read_summary
 from echo_train.training.train import train
+from support.stores import file_bytes
 from support.training import checkpoint, tiny
 
 FILES = {
@@ -31,7 +33,7 @@ FILES = {
     "frames.csv",
     "curves.png",
     "overlay.png",
-    ".lock",
+    ".echo",
 }
 
 
@@ -132,10 +134,10 @@ def test_config_contains_the_resolved_settings(finished: Path) -> None:
 
 
 def test_a_run_is_never_overwritten(finished: Path, small_store: Path) -> None:
-    before = {path: path.read_bytes() for path in finished.iterdir()}
+    before = file_bytes(finished)
     with pytest.raises(RunError, match="is not empty; give another --run"):
         train(tiny(small_store, finished))
-    assert {path: path.read_bytes() for path in finished.iterdir()} == before
+    assert file_bytes(finished) == before
 
 
 def test_runs_without_a_given_folder_are_numbered(
@@ -149,7 +151,7 @@ def test_runs_without_a_given_folder_are_numbered(
 def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: Path) -> None:
     folder = train(tiny(small_store, tmp_path / "run", epochs=1))
     with (
-        run_folder.run_lock(folder),
+        run_folder.open_run_folder(folder, resume=True),
         pytest.raises(RunError, match=rf"process {os.getpid()} on \S+ trains in {folder}; wait"),
     ):
         train(tiny(small_store, folder, epochs=1, resume=True))
@@ -158,7 +160,7 @@ def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: P
 
 def test_the_error_of_a_missing_summary_gives_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"echo-train --resume --run {tmp_path}"):
-        run_folder.read_summary(tmp_path)
+        read_summary(tmp_path)
 
 
 def test_of_equal_epochs_the_earlier_is_best_and_nan_never_is() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from echo_common.errors import RunError, SettingsError
+from echo_common.output_folder import RECORD_FOLDER, OutputFolder
 from echo_common.store.reader import EchoStore
 from echo_train.runtime import device as devices
 from echo_train.training.ema import WeightEMA
@@ -160,22 +161,28 @@ def test_the_error_of_an_invalid_loss_names_its_frames(
     trainer = make_trainer(tiny(small_store, tmp_path / "run"))
     poison = Poison(trainer, call=2, loss=loss)
     monkeypatch.setattr(trainer.target, "loss", poison)
-    with pytest.raises(RunError, match=f"the loss of epoch 1, step 2 is {word}") as error:
-        train_epochs(trainer, tmp_path, EchoStore(small_store))
+    with (
+        OutputFolder(tmp_path) as output,
+        pytest.raises(RunError, match=f"the loss of epoch 1, step 2 is {word}") as error,
+    ):
+        train_epochs(trainer, output, EchoStore(small_store))
     assert len(poison.index) == 4
     for frame in poison.index:
         name = f"{trainer.frames.video[frame]} frame {trainer.frames.number[frame]}"
         assert name in str(error.value)
     others = set(trainer.frames.video) - set(trainer.frames.video[poison.index])
     assert not any(video in str(error.value) for video in others)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [RECORD_FOLDER]
 
 
 def test_an_exploding_loss_advises_a_lower_learning_rate(small_store: Path, tmp_path: Path) -> None:
     settings = tiny(small_store, tmp_path, learning_rate=1e30, schedule="constant", epochs=5)
     trainer = make_trainer(settings)
-    with pytest.raises(RunError, match="lower --learning-rate"):
-        train_epochs(trainer, tmp_path, EchoStore(small_store))
+    with (
+        OutputFolder(tmp_path) as output,
+        pytest.raises(RunError, match="lower --learning-rate"),
+    ):
+        train_epochs(trainer, output, EchoStore(small_store))
 
 
 def test_weights_that_fail_in_the_last_step_are_no_result(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import click
 import cloup
 
-from echo_common import atomic
 from echo_common.cli.command import CONTEXT, DISTRIBUTION, run_command
 from echo_common.cli.options import click_options
 from echo_common.cli.progress import show
 from echo_common.cli.start import importing
 from echo_common.cli.values import PathText
+from echo_common.errors import OutputError
+from echo_common.output_folder import OutputFolder
+from echo_common.outputs import output_name
 from echo_train.evaluation.settings import EvaluateSettings
+from echo_train.runs.run_folder import CONFIG
 
 ROBUSTNESS_TABLE = "noise.csv"
 ROBUSTNESS_PICTURE = "noise.png"
@@ -31,33 +35,58 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
     --out. With --noise, also writes noise.csv and noise.png, which compare all of the runs.
     """
     with importing("train"):
-        from echo_train.evaluation.evaluate import evaluate
+        from echo_train.evaluation.evaluate import MEASURED, evaluate
         from echo_train.reporting.robustness_report import (
-            RobustnessRow,
             describe_robustness,
-            draw_robustness,
             robustness_csv,
+            robustness_png,
         )
         from echo_train.reporting.run_table import describe
-        from echo_train.runs.run_folder import read_summary
+        from echo_train.runs.run_folder import run_inputs
         from echo_train.runs.run_names import common_folder, distinct_names
+        from echo_train.runs.summary import read_summary
         from echo_train.runtime import device as devices
         from echo_train.runtime.memory import explain_full_memory
     settings = EvaluateSettings(**values)
-    names = distinct_names(folder.resolve().name for folder in runs)
+    names = distinct_names(output_name(folder.resolve().name) for folder in runs)
     base = settings.out or common_folder(runs) / f"eval-{settings.split}"
     named = dict(zip(names, runs, strict=True))
-    outs = {name: base / name if len(named) > 1 else base for name in named}
-    robustness: dict[str, list[RobustnessRow]] = {}
+    inputs = [path for folder in runs for path in run_inputs(folder)]
+    inputs += [settings.store] if settings.store else []
     device = devices.pick_device(settings.device, say=click.echo)
-    with explain_full_memory(device, lambda: "choose --device cpu, or a store of fewer frames"):
-        for name, folder in named.items():
-            robustness[name] = evaluate(folder, outs[name], settings, device, progress=show)
-    click.echo(describe([(out, read_summary(out)) for out in outs.values()], every_split=True))
-    if settings.noise:
-        atomic.write_text(base / ROBUSTNESS_TABLE, robustness_csv(robustness))
-        draw_robustness(base / ROBUSTNESS_PICTURE, robustness)
-        click.echo(f"\n{describe_robustness(robustness)}\n\n  {base / ROBUSTNESS_PICTURE}")
+    with (
+        explain_full_memory(device, lambda: "choose --device cpu, or a store of fewer frames"),
+        contextlib.ExitStack() as stack,
+    ):
+        shared = stack.enter_context(_open(base, inputs, settings.force))
+        outputs = {
+            name: stack.enter_context(_open(base / name, inputs, settings.force))
+            if len(named) > 1
+            else shared
+            for name in named
+        }
+        for output in outputs.values():
+            output.claim(*MEASURED)
+        if settings.noise:
+            shared.claim(ROBUSTNESS_TABLE, ROBUSTNESS_PICTURE)
+        robustness = {
+            name: evaluate(folder, outputs[name], settings, device, progress=show)
+            for name, folder in named.items()
+        }
+        found = [(output.folder, read_summary(output.folder)) for output in outputs.values()]
+        click.echo(describe(found, every_split=True))
+        if settings.noise:
+            shared.write_text(ROBUSTNESS_TABLE, robustness_csv(robustness))
+            shared.write_bytes(ROBUSTNESS_PICTURE, robustness_png(robustness))
+            click.echo(f"\n{describe_robustness(robustness)}\n\n  {base / ROBUSTNESS_PICTURE}")
+
+
+def _open(folder: Path, inputs: list[Path], force: bool) -> OutputFolder:
+    if (folder / CONFIG).exists():
+        raise OutputError(
+            f"{folder} holds a run, whose files would be replaced; give another --out"
+        )
+    return OutputFolder(folder, inputs=inputs, force=force)
 
 
 def main() -> None:

@@ -58,7 +58,8 @@ def cli(
         from echo_train.experiments.sweep import SWEEP, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
         from echo_train.reporting.run_table import describe
-        from echo_train.runs.run_folder import CONFIG, read_summary
+        from echo_train.runs.run_folder import CONFIG
+        from echo_train.runs.summary import read_summary
         from echo_train.runtime.distributed import Process
         from echo_train.runtime.launch import launch
         from echo_train.training.train import dry_run as run_dry

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from echo_common import atomic
 from echo_common.cli.progress import Progress, silent
 from echo_common.cli.settings import replace
 from echo_common.errors import NotInStoreError
+from echo_common.output_folder import OutputFolder
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table
@@ -27,9 +27,10 @@ from echo_train.evaluation.robustness import measure_robustness
 from echo_train.evaluation.settings import EvaluateSettings
 from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.metrics.results import SplitResults
-from echo_train.reporting.plots import Panel, draw_attention, draw_overlay
+from echo_train.reporting.plots import Panel, attention_png, overlay_png
 from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
+from echo_train.runs.summary import read_summary, summary_json
 from echo_train.runtime import device as devices
 
 SHOWN = 12
@@ -37,6 +38,9 @@ SHOWN = 12
 
 ATTENTION_FRAMES = 6
 """Frames of them with attention maps."""
+
+MEASURED = (run_folder.SUMMARY, run_folder.FRAMES, run_folder.OVERLAY, run_folder.ATTENTION)
+"""Files that `write_measured` writes."""
 
 Measured = Mapping[str, tuple[SplitResults, float | None]]
 """Results and mean loss by split, as summary.json names it."""
@@ -129,13 +133,13 @@ class Evaluation:
             return training_area_range(self.store, self.model.choice, self.loader.frames)
         if not (self.model.folder / run_folder.SUMMARY).exists():
             return None
-        stored = run_folder.read_summary(self.model.folder).get("training_area")
+        stored = read_summary(self.model.folder).get("training_area")
         return (stored[0], stored[1]) if stored else None
 
 
 def evaluate(
     folder: Path,
-    out: Path,
+    output: OutputFolder,
     settings: EvaluateSettings,
     device: torch.device,
     progress: Progress[Any] = silent,
@@ -146,8 +150,8 @@ def evaluate(
     ----------
     folder : Path
         The run.
-    out : Path
-        Folder for the results; those of an earlier call are replaced.
+    output : OutputFolder
+        For the results; those of an earlier call are replaced.
     settings : EvaluateSettings
     device : torch.device
     progress : Progress
@@ -169,9 +173,8 @@ def evaluate(
     areas = evaluation.area_range()
     measured = measure_splits(model, evaluation.loader, orders, areas, progress)
     seconds = time.perf_counter() - started
-    out.mkdir(parents=True, exist_ok=True)
     write_measured(
-        out,
+        output,
         model,
         evaluation.loader,
         measured,
@@ -209,7 +212,11 @@ def measure_splits(
 
 
 def write_measured(
-    folder: Path, model: TrainedModel, loader: Loader, measured: Measured, facts: Mapping[str, Any]
+    output: OutputFolder,
+    model: TrainedModel,
+    loader: Loader,
+    measured: Measured,
+    facts: Mapping[str, Any],
 ) -> None:
     """Write summary.json, frames.csv and the pictures of a measured model.
 
@@ -217,7 +224,7 @@ def write_measured(
 
     Parameters
     ----------
-    folder : Path
+    output : OutputFolder
     model : TrainedModel
     loader : Loader
     measured : Measured
@@ -230,28 +237,26 @@ def write_measured(
         for row in results.rows():
             # By the row alone: in a batch with other frames, the last digits may differ.
             rows.setdefault(row[0], row)
-    atomic.write_text(folder / run_folder.FRAMES, csv_table(rows.values()))
+    output.write_text(run_folder.FRAMES, csv_table(rows.values()))
     split, (results, _) = list(measured.items())[-1]
-    _draw_frames(folder, model, loader, split, results)
+    _draw_frames(output, model, loader, split, results)
     splits = {
         name: {"loss": loss, **results.summary()} for name, (results, loss) in measured.items()
     }
-    run_folder.write_summary(
-        folder,
-        {
-            "target": model.settings.selection.target,
-            "choice": str(model.choice),
-            **facts,
-            "parameters": model.parameters(),
-            "device": devices.describe(model.device),
-            "settings": run_folder.read_config(model.folder),
-            **splits,
-        },
-    )
+    summary = {
+        "target": model.settings.selection.target,
+        "choice": str(model.choice),
+        **facts,
+        "parameters": model.parameters(),
+        "device": devices.describe(model.device),
+        "settings": run_folder.read_config(model.folder),
+        **splits,
+    }
+    output.write_text(run_folder.SUMMARY, summary_json(summary))
 
 
 def _draw_frames(
-    folder: Path, model: TrainedModel, loader: Loader, split: str, results: SplitResults
+    output: OutputFolder, model: TrainedModel, loader: Loader, split: str, results: SplitResults
 ) -> None:
     scores = results.dice()
     # From the worst to the best at equal steps of rank, so that no frame is picked by hand.
@@ -273,20 +278,15 @@ def _draw_frames(
         )
         for number, position in enumerate(picked)
     ]
-    draw_overlay(
-        folder / run_folder.OVERLAY,
-        panels,
-        title=f"{model.choice}: {len(picked)} of {len(scores)} {split} frames, worst to best",
-    )
+    title = f"{model.choice}: {len(picked)} of {len(scores)} {split} frames, worst to best"
+    output.write_bytes(run_folder.OVERLAY, overlay_png(panels, title))
     step = max(1, len(picked) // ATTENTION_FRAMES)
     some = np.arange(0, len(picked), step)[:ATTENTION_FRAMES]
     maps = model.attention(batch.images[some])
     if maps:
-        draw_attention(
-            folder / run_folder.ATTENTION,
-            images[some],
-            true[some],
-            maps,
-            title=f"{model.choice}: attention in {len(some)} of {len(scores)} {split} frames, "
-            "worst to best",
+        title = (
+            f"{model.choice}: attention in {len(some)} of {len(scores)} {split} frames, worst to "
+            "best"
         )
+        picture = attention_png(images[some], true[some], maps, title)
+        output.write_bytes(run_folder.ATTENTION, picture)

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from echo_common.cli.settings import setting
-from echo_train.runs.settings import checkpoint_setting
+from echo_train.runs.settings import checkpoint_setting, force_setting
 from echo_train.runtime.settings import device_setting
 
 SPLITS = ("test", "val", "train", "all")
@@ -31,4 +31,5 @@ class EvaluateSettings:
     )
     noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
     noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)
+    force: bool = force_setting()
     device: str = device_setting()

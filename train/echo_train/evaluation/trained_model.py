@@ -24,7 +24,7 @@ from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
-from echo_train.runs.checkpoint import load_checkpoint
+from echo_train.runs.checkpoint import DAMAGE, load_checkpoint
 from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Prediction, Target
@@ -205,8 +205,6 @@ def load_model(
         If its config.toml is not that of a run.
     """
     folder, device = Path(folder), torch.device(device)
-    if not (folder / run_folder.CONFIG).exists():
-        raise RunError(f"{folder} contains no run: {run_folder.CONFIG} is missing")
     path = folder / f"{checkpoint}.pt"
     config = folder / run_folder.CONFIG
     settings = from_table(ModelSettings, run_folder.read_config(folder), config)
@@ -217,6 +215,14 @@ def load_model(
         if state.get("average"):
             state = {**state, "network": state["average"]["network"]}
         height, width = state["shape"]
+        target = restore_target(settings.losses, settings.decoding, choice, state["target"])
+        if state["architecture"]["out_channels"] != target.channels:
+            raise ValueError(f"it has {state['architecture']['out_channels']} output channels")
+        if state["target"].get("pixel_weights", torch.empty(height, width)).shape != (
+            height,
+            width,
+        ):
+            raise ValueError("its weights of pixels are of another size than its frames")
         return TrainedModel(
             folder=folder,
             checkpoint=checkpoint,
@@ -226,12 +232,14 @@ def load_model(
             shape=(height, width),
             store=state["store"],
             network=rebuild(state).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
-            target=restore_target(settings.losses, settings.decoding, choice, state["target"]),
+            target=target,
             device=device,
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise RunError(f"{path} does not fit {config} and this version: {reason}") from error
+    except DAMAGE as error:
+        raise RunError(
+            f"{path} does not fit {config} and this version: {run_folder.reason_of(error)}; "
+            "restore both from a copy of the run, or train again"
+        ) from error
 
 
 def choice_of(settings: SelectionSettings) -> Choice:

@@ -6,14 +6,13 @@ so the table holds the metrics of the last epoch on training and validation fram
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from echo_common import atomic
 from echo_common.cli.settings import replace, to_table, to_toml
-from echo_common.errors import SettingsError
+from echo_common.errors import RunError, SettingsError
+from echo_common.output_folder import OutputFolder
 from echo_common.paper import PRESETS, PUBLISHED
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
@@ -22,9 +21,10 @@ from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import draw_splits
 from echo_train.experiments.presets import choose_for_preset, with_preset
 from echo_train.experiments.settings import ALL
-from echo_train.experiments.sweep import open_base, train_each
-from echo_train.reporting.plots import draw_experiment
+from echo_train.experiments.sweep import choose_base, train_each
+from echo_train.reporting.plots import experiment_png
 from echo_train.runs import run_folder
+from echo_train.runs.summary import read_summary
 from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say
@@ -65,18 +65,21 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
     for line in _check(list(runs.values()), given):
         say(line)
     run, resume = given.get("run"), given.get("resume", False)
-    base = open_base(run, resume, "paper")
+    base = choose_base(run, resume, "paper")
     with (
-        run_folder.run_lock(base),
         explain_interruption(base, f"--config {base / run_folder.CONFIG} "),
+        run_folder.open_run_folder(base, resume, _stores(runs.values())) as output,
     ):
+        if resume:
+            output.adopt(run_folder.CONFIG, *_results(runs))
+        output.claim(*_results(runs))
         if not resume:
-            atomic.write_text(base / run_folder.CONFIG, _config(given))
+            output.write_text(run_folder.CONFIG, _config(given))
         for name, settings in runs.items():
             if (base / name / run_folder.SUMMARY).exists():
                 _check_finished(base / name, settings)
         train_each(base, runs, say, quiet)
-        write_report(base, list(runs))
+        write_report(output, list(runs))
     return base
 
 
@@ -96,27 +99,33 @@ def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
     return {name: replace(TrainSettings(), **with_preset(name, own)) for name in PRESETS}
 
 
-def write_report(base: Path, names: list[str]) -> None:
-    """Write table1.md, table1.csv and a figure for each of some finished experiments."""
-    rows = []
+def write_report(output: OutputFolder, names: list[str]) -> None:
+    """Write table1.md, table1.csv and a figure for each of some finished experiments.
+
+    Parameters
+    ----------
+    output : OutputFolder
+        Of all experiments.
+    names : list of str
+    """
+    base, rows = output.folder, []
     for name in names:
         history = run_folder.read_metrics(base / name)
-        summary = run_folder.read_summary(base / name)
+        summary = read_summary(base / name)
         height, width = EchoStore(Path(summary["settings"]["store"])).shape(schema.FRAMES)[1:]
         black = black_accuracy(base / name, height * width)
         rows.append(table_row(name, history, summary, black))
-        number = FIRST_FIGURE + list(PRESETS).index(name)
         published = PUBLISHED[name]
-        draw_experiment(
-            base / f"figure-{number}.png",
+        figure = experiment_png(
             history,
             (published.train_dice, published.test_dice),
             (published.train_loss, published.test_loss),
             title=f"Experiment {_number(name)}: {summary['choice']}",
         )
+        output.write_bytes(_figure(name), figure)
     table = [list(rows[0]), *(list(row.values()) for row in rows)]
-    atomic.write_text(base / f"{TABLE}.csv", csv_table(table))
-    atomic.write_text(base / f"{TABLE}.md", describe(rows))
+    output.write_text(f"{TABLE}.csv", csv_table(table))
+    output.write_text(f"{TABLE}.md", describe(rows))
 
 
 def black_accuracy(folder: Path, pixels: int) -> float:
@@ -129,9 +138,15 @@ def black_accuracy(folder: Path, pixels: int) -> float:
     pixels : int
         In each image.
     """
-    with (folder / run_folder.FRAMES).open(newline="", encoding="utf-8") as file:
-        true = [int(row["true_pixels"]) for row in csv.DictReader(file)]
-    return 1 - sum(true) / (len(true) * pixels)
+    rows = run_folder.read_frames(folder)
+    try:
+        true = [int(row["true_pixels"]) for row in rows]
+        return 1 - sum(true) / (len(true) * pixels)
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise RunError(
+            f"{folder / run_folder.FRAMES} does not have the true pixels of each frame; train the "
+            "experiment again in a new folder"
+        ) from error
 
 
 def table_row(
@@ -217,6 +232,18 @@ def describe(rows: list[dict[str, Any]]) -> str:
         f"Split by {' and '.join(splits)}; width {', '.join(map(str, widths))}; last epoch; "
         f"{rows[0]['device']}.\n"
     )
+
+
+def _figure(experiment: str) -> str:
+    return f"figure-{FIRST_FIGURE + list(PRESETS).index(experiment)}.png"
+
+
+def _results(experiments: Iterable[str]) -> list[str]:
+    return [f"{TABLE}.csv", f"{TABLE}.md", *map(_figure, experiments)]
+
+
+def _stores(runs: Iterable[TrainSettings]) -> list[Path]:
+    return [settings.selection.store for settings in runs]
 
 
 def _number(experiment: str) -> str:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from echo_common import atomic
 from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import SettingsError
 from echo_common.tables import text_table
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments.settings import SweepSettings
 from echo_train.runs import run_folder
+from echo_train.runs.summary import read_summary
 from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say, train
@@ -62,33 +62,37 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
     """
     runs = settings.runs()
     next(iter(runs.values())).check()
-    base = open_base(settings.folder.run, settings.folder.resume, "sweep")
-    with run_folder.run_lock(base), explain_interruption(base):
-        if settings.folder.resume:
+    resume = settings.folder.resume
+    base = choose_base(settings.folder.run, resume, "sweep")
+    inputs = [settings.selection.store]
+    with explain_interruption(base), run_folder.open_run_folder(base, resume, inputs) as output:
+        if resume:
             check_settings(run_folder.read_config(base), to_table(settings), base)
-        else:
+            output.adopt(run_folder.CONFIG, SWEEP)
+        output.claim(SWEEP)
+        if not resume:
             text = to_toml(settings, leave_out=("run", "resume"))
-            atomic.write_text(base / run_folder.CONFIG, text)
+            output.write_text(run_folder.CONFIG, text)
         train_each(base, runs, say, quiet)
-        summaries = [run_folder.read_summary(base / name) for name in runs]
+        summaries = [read_summary(base / name) for name in runs]
         table = {"runs": list(runs), **compare(summaries)}
-        atomic.write_text(base / SWEEP, json.dumps(table, indent=2, allow_nan=False) + "\n")
+        output.write_text(SWEEP, json.dumps(table, indent=2, allow_nan=False) + "\n")
     return base
 
 
-def open_base(folder: Path | None, resume: bool, name: str) -> Path:
-    """Open the folder that holds several runs; see `echo_train.runs.run_folder.open_folder`.
+def choose_base(folder: Path | None, resume: bool, name: str) -> Path:
+    """Choose the folder of several runs; see `echo_train.runs.run_folder.choose_run_folder`.
 
     Raises
     ------
     SettingsError
         If runs are to be resumed and no folder is given.
     RunError
-        If a new folder is not empty.
+        If it contains nothing to resume, or a new folder is not empty.
     """
     if resume and folder is None:
         raise SettingsError("--resume needs --run, the folder that holds the runs")
-    return run_folder.open_folder(folder, resume, name)
+    return run_folder.choose_run_folder(folder, resume, name)
 
 
 def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: bool) -> None:

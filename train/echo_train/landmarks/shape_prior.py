@@ -93,12 +93,21 @@ class ShapePrior:
 
     @classmethod
     def from_tensors(cls, state: dict[str, Tensor]) -> ShapePrior:
-        """Make a prior from what `to_tensors` returned."""
-        return cls(
-            mean=state["mean"].cpu().numpy(),
-            modes=state["modes"].cpu().numpy(),
-            residual=float(state["residual"]),
-        )
+        """Make a prior from what `to_tensors` returned.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If the tensors are not those of a prior.
+        """
+        mean, modes = state["mean"].cpu().numpy(), state["modes"].cpu().numpy()
+        if (
+            modes.ndim != 2
+            or modes.shape[1:] != mean.shape
+            or {mean.dtype, modes.dtype} != {np.dtype(np.float64)}
+        ):
+            raise ValueError("its shape prior has tensors of other shapes or types")
+        return cls(mean=mean, modes=modes, residual=float(state["residual"]))
 
     def _infer(self, found: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute each landmark's expected position, and its distance from it in deviations.

@@ -70,7 +70,18 @@ def rebuild(checkpoint: Mapping[str, Any]) -> Network:
     ----------
     checkpoint : mapping
         From `echo_train.runs.checkpoint.load_checkpoint`.
+
+    Raises
+    ------
+    TypeError, KeyError, RuntimeError, ValueError
+        If its weights are not those of its architecture.
     """
-    network = Architecture(**checkpoint["architecture"]).make()
-    network.load_state_dict(checkpoint["network"])
+    # Without memory for weights, since a damaged width may be any number.
+    with torch.device("meta"):
+        network = Architecture(**checkpoint["architecture"]).make()
+    weights = checkpoint["network"]
+    for name, expected in network.state_dict().items():
+        if name in weights and weights[name].dtype != expected.dtype:
+            raise ValueError(f"{name} is {weights[name].dtype}, not {expected.dtype}")
+    network.load_state_dict(weights, assign=True)
     return network.eval()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from echo_common.cli.command import describe_os_error
+from echo_common.cli.command import describe_memory_error, describe_os_error
 from echo_common.cli.progress import Progress, silent
 from echo_common.errors import DataError, EchoError
+from echo_common.output_folder import OutputFolder
+from echo_common.outputs import output_name
 from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.prediction.segment import save_prediction, segment
 from echo_train.prediction.settings import PredictSettings
 from echo_train.prediction.video import list_videos, read_clip, save_overlay
+from echo_train.runs.run_folder import run_inputs
 from echo_train.runs.run_names import distinct_names
 from echo_train.runtime import device as devices
 from echo_train.runtime.memory import explain_full_memory
@@ -50,30 +54,49 @@ def predict_videos(
     # The messages below replace OpenCV's own about a file that it cannot open.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     device = devices.pick_device(settings.device, say=say)
-    out = settings.out or run / "predict"
     with explain_full_memory(device, lambda: "choose --device cpu, or fewer frames with --frames"):
         model = load_model(run, settings.checkpoint, device)
-        out.mkdir(parents=True, exist_ok=True)
         paths, failures = _find_videos(videos)
-        named = list(zip(distinct_names(path.stem for path in paths), paths, strict=True))
-        for name, path in progress(named, len(named), "segmenting"):
-            # A bad video does not keep the others from being segmented.
-            try:
-                line, faults = _predict(model, path, out, name, settings)
-            except EchoError as error:
-                failures.append(str(error))
-            except OSError as error:
-                failures.append(f"{path}: {describe_os_error(error)}")
-            else:
-                say(line)
-                if faults:
-                    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-                    failures.append(f"{path}: {faults[0]}{more}")
+        names = distinct_names(output_name(path.stem) for path in paths)
+        with OutputFolder(
+            settings.out or run / "predict",
+            inputs=[*paths, *run_inputs(run)],
+            force=settings.force,
+        ) as output:
+            # A bad video, or one whose results cannot be written, does not stop the others.
+            claimed = []
+            for name, path in zip(names, paths, strict=True):
+                with _collect(failures, path):
+                    output.claim(f"{name}.npz", f"{name}.csv")
+                    if settings.overlay:
+                        output.claim(f"{name}.avi")
+                    claimed.append((name, path))
+            for name, path in progress(claimed, len(claimed), "segmenting"):
+                with _collect(failures, path):
+                    line, faults = _predict(model, path, output, name, settings)
+                    say(line)
+                    if faults:
+                        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+                        failures.append(f"{path}: {faults[0]}{more}")
     if failures:
         raise DataError(
             f"{len(failures)} of {len(videos)} videos could not be segmented completely: "
             + "; ".join(failures)
         )
+
+
+@contextlib.contextmanager
+def _collect(failures: list[str], path: Path) -> Iterator[None]:
+    """Add the error of a video to the list instead of raising it."""
+    try:
+        yield
+    except EchoError as error:
+        text = str(error)
+        failures.append(text if str(path) in text else f"{path}: {text}")
+    except OSError as error:
+        failures.append(f"{path}: {describe_os_error(error)}")
+    except MemoryError as error:
+        failures.append(f"{path}: {describe_memory_error(error)}")
 
 
 def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -91,20 +114,21 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _predict(
-    model: TrainedModel, path: Path, out: Path, name: str, settings: PredictSettings
+    model: TrainedModel, path: Path, output: OutputFolder, name: str, settings: PredictSettings
 ) -> tuple[str, tuple[str, ...]]:
     """Segment a video and write its results; returns a summary and the faults of its frames."""
     clip = read_clip(path, settings.frames)
     prediction = segment(model, clip.images)
-    save_prediction(out, name, clip, prediction)
+    save_prediction(output, name, clip, prediction)
     if settings.overlay:
-        save_overlay(out / f"{name}.avi", clip, prediction)
+        with output.writer(f"{name}.avi") as overlay:
+            save_overlay(overlay, clip, prediction)
     areas = prediction.masks.sum(axis=(1, 2))
     missed = int(prediction.missed().sum())
     empty = f", {missed} missed (no ventricle found)" if missed else ""
     lost = f", {len(clip.faults)} faults" if clip.faults else ""
     line = (
         f"{path}: {len(areas)} frames{lost}, area {areas.min()} to {areas.max()} px{empty}; "
-        f"{out / name}.npz"
+        f"{output.folder / name}.npz"
     )
     return line, clip.faults

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from echo_common import atomic
+from echo_common.output_folder import OutputFolder
 from echo_common.tables import csv_table, fixed
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.video import Clip
@@ -49,24 +47,23 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     return Prediction(**joined)
 
 
-def save_prediction(folder: Path, name: str, clip: Clip, prediction: Prediction) -> None:
+def save_prediction(output: OutputFolder, name: str, clip: Clip, prediction: Prediction) -> None:
     """Write NAME.npz with frame numbers, masks and points, and NAME.csv with one row a frame.
 
     Parameters
     ----------
-    folder : Path
+    output : OutputFolder
     name : str
     clip : Clip
     prediction : Prediction
         Of its frames.
     """
-    content = io.BytesIO()
     arrays = {"frames": clip.numbers, "masks": prediction.masks}
     if prediction.points is not None:
         arrays["points"] = prediction.points
-    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
-    atomic.write_bytes(folder / f"{name}.npz", content.getvalue())
-    atomic.write_text(folder / f"{name}.csv", area_table(clip, prediction))
+    with output.writer(f"{name}.npz") as path:
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    output.write_text(f"{name}.csv", area_table(clip, prediction))
 
 
 def area_table(clip: Clip, prediction: Prediction) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from echo_common.cli.settings import setting
-from echo_train.runs.settings import checkpoint_setting
+from echo_train.runs.settings import checkpoint_setting, force_setting
 from echo_train.runtime.settings import device_setting
 
 
@@ -20,4 +20,5 @@ class PredictSettings:
     )
     checkpoint: str = checkpoint_setting()
     overlay: bool = setting(True, "Write an AVI of the contours over the frames.")
+    force: bool = force_setting()
     device: str = device_setting()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from echo_common.errors import DataError, DataNotFoundError
+from echo_common.errors import DataError, DataNotFoundError, OutputError
 from echo_common.geometry.raster import mask_outlines
 from echo_common.video.content import HEAD_BYTES, VideoError, container_format
 from echo_common.video.video_file import Video
@@ -133,28 +132,35 @@ def save_overlay(path: Path, clip: Clip, prediction: Prediction) -> None:
 
     Raises
     ------
-    OSError
-        If the file cannot be written.
+    OutputError
+        If the file cannot be written completely.
     """
     height, width = clip.images.shape[1:]
     factor = max(1, round(OVERLAY_SIDE / max(height, width)))
-    # OpenCV infers the format from the suffix, so the temporary file needs it too.
-    temporary = path.with_name(f".{path.stem}.tmp.avi")
     code = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(
-        str(temporary), code, clip.rate or _RATE, (factor * width, factor * height)
-    )
+    writer = cv2.VideoWriter(str(path), code, clip.rate or _RATE, (factor * width, factor * height))
     try:
-        if not writer.isOpened():
-            raise OSError(errno.EIO, "cannot be written", str(path))
         for number, image in enumerate(clip.images):
             points = None if prediction.points is None else prediction.points[number]
             writer.write(_draw(image, prediction.masks[number], points, factor))
-        writer.release()
-        temporary.replace(path)
     finally:
         writer.release()
-        temporary.unlink(missing_ok=True)
+    # OpenCV reports neither a full disk nor a limit, so what it wrote is read again.
+    if _sound_frames(path) != len(clip.images):
+        raise OutputError(
+            f"{path.name} cannot be written completely; check the free space of the disk and the "
+            "limit of file sizes (ulimit -f), or leave it out with --no-overlay"
+        )
+
+
+def _sound_frames(path: Path) -> int:
+    """Count the frames of a video; 0 if the file is not complete."""
+    try:
+        with Video(path) as video:
+            count = sum(frame.pixels is not None for frame in video.frames())
+            return 0 if video.ending() else count
+    except (OSError, VideoError):
+        return 0
 
 
 def _draw(

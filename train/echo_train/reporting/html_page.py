@@ -10,12 +10,16 @@ from typing import Any
 
 import jinja2
 
-from echo_common import atomic
+from echo_common.outputs import SOFTWARE
 from echo_train.reporting.paired_difference import compare_runs
 from echo_train.reporting.plots import run_curves_png
-from echo_train.reporting.run_table import HEADER, SPLITS, find_pictures, table_rows
+from echo_train.reporting.run_table import HEADER, find_pictures, table_rows
 from echo_train.runs.run_folder import METRICS, read_metrics
 from echo_train.runs.run_names import short_names
+from echo_train.runs.summary import SPLITS
+
+MARK = f'<meta name="generator" content="{SOFTWARE}">'.encode()
+"""In every page, so that only an older page is replaced by a new one."""
 
 TEMPLATE = "report.html.j2"
 """In this package."""
@@ -62,12 +66,11 @@ class Cell:
     phases: str = ""
 
 
-def write_page(path: Path, folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> None:
-    """Write report.html: table, comparisons, curves, metrics, settings and pictures of runs.
+def report_page(folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> bytes:
+    """Make report.html: table, comparisons, curves, metrics, settings and pictures of runs.
 
     Parameters
     ----------
-    path : Path
     folders : sequence of Path
     summaries : sequence of dict
         The summary.json of each.
@@ -87,6 +90,7 @@ def write_page(path: Path, folders: Sequence[Path], summaries: Sequence[dict[str
     name_of = dict(zip(map(str, folders), names, strict=True))
     different, shared = compare_settings(summaries)
     page = _template().render(
+        generator=SOFTWARE,
         names=names,
         header=HEADER,
         rows=[(name_of[folder], *cells) for folder, *cells in rows],
@@ -105,7 +109,8 @@ def write_page(path: Path, folders: Sequence[Path], summaries: Sequence[dict[str
             if pictures
         ],
     )
-    atomic.write_text(path, page)
+    # A path that is no UTF-8 is escaped.
+    return page.encode("utf-8", "backslashreplace")
 
 
 def compare_settings(

@@ -6,7 +6,6 @@ can be told apart even if the intervals of their mean Dice overlap.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from echo_common.errors import RunError
 from echo_train.metrics.bootstrap import bootstrap_intervals
-from echo_train.reporting.run_table import SPLITS
-from echo_train.runs.run_folder import FRAMES
+from echo_train.runs.run_folder import read_frames
+from echo_train.runs.summary import SPLITS
 
 Scores = dict[tuple[str, int], float]
 """Foreground Dice by video and frame."""
@@ -63,16 +61,11 @@ def read_scores(folder: Path, split: str) -> Scores:
     RunError
         If the file does not exist or is not a frames.csv.
     """
-    path = folder / FRAMES
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {
-                (row["video"], int(row["frame"])): float(row["dice"])
-                for row in csv.DictReader(file)
-                if split in ("all", row["split"].lower())
-            }
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+    return {
+        (row["video"], int(row["frame"])): float(row["dice"])
+        for row in read_frames(folder)
+        if split in ("all", row["split"].lower())
+    }
 
 
 def paired_difference(scores: Scores, reference: Scores) -> Difference | None:

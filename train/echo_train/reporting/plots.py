@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves, and contours over frames. Everything here takes arrays."""
+"""Pictures of a run, its curves and contours over frames: arrays in, the bytes of a PNG out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from echo_common import atomic
 from echo_common.geometry.raster import mask_outlines
 from echo_train.runs.run_folder import EpochRow
 
@@ -50,8 +48,8 @@ class Panel:
     title: str = ""
 
 
-def draw_curves(path: Path, history: Sequence[EpochRow]) -> None:
-    """Plot loss and foreground Dice of training and validation over the epochs, as a PNG."""
+def curves_png(history: Sequence[EpochRow]) -> bytes:
+    """Plot loss and foreground Dice of training and validation over the epochs."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, name, label in zip(
         figure.subplots(1, 2), ("loss", "dice"), ("loss", "foreground Dice"), strict=True
@@ -63,11 +61,11 @@ def draw_curves(path: Path, history: Sequence[EpochRow]) -> None:
             _plot_epochs(axes, history, f"{part}_{name}", color=colour, label=word)
         _label_epochs(axes, label)
     _legend_below(figure, 2)
-    save_png(figure, path)
+    return encode_png(figure)
 
 
 def run_curves_png(histories: Mapping[str, Sequence[EpochRow]]) -> bytes:
-    """Plot validation loss and Dice of several runs over the epochs; returns a PNG.
+    """Plot validation loss and Dice of several runs over the epochs.
 
     Parameters
     ----------
@@ -83,24 +81,22 @@ def run_curves_png(histories: Mapping[str, Sequence[EpochRow]]) -> bytes:
         strict=True,
     ):
         for run, history in histories.items():
-            _plot_epochs(axes, history, name, label=run)
+            _plot_epochs(axes, history, name, label=plain_label(run))
         _label_epochs(axes, label)
     _legend_below(figure, 3)
     return encode_png(figure)
 
 
-def draw_experiment(
-    path: Path,
+def experiment_png(
     history: Sequence[EpochRow],
     published_dice: tuple[float, float],
     published_loss: tuple[float, float],
     title: str,
-) -> None:
-    """Plot one of the paper's experiments as its figures 9 to 12 do, as a PNG.
+) -> bytes:
+    """Plot one of the paper's experiments as its figures 9 to 12 do.
 
     Parameters
     ----------
-    path : Path
     history : sequence of EpochRow
     published_dice, published_loss : tuple of float
         The paper's values of training and test after the last epoch.
@@ -148,11 +144,11 @@ def draw_experiment(
         axes.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8
         )
-    save_png(figure, path)
+    return encode_png(figure)
 
 
-def draw_overlay(path: Path, panels: Sequence[Panel], title: str) -> None:
-    """Draw true and predicted contours, and predicted landmarks, over frames, as a PNG."""
+def overlay_png(panels: Sequence[Panel], title: str) -> bytes:
+    """Draw true and predicted contours, and predicted landmarks, over frames."""
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(2.2 * columns, 2.5 * rows + 0.7), layout="constrained")
@@ -168,21 +164,16 @@ def draw_overlay(path: Path, panels: Sequence[Panel], title: str) -> None:
             axes.plot(*panel.points.T, ".", color=PREDICTED, markersize=5)
         axes.set_title(panel.title, fontsize=9)
     _legend_of_contours(figure, {"tracing": TRUE, "prediction": PREDICTED})
-    save_png(figure, path)
+    return encode_png(figure)
 
 
-def draw_attention(
-    path: Path,
-    images: np.ndarray,
-    true: np.ndarray,
-    maps: Sequence[np.ndarray],
-    title: str,
-) -> None:
-    """Draw attention maps over frames, one row for each level, as a PNG.
+def attention_png(
+    images: np.ndarray, true: np.ndarray, maps: Sequence[np.ndarray], title: str
+) -> bytes:
+    """Draw attention maps over frames, one row for each level.
 
     Parameters
     ----------
-    path : Path
     images, true : ndarray, (frame, y, x) uint8
         Frames and their true masks.
     maps : sequence of ndarray, (frame, y, x) float
@@ -204,12 +195,7 @@ def draw_attention(
         row[0].set_ylabel(f"1/{1 << level} resolution", fontsize=9)
     figure.colorbar(shown, ax=grid, label="attention weight", shrink=0.8)
     _legend_of_contours(figure, {"tracing": TRUE})
-    save_png(figure, path)
-
-
-def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG in one step."""
-    atomic.write_bytes(path, encode_png(figure))
+    return encode_png(figure)
 
 
 def encode_png(figure: Figure) -> bytes:
@@ -217,6 +203,23 @@ def encode_png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     return content.getvalue()
+
+
+def plain_label(name: str) -> str:
+    r"""Name of a run as a label that Matplotlib shows as it is.
+
+    A dollar sign would begin a formula, and an underscore at the start hides a label.
+
+    Examples
+    --------
+    >>> plain_label("_a$b$\n")
+    ' _a\\$b\\$\\n'
+    """
+    text = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+    return f"{' ' if text.startswith('_') else ''}{text}".replace("$", r"\$")
 
 
 def _plot_epochs(axes: Axes, history: Sequence[EpochRow], name: str, **style: Any) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from echo_common.tables import csv_table, fixed, text_table
-from echo_train.reporting.plots import save_png
+from echo_train.reporting import plots
 from echo_train.transforms.corruptions import CORRUPTIONS
 
 CLEAN = ("clean", 0.0)
@@ -92,12 +91,11 @@ def describe_robustness(measured: Mapping[str, Sequence[RobustnessRow]]) -> str:
     return "\n\n".join(tables)
 
 
-def draw_robustness(path: Path, measured: Mapping[str, Sequence[RobustnessRow]]) -> None:
-    """Plot the Dice of several runs over the severity of each corruption, as a PNG.
+def robustness_png(measured: Mapping[str, Sequence[RobustnessRow]]) -> bytes:
+    """Plot the Dice of several runs over the severity of each corruption.
 
     Parameters
     ----------
-    path : Path
     measured : mapping of str to sequence of RobustnessRow
         By the name of the run, as `echo_train.evaluation.robustness.measure_robustness`
         returns them.
@@ -126,11 +124,11 @@ def draw_robustness(path: Path, measured: Mapping[str, Sequence[RobustnessRow]])
     figure.supylabel("foreground Dice, 95 % interval", fontsize=10)
     figure.legend(
         handles=[
-            Line2D([], [], color=f"C{number}", marker=".", label=name)
+            Line2D([], [], color=f"C{number}", marker=".", label=plots.plain_label(name))
             for number, name in enumerate(measured)
         ],
         loc="outside lower center",
         ncols=min(4, len(measured)),
         frameon=False,
     )
-    save_png(figure, path)
+    return plots.encode_png(figure)

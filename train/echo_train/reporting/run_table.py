@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from echo_common.errors import RunError
 from echo_common.tables import text_table
 from echo_train.runs.run_folder import ATTENTION, CURVES, OVERLAY, SUMMARY
-
-SPLITS = {"test": "Test", "val": "Validation", "all": "All frames", "train": "Training"}
-"""Titles of the splits of summary.json; the first split that was measured represents a run."""
+from echo_train.runs.summary import SPLITS
 
 HEADER = (
     "run",
@@ -43,7 +40,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 def find_pictures(folder: Path) -> list[Path]:
     """Find the pictures of a run or an evaluation."""
     paths = [folder / name for name in (CURVES, OVERLAY, ATTENTION)]
-    return [path for path in paths if path.exists()]
+    return [path for path in paths if path.is_file()]
 
 
 def table_rows(
@@ -57,22 +54,11 @@ def table_rows(
         Folders of runs or evaluations, with their summaries.
     every_split : bool
         One row for each split; by default only for the first of `SPLITS`.
-
-    Raises
-    ------
-    RunError
-        If a summary lacks metrics that this version writes.
     """
     rows = []
     for folder, summary in runs:
         splits = [split for split in SPLITS if split in summary]
-        try:
-            rows += [_row(folder, summary, split) for split in splits[: None if every_split else 1]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"{folder / SUMMARY} lacks metrics that this version writes ({error}); measure "
-                f"the run again with: echo-eval {folder}"
-            ) from error
+        rows += [_row(folder, summary, split) for split in splits[: None if every_split else 1]]
     return rows
 
 
@@ -99,7 +85,7 @@ def _row(folder: Path, summary: dict[str, Any], split: str) -> tuple[str, ...]:
         summary["choice"],
         split,
         _number(dice["mean"], 4),
-        "-" if low is None else f"{low:.3f} to {high:.3f}",
+        "-" if low is None or high is None else f"{low:.3f} to {high:.3f}",
         _number(dice["ed"], 3),
         _number(dice["es"], 3),
         _number(dice["pooled"], 4),

@@ -1,4 +1,4 @@
-"""Checkpoint files: replaced atomically, and loaded without executing code.
+"""Checkpoint files: written in one step, loaded without executing code, and checked.
 
 Training saves them; evaluation and prediction load them.
 """
@@ -6,24 +6,40 @@ Training saves them; evaluation and prediction load them.
 from __future__ import annotations
 
 import io
-import pickle
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from echo_common import atomic
 from echo_common.errors import RunError
+from echo_common.regular_file import open_regular
+from echo_train.runs.run_folder import epoch_rows, reason_of
 
 FORMAT = "echo-run/1"
 
+LARGEST_SIDE = 1 << 14
+"""Pixels along a side of the frames of any run."""
 
-def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically: the previous one stays until the new one is complete."""
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What is raised where a part of a checkpoint is not what its place takes."""
+
+
+def checkpoint_bytes(state: Mapping[str, Any]) -> bytes:
+    """Serialise a checkpoint."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
-    atomic.write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -32,18 +48,79 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Its tensors in float64 cannot be on every device, and a copy of the optimiser's
     state would take memory of the device.
 
+    Returns
+    -------
+    state : dict
+        As training saves it: ``history`` and ``best`` are metrics of epochs, ``shape`` is
+        (height, width), ``store`` maps text to text, ``network`` and ``target`` map names to
+        tensors, and no floating-point tensor of the file has a value that is not finite.
+
     Raises
     ------
     RunError
         If it is missing, damaged, or not a checkpoint of this format.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"there is no checkpoint {path}") from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise RunError(f"{path} is damaged or not a checkpoint: {reason}") from error
+    except Exception as error:
+        # The reader of a damaged file raises whatever its bytes lead it to.
+        raise _damaged(path, error) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise RunError(f"{path} is not a checkpoint of the format {FORMAT}")
+    try:
+        _check(state)
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
     return state
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    other = "last" if path.stem == "best" else "best"
+    return RunError(
+        f"{path} is damaged or not a checkpoint: {reason_of(error)}; restore it from a copy, use "
+        f"--checkpoint {other}, or train again"
+    )
+
+
+def _check(state: dict[str, Any]) -> None:
+    for name in ("network", "target"):
+        values = state[name]
+        if not isinstance(values, dict) or not all(
+            isinstance(key, str) and isinstance(value, Tensor) for key, value in values.items()
+        ):
+            raise ValueError(f"{name} does not consist of tensors")
+    shape = state["shape"]
+    if len(shape) != 2 or not all(
+        isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in shape
+    ):
+        raise ValueError(f"shape is {str(shape)[:40]}, not the size of a frame")
+    store = state["store"]
+    if not isinstance(store, dict) or not all(
+        isinstance(text, str) for text in (*store, *store.values())
+    ):
+        raise ValueError("store does not consist of texts")
+    epoch_rows(state["history"])
+    if state["best"] is not None:
+        epoch = state["best"]["epoch"]
+        if not isinstance(epoch, int) or not 0 < epoch <= len(state["history"]):
+            raise ValueError("best is none of the epochs")
+    _check_finite(state, "it")
+
+
+def _check_finite(value: Any, where: str) -> None:
+    """Check the tensors and numbers of a nested state, but not its metrics, which may be NaN."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key not in ("history", "best"):
+                _check_finite(item, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_finite(item, where)
+    elif isinstance(value, Tensor):
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{where.removeprefix('it.')} has values that are not finite")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where.removeprefix('it.')} is not finite")

@@ -1,8 +1,9 @@
-"""The run folder: creation, lock, and its text files.
+"""The run folder: opening it for training, and reading and writing its text files.
 
 A run consists of `config.toml`, `metrics.csv`, `last.pt`, `best.pt`,
-`summary.json`, `frames.csv` and pictures. Each file is replaced atomically, so a
-killed run keeps the last complete version.
+`summary.json`, `frames.csv` and pictures. Each file is replaced in one step, so a
+killed run keeps the last complete version. What is read is checked here, since a
+run folder may come from elsewhere or be damaged.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import json
+import io
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from echo_common import atomic
 from echo_common.errors import RunError
-from echo_common.lock import exclusive
+from echo_common.output_folder import RECORD_FOLDER, OutputFolder
+from echo_common.regular_file import read_regular
 from echo_common.tables import csv_table
 
 RUNS = Path("runs")
@@ -33,7 +34,12 @@ FRAMES = "frames.csv"
 CURVES = "curves.png"
 OVERLAY = "overlay.png"
 ATTENTION = "attention.png"
-LOCK = ".lock"
+
+FILES = (CONFIG, METRICS, LAST, BEST, SUMMARY, FRAMES, CURVES, OVERLAY, ATTENTION)
+"""Every file that training writes to a run folder, but for TensorBoard's events."""
+
+LARGEST = 1e30
+"""No number in a file of a run is larger; it keeps damage away from what formats and plots."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,22 +72,8 @@ class EpochRow:
     images_per_second: float
 
 
-def new_run_folder(base: Path, name: str) -> Path:
-    """Make the first of the folders ``name``, ``name-2``, ``name-3``, … that does not exist."""
-    base.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = base / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-            continue
-        return folder
-
-
-def open_folder(folder: Path | None, resume: bool, name: str) -> Path:
-    """Make a new run folder, or return that of a resumed run.
+def choose_run_folder(folder: Path | None, resume: bool, name: str) -> Path:
+    """Choose the folder of a run before any work is done for it; see `open_run_folder`.
 
     Parameters
     ----------
@@ -95,110 +87,144 @@ def open_folder(folder: Path | None, resume: bool, name: str) -> Path:
     Raises
     ------
     RunError
-        If a new folder is not empty.
+        If the folder contains no run to resume, or a new one is not empty.
     """
     if folder is None:
-        return new_run_folder(RUNS, name)
-    if not resume:
-        claim_run_folder(folder)
+        return _new_folder(RUNS, name)
+    if resume:
+        read_config(folder)
+    else:
+        _check_empty(folder)
     return folder
 
 
-def claim_run_folder(folder: Path) -> None:
-    """Make a folder for a new run.
+@contextlib.contextmanager
+def open_run_folder(
+    folder: Path, resume: bool, inputs: Sequence[Path] = ()
+) -> Iterator[OutputFolder]:
+    """Open a run folder to write a new run to, or to resume the run in it.
+
+    Parameters
+    ----------
+    folder : Path
+        From `choose_run_folder`.
+    resume : bool
+    inputs : sequence of Path
+        What the run reads.
 
     Raises
     ------
     RunError
-        If the folder is not empty: runs are never overwritten.
+        If another process trains in the folder, or a new one is not empty.
     """
-    if folder.is_dir():
-        # A run that was killed while writing its first file leaves only a temporary file.
-        remove_unfinished(folder)
-    if folder.exists() and not (
-        folder.is_dir() and all(entry.name == LOCK for entry in folder.iterdir())
-    ):
+    with OutputFolder(
+        folder,
+        inputs=inputs,
+        locked=lambda holder: RunError(
+            f"{holder} trains in {folder}; wait until it has finished, or give another --run"
+        ),
+        remedy="move it away, or give another --run",
+    ) as output:
+        if not resume:
+            # Again, since another process may have been faster.
+            _check_empty(folder)
+        yield output
+
+
+def _new_folder(base: Path, name: str) -> Path:
+    """Make the first of the folders ``name``, ``name-2``, ``name-3``, … that does not exist."""
+    if not base.is_dir() and (base.exists() or base.is_symlink()):
+        raise RunError(f"{base} is not a folder, so no run can be made in it; give --run FOLDER")
+    base.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = base / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        return folder
+
+
+def _check_empty(folder: Path) -> None:
+    # Runs are never overwritten; a run that was killed at once leaves only the record's folder.
+    if folder.is_dir() and any(entry.name != RECORD_FOLDER for entry in folder.iterdir()):
         raise RunError(
             f"{folder} is not empty; give another --run, or --resume to continue the run in it"
         )
-    folder.mkdir(parents=True, exist_ok=True)
 
 
-def run_lock(folder: Path, first: bool = True) -> contextlib.AbstractContextManager[None]:
-    """Lock a run folder for training; in distributed training, the first process locks it.
-
-    Raises
-    ------
-    RunError
-        If another process trains in the folder.
-    """
-    if not first:
-        return contextlib.nullcontext()
-    return exclusive(
-        folder / LOCK,
-        lambda holder: RunError(
-            f"{holder} trains in {folder}; wait until it has finished, or give another --run"
-        ),
-    )
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files of a killed run."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink()
-
-
-def write_metrics(folder: Path, rows: Sequence[EpochRow]) -> None:
-    """Write metrics.csv, with one line per epoch so far."""
+def metrics_csv(rows: Sequence[EpochRow]) -> str:
+    """Format metrics.csv, with one line per epoch so far."""
     columns = [field.name for field in dataclasses.fields(EpochRow)]
-    atomic.write_text(folder / METRICS, csv_table([columns, *map(dataclasses.astuple, rows)]))
+    return csv_table([columns, *map(dataclasses.astuple, rows)])
 
 
 def read_metrics(folder: Path) -> list[EpochRow]:
-    """Read metrics.csv.
+    """Read metrics.csv; at least one epoch.
 
     Raises
     ------
     RunError
-        If it is missing or was not written by `write_metrics`.
+        If it is missing or was not written by a run.
     """
     path = folder / METRICS
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = [
-                {key: float(text) for key, text in line.items()} for line in csv.DictReader(file)
-            ]
-        return [EpochRow(**{**line, "epoch": int(line["epoch"])}) for line in lines]  # type: ignore[arg-type]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        lines = [{name: float(text) for name, text in line.items()} for line in _read_csv(path)]
+        return epoch_rows(lines)
+    except (OSError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path} cannot be read: {reason_of(error)}; restore it from a copy, or leave this run "
+            "out"
+        ) from error
 
 
-def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Write summary.json."""
-    atomic.write_text(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+def epoch_rows(tables: Sequence[Mapping[str, Any]]) -> list[EpochRow]:
+    """Check the metrics of epochs that were read from a file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none, if their numbers are not 1, 2, 3, …, or if a value is missing or is no
+        number that a run writes.
+    """
+    rows = [EpochRow(**table) for table in tables]
+    for number, row in enumerate(rows, start=1):
+        for name, value in dataclasses.asdict(row).items():
+            # NaN is a value too: of the Dice of an epoch whose predictions are.
+            if not isinstance(value, int | float) or LARGEST < abs(value) < math.inf:
+                raise ValueError(f"{name} of epoch {number} is {str(value)[:40]!r}")
+        if row.epoch != number:
+            raise ValueError(f"epoch {row.epoch} is in the place of epoch {number}")
+    if not rows:
+        raise ValueError("it has no epoch")
+    return [dataclasses.replace(row, epoch=int(row.epoch)) for row in rows]
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Read a finished run's summary.json.
+def read_frames(folder: Path) -> list[dict[str, str]]:
+    """Read frames.csv; every row has a value of each column that other modules need.
 
     Raises
     ------
     RunError
-        If the folder contains no finished run.
+        If it is missing or was not written by a run or an evaluation.
     """
-    path = folder / SUMMARY
+    path = folder / FRAMES
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        rows = _read_csv(path)
+        for number, row in enumerate(rows, start=2):
+            if None in row or None in row.values():
+                raise ValueError(f"row {number} has another number of cells than the header")
+            if not 0 <= float(row["dice"]) <= 1 or not 0 <= int(row["frame"]) < LARGEST:
+                raise ValueError(f"row {number} has a value that no frame has")
+            if not row["video"] or not row["split"]:
+                raise ValueError(f"row {number} has no video or split")
+    except (OSError, KeyError, ValueError) as error:
         raise RunError(
-            f"{folder} contains no finished run: {SUMMARY} is missing; finish it with "
-            f"echo-train --resume --run {folder}"
+            f"{path} cannot be read: {reason_of(error)}; make it again with: echo-eval {folder}"
         ) from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    if not isinstance(summary, dict):
-        raise RunError(f"{path} is not a summary of a run")
-    return summary
+    return rows
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -211,11 +237,46 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        return tomllib.loads(read_regular(path).decode())
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{folder} contains no run: {CONFIG} is missing") from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read: {reason_of(error)}; restore it from a copy, or train again"
+        ) from error
+
+
+def run_inputs(folder: Path) -> list[Path]:
+    """List what a command may read of a run: its files, and the store that it was trained on.
+
+    Raises
+    ------
+    RunError
+        If the folder contains no run.
+    """
+    store = read_config(folder).get("store")
+    return [folder / name for name in FILES] + ([Path(store)] if isinstance(store, str) else [])
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    text = read_regular(path).decode()
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise ValueError(f"it is not CSV: {error}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """What is wrong with a file, in a line."""
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def is_better(candidate: EpochRow, best: EpochRow | None) -> bool:

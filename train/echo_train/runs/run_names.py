@@ -6,26 +6,36 @@ Evaluation, prediction and reports use them.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Make names unique: a second ``a`` becomes ``a-2``.
+    """Make names unique, on every file system: a second ``a`` becomes ``a-2``, and so does ``A``.
 
     Examples
     --------
     >>> distinct_names(["mask", "mask", "landmarks-7"])
     ['mask', 'mask-2', 'landmarks-7']
+    >>> distinct_names(["a", "A"])
+    ['a', 'A-2']
     """
     distinct: list[str] = []
+    taken: set[str] = set()
     for name in names:
         number, candidate = 1, name
-        while candidate in distinct:
+        while _spelling(candidate) in taken:
             number += 1
             candidate = f"{name}-{number}"
+        taken.add(_spelling(candidate))
         distinct.append(candidate)
     return distinct
+
+
+def _spelling(name: str) -> str:
+    """What is left of a name where neither case nor the form of Unicode counts."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def common_folder(paths: Sequence[Path]) -> Path:

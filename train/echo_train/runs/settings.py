@@ -22,6 +22,14 @@ def checkpoint_setting() -> Any:
     )
 
 
+FORCE_HELP = "Replace files that this software did not write."
+
+
+def force_setting() -> Any:
+    """Declare the setting `force`, which every command has that writes to a given folder."""
+    return setting(False, FORCE_HELP)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Where a run is written, and whether it continues an earlier one."""

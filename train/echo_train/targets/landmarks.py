@@ -60,6 +60,8 @@ class LandmarkTarget:
         self._curve = decoding.curve
         self._decoder = DECODERS[decoding.decoder]
         self._min_confidence = decoding.min_confidence
+        self._landmarks = choice.landmarks.count
+        self._uses_prior = decoding.shape_prior
         self._prior = None
         if decoding.shape_prior and train_points is not None:
             self._prior = fit_shape_prior(train_points)
@@ -137,6 +139,10 @@ class LandmarkTarget:
         """Restore the shape prior, if the run uses one."""
         if state:
             self._prior = ShapePrior.from_tensors(state)
+        if (self._prior is not None) != self._uses_prior:
+            raise ValueError("the shape prior of its settings is missing, or it has one too many")
+        if self._prior is not None and self._prior.mean.shape != (2 * self._landmarks,):
+            raise ValueError(f"its shape prior is not one of {self._landmarks} landmarks")
 
     def contours(self, points: np.ndarray) -> np.ndarray:
         """Rebuild contours, (frame, point, 2) float64, from landmarks, (frame, landmark, 2).

@@ -78,6 +78,10 @@ class MaskTarget:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Restore the weights of the run's loss."""
         self._weights = state.get("pixel_weights")
+        if self._weights is not None and (
+            self._weights.ndim != 2 or not self._weights.is_floating_point()
+        ):
+            raise ValueError("its weights of pixels are not those of an image")
         if "positive_weight" in state:
             self._loss_settings = dataclasses.replace(
                 self._loss_settings, positive_weight=float(state["positive_weight"])

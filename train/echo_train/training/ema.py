@@ -54,6 +54,14 @@ class WeightEMA:
         return {"network": self.network.state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a saved average."""
+        """Restore a saved average.
+
+        Raises
+        ------
+        KeyError, RuntimeError, ValueError
+            If it is not one of this network.
+        """
+        if not isinstance(state["steps"], int) or state["steps"] < 0:
+            raise ValueError(f"the average has {str(state['steps'])[:40]} steps")
         self.network.load_state_dict(state["network"])
         self._steps = state["steps"]

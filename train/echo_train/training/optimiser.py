@@ -38,14 +38,28 @@ def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> N
     """Restore the saved state of an optimiser, which may have run on another device.
 
     How the parameters are updated depends on the device, so it is not restored.
-    It is set before loading, since a fused update needs the numbers of steps on
-    the device.
+
+    Raises
+    ------
+    KeyError, AttributeError, TypeError, ValueError
+        If the state is not one of these parameters.
     """
-    groups = [
-        {**saved, "fused": own["fused"], "foreach": own["foreach"]}
-        for saved, own in zip(state["param_groups"], optimiser.param_groups, strict=True)
+    moments = state["state"]
+    parameters = [weights for group in optimiser.param_groups for weights in group["params"]]
+    if moments.keys() != set(range(len(parameters))):
+        raise ValueError("the optimiser has other parameters than the network")
+    for number, parameter in enumerate(parameters):
+        shapes = {name: moment.shape for name, moment in moments[number].items()}
+        expected = {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+        if shapes != expected:
+            raise ValueError("the optimiser has moments of other shapes than the network's weights")
+    own = optimiser.state_dict()["param_groups"]
+    rates = [
+        {name: float(saved[name]) for name in ("lr", "weight_decay")}
+        for saved in state["param_groups"]
     ]
-    optimiser.load_state_dict({**state, "param_groups": groups})
+    groups = [{**group, **saved} for group, saved in zip(own, rates, strict=True)]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 from echo_common.cli.settings import current_keys, to_table
 from echo_common.errors import RunError
+from echo_common.output_folder import OutputFolder
 from echo_common.store.reader import EchoStore
 from echo_train.runs import run_folder
-from echo_train.runs.checkpoint import load_checkpoint, save_checkpoint
+from echo_train.runs.checkpoint import DAMAGE, checkpoint_bytes, load_checkpoint
 from echo_train.training.optimiser import load_optimiser
 from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
@@ -26,7 +27,7 @@ _MAY_DIFFER = ("device", "compile", "patience", "tensorboard", "run", "resume")
 """Settings that a resumed run may change, since they do not affect the result of an epoch."""
 
 
-def save_state(trainer: Trainer, folder: Path, store: EchoStore, is_best: bool) -> None:
+def save_state(trainer: Trainer, output: OutputFolder, store: EchoStore, is_best: bool) -> None:
     """Save the state after an epoch: the best weights, if they are new, then the last state.
 
     metrics.csv follows. With this order, a run that is killed in between resumes
@@ -42,15 +43,15 @@ def save_state(trainer: Trainer, folder: Path, store: EchoStore, is_best: bool) 
     }
     if is_best:
         network = trainer.evaluated_network.state_dict()
-        save_checkpoint(folder / run_folder.BEST, {"network": network, **common})
+        output.write_bytes(run_folder.BEST, checkpoint_bytes({"network": network, **common}))
     state = {
         "network": trainer.network.state_dict(),
         "average": trainer.ema.state_dict() if trainer.ema else None,
         "optimiser": trainer.optimiser.state_dict(),
         **common,
     }
-    save_checkpoint(folder / run_folder.LAST, state)
-    run_folder.write_metrics(folder, trainer.history)
+    output.write_bytes(run_folder.LAST, checkpoint_bytes(state))
+    output.write_text(run_folder.METRICS, run_folder.metrics_csv(trainer.history))
 
 
 def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
@@ -66,13 +67,11 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     check_settings(
         run_folder.read_config(folder), to_table(trainer.settings), folder, may_differ=["store"]
     )
-    if trainer.process.is_first:
-        run_folder.remove_unfinished(folder)
     path = folder / run_folder.LAST
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return
     state = load_checkpoint(path)
-    before, now = state.get("store", {}), trainer.choice.array_keys(store)
+    before, now = state["store"], trainer.choice.array_keys(store)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if changed:
         raise RunError(
@@ -81,7 +80,7 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
         )
     try:
         _load(trainer, state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except DAMAGE as error:
         reason = str(error).strip().split("\n")[-1].strip()
         raise RunError(
             f"{path} does not match the settings of its run ({reason}); give a new --run"

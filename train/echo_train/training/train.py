@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from echo_common import atomic
 from echo_common.cli.settings import replace, to_toml
 from echo_common.errors import NotInStoreError, RunError
+from echo_common.output_folder import OutputFolder
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader, pick_source
@@ -20,7 +20,7 @@ from echo_train.data.resident import SharedArrays
 from echo_train.evaluation.evaluate import measure_splits, write_measured
 from echo_train.evaluation.measure import training_area_range
 from echo_train.evaluation.trained_model import load_model
-from echo_train.reporting.plots import draw_curves
+from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
 from echo_train.runs.settings import RunSettings
 from echo_train.runtime import device as devices
@@ -78,22 +78,25 @@ def train(
     first_say = say if process.is_first else lambda line: None
     with _prepared(settings, first_say, process, shared) as (store, trainer):
         settings, choice = trainer.settings, trainer.choice
-        folder = distributed.run_on_first(lambda: _open_folder(settings.folder, choice), process)
-        with explain_interruption(folder), run_folder.run_lock(folder, process.is_first):
-            if settings.folder.resume:
-                restore_state(trainer, folder, store)
-            elif process.is_first:
-                atomic.write_text(
-                    folder / run_folder.CONFIG, to_toml(settings, leave_out=("run", "resume"))
+        folder = distributed.run_on_first(lambda: _choose_folder(settings.folder, choice), process)
+        with explain_interruption(folder), contextlib.ExitStack() as stack:
+            resume, output = settings.folder.resume, None
+            if process.is_first:
+                output = stack.enter_context(
+                    run_folder.open_run_folder(folder, resume, inputs=[store.path])
                 )
+            if resume:
+                restore_state(trainer, folder, store)
+            if output is not None:
+                _claim(output, settings)
             first_say(_describe(trainer))
             first_say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             if not quiet and len(trainer.history) < settings.training.epochs:
                 first_say(describe_forecast(trainer))
-            train_epochs(trainer, folder, store, quiet or not process.is_first)
+            train_epochs(trainer, output, store, quiet or not process.is_first)
             distributed.disconnect()
-            if process.is_first:
-                measure_run(trainer, folder, store)
+            if output is not None:
+                measure_run(trainer, output, store)
     return folder
 
 
@@ -148,8 +151,19 @@ def _prepared(
         yield store, trainer
 
 
-def train_epochs(trainer: Trainer, folder: Path, store: EchoStore, quiet: bool = True) -> None:
+def train_epochs(
+    trainer: Trainer, output: OutputFolder | None, store: EchoStore, quiet: bool = True
+) -> None:
     """Train the remaining epochs, and save the last and the best state after each.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    output : OutputFolder or None
+        The run folder; None in a process that writes no files.
+    store : EchoStore
+    quiet : bool
+        Show no progress on stderr.
 
     Raises
     ------
@@ -158,10 +172,9 @@ def train_epochs(trainer: Trainer, folder: Path, store: EchoStore, quiet: bool =
     """
     images = len(trainer.frames.indices("TRAIN"))
     done, epochs = len(trainer.history), trainer.settings.training.epochs
-    first = trainer.process.is_first
     events = None
-    if trainer.settings.folder.tensorboard and first:
-        events = TensorBoard(folder, done)
+    if trainer.settings.folder.tensorboard and output is not None:
+        events = TensorBoard(output.folder, done)
     with ProgressBar(epochs * images, done * images, epochs, quiet) as progress:
         for epoch in range(done + 1, epochs + 1):
             if trainer.out_of_patience():
@@ -172,17 +185,17 @@ def train_epochs(trainer: Trainer, folder: Path, store: EchoStore, quiet: bool =
             is_best = run_folder.is_better(row, trainer.best)
             if is_best:
                 trainer.best = row
-            if first:
-                save_state(trainer, folder, store, is_best)
+            if output is not None:
+                save_state(trainer, output, store, is_best)
             if events:
                 events.write(row)
     if events:
         events.close()
-    if first:
-        run_folder.write_metrics(folder, trainer.history)
+    if output is not None:
+        output.write_text(run_folder.METRICS, run_folder.metrics_csv(trainer.history))
 
 
-def measure_run(trainer: Trainer, folder: Path, store: EchoStore) -> None:
+def measure_run(trainer: Trainer, output: OutputFolder, store: EchoStore) -> None:
     """Measure the best weights of a run, and write summary.json, frames.csv and the pictures.
 
     Raises
@@ -190,15 +203,16 @@ def measure_run(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     RunError
         If no epoch had a validation Dice.
     """
+    folder = output.folder
     if trainer.best is None:
         raise RunError(f"no epoch of {folder} has a validation Dice; lower --learning-rate")
-    draw_curves(folder / run_folder.CURVES, trainer.history)
+    output.write_bytes(run_folder.CURVES, curves_png(trainer.history))
     model = load_model(folder, "best", trainer.device)
     orders = {name: trainer.frames.indices(name.upper()) for name in ("val", "test")}
     areas = training_area_range(store, trainer.choice, trainer.frames)
     history = trainer.history
     write_measured(
-        folder,
+        output,
         model,
         trainer.loader,
         measure_splits(model, trainer.loader, orders, areas),
@@ -239,9 +253,20 @@ def _check_splits(
     distributed.check_batches(process, settings.training.batch_size, frames)
 
 
-def _open_folder(settings: RunSettings, choice: Choice) -> Path:
+def _claim(output: OutputFolder, settings: TrainSettings) -> None:
+    """Check that all files can be written before hours of training, and write config.toml."""
+    if settings.folder.resume:
+        # Those of a run of 0.1.0, whose checkpoint and settings have been checked by now.
+        output.adopt(*run_folder.FILES)
+    output.claim(*run_folder.FILES)
+    if not settings.folder.resume:
+        text = to_toml(settings, leave_out=("run", "resume"))
+        output.write_text(run_folder.CONFIG, text)
+
+
+def _choose_folder(settings: RunSettings, choice: Choice) -> Path:
     name = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
-    return run_folder.open_folder(settings.run, settings.resume, name)
+    return run_folder.choose_run_folder(settings.run, settings.resume, name)
 
 
 def _resolve(settings: TrainSettings, choice: Choice) -> TrainSettings:

@@ -1,0 +1,140 @@
+"""summary.json of a run or an evaluation: its text, and the check of one that is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from echo_common.errors import RunError
+from echo_common.regular_file import read_regular
+from echo_train.runs.run_folder import CONFIG, LARGEST, SUMMARY, reason_of
+
+SPLITS = {"test": "Test", "val": "Validation", "all": "All frames", "train": "Training"}
+"""Titles of the splits of summary.json; the first split that was measured represents a run."""
+
+_METRICS = ("dice", "hd95", "pixel_accuracy", "shape")
+"""What every version has measured on a split."""
+
+
+def summary_json(summary: Mapping[str, Any]) -> str:
+    """Format summary.json; a number that is not finite is null."""
+    return json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n"
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read the summary.json of a finished run or of an evaluation.
+
+    Raises
+    ------
+    RunError
+        If the folder contains no finished run, or the file is not one that a run wrote.
+    """
+    path = folder / SUMMARY
+    try:
+        summary = json.loads(read_regular(path), parse_constant=_refuse)
+        _check_summary(summary)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunError(
+            f"{folder} contains no finished run: {SUMMARY} is missing; finish it with "
+            f"echo-train --resume --run {folder}"
+        ) from error
+    except _LackError as error:
+        raise RunError(
+            f"{path} lacks metrics that this version writes ({error}); measure the run again with: "
+            f"echo-eval {folder}"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        remedy = (
+            f"measure the run again with: echo-eval {folder}"
+            if (folder / CONFIG).is_file()
+            else "make it again with echo-eval"
+        )
+        raise RunError(f"{path} cannot be read: {reason_of(error)}; {remedy}") from error
+    return dict(summary)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _LackError(ValueError):
+    """Something that a summary needs is not in it."""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no value of a summary")
+
+
+def _check_summary(summary: Any) -> None:
+    _check(isinstance(summary, dict), "the file", "a table")
+    for name in ("choice", "settings", "seconds"):
+        if name not in summary:
+            raise _LackError(name)
+    _check(isinstance(summary["choice"], str), "choice", "a text")
+    _check(isinstance(summary["settings"], dict), "settings", "a table")
+    _check(_is_number(summary["seconds"]), "seconds", "a number")
+    area = summary.get("training_area")
+    _check(area is None or _are_numbers(area, 2), "training_area", "two numbers")
+    for split in SPLITS:
+        if split in summary:
+            _check_split(summary[split], split)
+
+
+def _check_split(metrics: Any, where: str) -> None:
+    _check(isinstance(metrics, dict), where, "a table")
+    lacking = [name for name in (*_METRICS, "missed_frames") if name not in metrics]
+    if lacking:
+        raise _LackError(f"{where}.{lacking[0]}")
+    for name, value in metrics.items():
+        if name == "shape":
+            _check(isinstance(value, dict) and "implausible" in value, f"{where}.shape", "a table")
+            for flaw, share in value.items():
+                _check_metric(share, f"{where}.shape.{flaw}")
+        elif isinstance(value, dict) or name in _METRICS:
+            _check_metric(value, f"{where}.{name}")
+        else:
+            _check(value is None or _is_number(value), f"{where}.{name}", "a number")
+    dice = metrics["dice"]
+    if "pooled" not in dice:
+        raise _LackError(f"{where}.dice.pooled")
+    _check(dice["pooled"] is None or _is_number(dice["pooled"]), f"{where}.dice.pooled", "a number")
+    _check(_are_numbers(dice.get("pooled_ci95"), 2), f"{where}.dice.pooled_ci95", "two numbers")
+    implausible = metrics["shape"]["implausible"]["mean"]
+    _check(implausible is not None, f"{where}.shape.implausible.mean", "a number")
+    _check(_is_number(metrics["missed_frames"]), f"{where}.missed_frames", "a number")
+
+
+def _check_metric(metric: Any, where: str) -> None:
+    _check(isinstance(metric, dict), where, "a table")
+    for name in ("mean", "ci95", "ed", "es"):
+        if name not in metric:
+            raise _LackError(f"{where}.{name}")
+    for name in ("mean", "ed", "es"):
+        value = metric[name]
+        _check(value is None or _is_number(value), f"{where}.{name}", "a number")
+    _check(_are_numbers(metric["ci95"], 2), f"{where}.ci95", "two numbers")
+
+
+def _check(condition: bool, where: str, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{where} is not {expected}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def _are_numbers(value: Any, count: int) -> bool:
+    """Whether a value is a list of so many numbers, each of which may be missing."""
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(item is None or _is_number(item) for item in value)
+    )
