@@ -239,10 +239,10 @@ def test_interrupted_experiments_resume_with_the_given_settings(
 ) -> None:
     real, base = sweep.train, tmp_path / "stopped"
 
-    def stopped(settings: TrainSettings, *rest: Any) -> Path:
+    def stopped(settings: TrainSettings, *rest: Any, **more: Any) -> Path:
         if settings.folder.run == base / "experiment-3":
             raise KeyboardInterrupt
-        return real(settings, *rest)
+        return real(settings, *rest, **more)
 
     options = ["--preset", "all", "--store", paper_store, "--run", base]
     for name, value in SMALL.items():
