@@ -7,6 +7,7 @@ same command completes it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -64,9 +65,12 @@ def synthesize(
         root.mkdir(parents=True, exist_ok=True)
         with exclusive(root / _LOCK, lambda holder: _locked(root, holder)):
             # Again, since another process may have finished in the meantime.
-            if _is_complete(root, settings):
-                return False
-            _write(root, settings, show)
+            written = not _is_complete(root, settings)
+            if written:
+                _write(root, settings, show)
+            # A process that waits with the old file finds the data set complete, too.
+            with contextlib.suppress(OSError):
+                (root / _LOCK).unlink()
     except TerminatedWorkerError as error:
         raise DataError(
             "a worker process was killed, probably for lack of memory; run the same command "
@@ -80,7 +84,7 @@ def synthesize(
         raise KeyboardInterrupt(
             f"{root} is incomplete; run the same command again to complete it, or remove it"
         ) from interrupt
-    return True
+    return written
 
 
 def _locked(root: Path, holder: str) -> OutputError:

@@ -111,6 +111,9 @@ def test_two_commands_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
     assert synthesize(root, settings, meanwhile)
     assert messages == ["making videos"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        "FileList.csv", "Videos", "VolumeTracings.csv", SETTINGS_FILE,
+    ]  # fmt: skip
     assert not synthesize(root, settings)
 
 
