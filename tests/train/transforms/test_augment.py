@@ -72,6 +72,15 @@ def test_points_go_where_the_image_goes() -> None:
     assert np.median(moved) > 3
 
 
+def test_without_augmentation_nothing_is_drawn() -> None:
+    before = batch_of(points_of(7))
+    for name, computes in (("none", False), ("light", True)):
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+            augmenter(AUGMENTS[name])(before, epoch=1)
+        operations = [event for event in profiler.events() if event.name.startswith("aten::")]
+        assert bool(operations) == computes
+
+
 @pytest.mark.parametrize("rotation", [0.0, 20.0, -75.0, 180.0])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_transform_is_the_documented_affine_map(rotation: float, mirrored: bool) -> None:

@@ -70,6 +70,9 @@ class Augmenter:
     def __call__(self, batch: Batch, epoch: int) -> Batch:
         """Augment a batch with the random numbers of an epoch; truth moves with the images."""
         strengths = self.strengths
+        if not any(dataclasses.astuple(strengths)):
+            # Random numbers take a dozen operations on the device, each of which is launched.
+            return batch
         keys = frame_keys(batch.index, self._seed, epoch)
         draws = dict(zip(_DRAWS, uniforms(keys, len(_DRAWS)).unbind(1), strict=True))
         images = batch.images
