@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.commands.evaluate import cli
 from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.segment import segment
 from echo_train.training.train import train
 from support.commands import exit_code
+from support.datasets import small_videos, write_small_dataset
 from support.stores import build_store
-from support.training import tiny
+from support.training import checkpoint, tiny
 
 echo_eval = functools.partial(exit_code, cli)
 
@@ -49,7 +53,9 @@ def test_a_model_is_measured_on_larger_frames_as_on_its_own(
     said = capsys.readouterr().out
     before, after = summary(own), summary(scaled)
     assert before["notes"] == []
-    (note, _) = after["notes"]
+    (note, other) = after["notes"]
+    assert "does not hold the data that the model was trained on (frames, masks/chords" in other
+    assert other.count("FileList.csv ") == 2
     assert "large.zarr are 224x224, and the model was trained on 112x112" in note
     assert note in said
     before, after = before["all"], after["all"]
@@ -84,3 +90,91 @@ def test_weights_of_pixels_need_no_frames_of_their_size(
     out = tmp_path / "out"
     assert echo_eval(run, "--store", large_store, "--out", out, "--device", "cpu") == 0
     assert summary(out)["test"]["loss"] is None
+
+
+def other_arrays(state: dict[str, Any]) -> None:
+    state["store"] = {"frames": "0", "masks/convexhull": "0"}
+
+
+def nan_weights(state: dict[str, Any]) -> None:
+    for values in state["network"].values():
+        if values.is_floating_point():
+            values.fill_(torch.nan)
+
+
+def infinite_weight(state: dict[str, Any]) -> None:
+    name = next(name for name in state["network"] if name.endswith("running_var"))
+    state["network"][name][0] = torch.inf
+
+
+def nan_prior(state: dict[str, Any]) -> None:
+    state["target"]["mean"][0] = torch.nan
+
+
+REFUSED = {
+    "config.toml of a run on another method's masks": (
+        "mask", other_arrays, ("best.pt was trained on frames, masks/convexhull", "masks chords"),
+    ),
+    "config.toml of a run on other landmarks": (
+        "landmarks", other_arrays, ("masks/convexhull, and config.toml", "7 anatomical landmarks"),
+    ),
+    "weights that are NaN": ("mask", nan_weights, ("best.pt holds values that are not numbers",)),
+    "NaN weights of a landmark model": (
+        "landmarks", nan_weights, ("best.pt holds values that are not numbers",),
+    ),
+    "an infinite variance": ("mask", infinite_weight, ("running_var",)),
+    "a shape prior of NaN": ("landmarks", nan_prior, ("not numbers (mean)",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", REFUSED)
+def test_a_checkpoint_that_does_not_go_with_its_run_is_refused(
+    runs: Path, tmp_path: Path, pair: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, change, words = REFUSED[pair]
+    run = shutil.copytree(runs / target, tmp_path / "run")
+    state = checkpoint(run / "best.pt")
+    change(state)
+    torch.save(state, run / "best.pt")
+    assert echo_eval(run, "--device", "cpu") == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    for word in words:
+        assert word in last
+    assert not (run / "eval-test").exists()
+
+
+@pytest.mark.parametrize("change", ["another data set", "other videos with the same tracings"])
+def test_a_store_that_was_replaced_is_named_and_not_trained_on(
+    tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = small_videos(5)
+    store = build_store(write_small_dataset(tmp_path / "a", videos), tmp_path / "s.zarr")
+    run = train(tiny(store, tmp_path / "run", epochs=1))
+    shutil.rmtree(store)
+    if change == "another data set":
+        data = write_small_dataset(tmp_path / "b", small_videos(5, seed=3))
+    else:
+        data = tmp_path / "a"
+        first, second = (data / "Videos" / f"{video.name}.avi" for video in videos[:2])
+        shutil.copy(first, second)
+    build_store(data, store)
+    assert echo_eval(run, "--device", "cpu") == 0
+    said = capsys.readouterr().out
+    notes = summary(run / "eval-test")["notes"]
+    assert len(notes) == 1 and notes[0] in said
+    if change == "another data set":
+        assert "does not hold the data that the model was trained on" in notes[0]
+    else:
+        assert "was built again since the model was trained, with other content: frames" in notes[0]
+    with pytest.raises(RunError, match=r"s\.zarr is not the store .* FileList\.csv .* FileList"):
+        train(tiny(store, run, epochs=1, resume=True))
+
+
+def test_splits_of_the_run_on_another_store_are_named(
+    small_store: Path, large_store: Path, tmp_path: Path
+) -> None:
+    run = train(tiny(small_store, tmp_path / "run", epochs=1, folds=2, fold=1))
+    out = tmp_path / "out"
+    assert echo_eval(run, "--store", large_store, "--out", out, "--device", "cpu") == 0
+    assert any("splits of its own (--folds 2)" in note for note in summary(out)["notes"])

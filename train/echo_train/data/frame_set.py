@@ -8,11 +8,14 @@ store is.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from echo_common.errors import SettingsError
 from echo_common.store import schema
+from echo_common.store.manifest import table_digest
 from echo_common.store.reader import EchoStore
 from echo_train.data.settings import SelectionSettings
 
@@ -43,10 +46,40 @@ class Choice:
 
     def array_keys(self, store: EchoStore) -> dict[str, str]:
         """Stage keys of the arrays that a run is trained on; they change if the data change."""
+        return {name: store.manifests[name].key for name in self.arrays()}
+
+    def content(self, store: EchoStore) -> dict[str, str]:
+        """Digests of these arrays as stored, by the format of the store and the array.
+
+        They differ if a store was built again from other videos with the same tracings.
+        """
+        kind = type(store.container).__name__
+        return {
+            f"{kind}/{name}": table_digest(
+                {chunk: entry["sha256"] for chunk, entry in store.manifests[name].chunks.items()}
+            )
+            for name in self.arrays()
+        }
+
+    def arrays(self) -> list[str]:
+        """Names of the arrays that a run is trained on."""
         names = [schema.FRAMES, schema.mask_path(self.method)]
         if self.landmarks is not None:
             names += [self.landmarks.points, self.landmarks.heatmap(str(self.falloff))]
-        return {name: store.manifests[name].key for name in names}
+        return names
+
+
+def changed_content(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Arrays whose digests, from `Choice.content`, differ; those of other formats do not count."""
+    return sorted(
+        name.split("/", 1)[1] for name in before.keys() & now.keys() if before[name] != now[name]
+    )
+
+
+def data_set_of(attributes: Mapping[str, Any]) -> str:
+    """The files that a store was made from, with their digests, for messages."""
+    files = attributes.get("fingerprint") or {}
+    return ", ".join(f"{name} {digest[:12]}" for name, digest in files.items()) or "unknown files"
 
 
 def choose(store: EchoStore, settings: SelectionSettings) -> Choice:

@@ -20,7 +20,7 @@ from echo_common.output_folder import OutputFolder
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table
-from echo_train.data.frame_set import Choice, choose
+from echo_train.data.frame_set import Choice, changed_content, choose, data_set_of
 from echo_train.data.loader import Loader, make_loader
 from echo_train.evaluation.measure import measure, training_area_range
 from echo_train.evaluation.robustness import measure_robustness
@@ -92,7 +92,8 @@ class Evaluation:
             other = [name for name, key in keys.items() if self.model.store.get(name) != key]
             notes.append(
                 f"{self.store.path} does not hold the data that the model was trained on "
-                f"({', '.join(other)} differ); its own splits are measured"
+                f"({', '.join(other)} differ): it is made from "
+                f"{data_set_of(self.store.attributes)}, and the model was trained on {self.model.data_set}; its own splits are measured"
             )
             splits = self.model.settings.data.splits
             if splits.folds or splits.split_by != "store":
@@ -103,6 +104,11 @@ class Evaluation:
                     f"the model was trained with splits of its own ({drawn}): if the store has "
                     "patients of its training data, they may be in any split that is measured"
                 )
+        elif changed := changed_content(self.model.content, choice.content(self.store)):
+            notes.append(
+                f"{self.store.path} was built again since the model was trained, with other "
+                f"content: {', '.join(changed)}"
+            )
         return notes
 
     def orders(self, split: str) -> dict[str, np.ndarray]:

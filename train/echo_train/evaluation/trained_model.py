@@ -18,7 +18,7 @@ from torch import Tensor
 from echo_common.cli.settings import component, from_table
 from echo_common.errors import RunError
 from echo_common.store import schema
-from echo_train.data.frame_set import Choice
+from echo_train.data.frame_set import Choice, data_set_of
 from echo_train.data.settings import LoaderSettings, SelectionSettings
 from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.settings import LossSettings
@@ -68,6 +68,10 @@ class TrainedModel:
         (height, width) of the frames that it was trained on.
     store : dict of str to str
         Keys of the arrays that it was trained on.
+    content : dict of str to str
+        Digests of these arrays, from `Choice.content`; empty in runs of version 0.1.
+    data_set : str
+        The files that the store was made from.
     network : Network
     target : Target
     device : torch.device
@@ -80,6 +84,8 @@ class TrainedModel:
     choice: Choice
     shape: tuple[int, int]
     store: dict[str, str]
+    content: dict[str, str]
+    data_set: str
     network: Network
     target: Target
     device: torch.device
@@ -214,6 +220,7 @@ def load_model(
         # A run that averages its weights is validated with the average.
         if state.get("average"):
             state = {**state, "network": state["average"]["network"]}
+        _check_state(state, choice, path)
         height, width = state["shape"]
         target = restore_target(settings.losses, settings.decoding, choice, state["target"])
         if state["architecture"]["out_channels"] != target.channels:
@@ -231,6 +238,8 @@ def load_model(
             choice=choice,
             shape=(height, width),
             store=state["store"],
+            content=state.get("content", {}),
+            data_set=data_set_of(state),
             network=rebuild(state).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
             target=target,
             device=device,
@@ -259,6 +268,21 @@ def choice_of(settings: SelectionSettings) -> Choice:
         method=settings.method, identity=settings.identity, count=settings.landmarks
     )
     return Choice(method=settings.method, landmarks=landmarks, falloff=settings.falloff)
+
+
+def _check_state(state: dict[str, Any], choice: Choice, path: Path) -> None:
+    """Check that a checkpoint is of the targets that config.toml names, and that it has numbers."""
+    if set(state["store"]) != set(choice.arrays()):
+        raise RunError(
+            f"{path} was trained on {', '.join(state['store'])}, and {run_folder.CONFIG} beside it "
+            f"names {choice}; restore both from a copy of the run, or train again"
+        )
+    for name, values in {**state["network"], **state["target"]}.items():
+        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+            raise RunError(
+                f"{path} holds values that are not numbers ({name}), so it predicts nothing; give "
+                "another --checkpoint, or train again with a lower --learning-rate"
+            )
 
 
 def _epoch(state: dict[str, Any], checkpoint: str) -> int:

@@ -17,6 +17,7 @@ from echo_common.cli.settings import current_keys, to_table
 from echo_common.errors import RunError
 from echo_common.output_folder import OutputFolder
 from echo_common.store.reader import EchoStore
+from echo_train.data.frame_set import changed_content, data_set_of
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import DAMAGE, checkpoint_bytes, load_checkpoint
 from echo_train.training.optimiser import load_optimiser
@@ -37,6 +38,8 @@ def save_state(trainer: Trainer, output: OutputFolder, store: EchoStore, is_best
         "history": [dataclasses.asdict(row) for row in trainer.history],
         "best": dataclasses.asdict(trainer.best) if trainer.best else None,
         "store": trainer.choice.array_keys(store),
+        "content": trainer.choice.content(store),
+        "fingerprint": dict(store.attributes.get("fingerprint") or {}),
         "target": trainer.target.state(),
         "architecture": dataclasses.asdict(trainer.architecture),
         "shape": list(trainer.frames.shape),
@@ -73,10 +76,13 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     state = load_checkpoint(path)
     before, now = state["store"], trainer.choice.array_keys(store)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    changed = changed or changed_content(state.get("content", {}), trainer.choice.content(store))
     if changed:
         raise RunError(
             f"{store.path} is not the store that {folder} was started with, or was rebuilt with "
-            f"other data: {', '.join(changed)}; give a new --run, or the original store"
+            f"other data: {', '.join(changed)}; the run was started on {data_set_of(state)}, and "
+            f"the store is made from {data_set_of(store.attributes)}; give a new --run, or the "
+            "original store"
         )
     try:
         _load(trainer, state)
