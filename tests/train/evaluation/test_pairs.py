@@ -141,7 +141,7 @@ def test_a_checkpoint_that_does_not_go_with_its_run_is_refused(
     assert last.startswith("error: ")
     for word in words:
         assert word in last
-    assert not (run / "eval-test").exists()
+    assert not (run / "eval-test" / "summary.json").exists()
 
 
 @pytest.mark.parametrize("change", ["another data set", "other videos with the same tracings"])

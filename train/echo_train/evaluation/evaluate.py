@@ -93,7 +93,8 @@ class Evaluation:
             notes.append(
                 f"{self.store.path} does not hold the data that the model was trained on "
                 f"({', '.join(other)} differ): it is made from "
-                f"{data_set_of(self.store.attributes)}, and the model was trained on {self.model.data_set}; its own splits are measured"
+                f"{data_set_of(self.store.attributes)}, and the model was trained on "
+                f"{self.model.data_set}; its own splits are measured"
             )
             splits = self.model.settings.data.splits
             if splits.folds or splits.split_by != "store":

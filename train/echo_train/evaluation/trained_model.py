@@ -238,7 +238,7 @@ def load_model(
             choice=choice,
             shape=(height, width),
             store=state["store"],
-            content=state.get("content", {}),
+            content=dict(state.get("content", {})),
             data_set=data_set_of(state),
             network=rebuild(state).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
             target=target,
