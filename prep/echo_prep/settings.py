@@ -30,13 +30,6 @@ class BuildSettings:
         Path("data/EchoNet-Dynamic"), "Folder of the data set.", title="What to build"
     )
     store: Path = setting(DEFAULT_STORE, "The store to build or to extend.")
-    size: int | None = setting(
-        None,
-        "Scale frames and tracings to N x N pixels, with black borders; default: as the store, "
-        "or the size of most videos.",
-        minimum=16,
-        maximum=4096,
-    )
     landmarks: tuple[int, ...] = setting(
         (7,),
         "Number of landmarks; several with commas. Each is made for each method and identity.",
@@ -51,6 +44,13 @@ class BuildSettings:
     )
     falloff: tuple[str, ...] = setting(
         ("gaussian",), "How a heatmap fades from its landmark.", choices=FALLOFFS
+    )
+    size: int | None = setting(
+        None,
+        "Scale frames and tracings to N x N pixels, with black borders; default: as the store, "
+        "or the size of most videos.",
+        minimum=16,
+        maximum=4096,
     )
     masks_only: bool = setting(False, "Make masks only, no landmarks or heatmaps.")
     truncate: bool = setting(
