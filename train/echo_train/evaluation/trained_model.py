@@ -215,12 +215,12 @@ def load_model(
     config = folder / run_folder.CONFIG
     settings = from_table(ModelSettings, run_folder.read_config(folder), config)
     state = load_checkpoint(path)
-    choice = choice_of(settings.selection)
+    choice = choice_of(settings.selection, config)
+    _check_state(state, choice, path)
     try:
         # A run that averages its weights is validated with the average.
         if state.get("average"):
             state = {**state, "network": state["average"]["network"]}
-        _check_state(state, choice, path)
         height, width = state["shape"]
         target = restore_target(settings.losses, settings.decoding, choice, state["target"])
         if state["architecture"]["out_channels"] != target.channels:
@@ -251,7 +251,7 @@ def load_model(
         ) from error
 
 
-def choice_of(settings: SelectionSettings) -> Choice:
+def choice_of(settings: SelectionSettings, source: Path) -> Choice:
     """The masks or landmarks that a run was trained on, from its resolved settings.
 
     Raises
@@ -260,7 +260,10 @@ def choice_of(settings: SelectionSettings) -> Choice:
         If the settings are not resolved, as those of every run are.
     """
     if settings.method is None or (settings.target == "landmarks" and settings.identity is None):
-        raise RunError("the settings are not those of a run: method or identity is missing")
+        raise RunError(
+            f"{source} does not hold the settings of a run: method or identity is missing; restore "
+            "it from a copy, or train again"
+        )
     if settings.target == "mask":
         return Choice(method=settings.method)
     assert settings.identity is not None
@@ -271,18 +274,12 @@ def choice_of(settings: SelectionSettings) -> Choice:
 
 
 def _check_state(state: dict[str, Any], choice: Choice, path: Path) -> None:
-    """Check that a checkpoint is of the targets that config.toml names, and that it has numbers."""
+    """Check that a checkpoint is of the targets that config.toml names."""
     if set(state["store"]) != set(choice.arrays()):
         raise RunError(
             f"{path} was trained on {', '.join(state['store'])}, and {run_folder.CONFIG} beside it "
             f"names {choice}; restore both from a copy of the run, or train again"
         )
-    for name, values in {**state["network"], **state["target"]}.items():
-        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
-            raise RunError(
-                f"{path} holds values that are not numbers ({name}), so it predicts nothing; give "
-                "another --checkpoint, or train again with a lower --learning-rate"
-            )
 
 
 def _epoch(state: dict[str, Any], checkpoint: str) -> int:

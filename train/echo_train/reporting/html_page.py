@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def report_page(folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) ->
     histories = {
         name: read_metrics(folder)
         for name, folder in zip(names, folders, strict=True)
-        if (folder / METRICS).exists()
+        if os.path.lexists(folder / METRICS)
     }
     rows = table_rows(list(zip(folders, summaries, strict=True)), every_split=True)
     name_of = dict(zip(map(str, folders), names, strict=True))

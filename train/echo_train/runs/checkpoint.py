@@ -72,8 +72,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is not a checkpoint of the format {FORMAT}")
     try:
         _check(state)
+        name = _find_not_finite(state)
     except DAMAGE as error:
         raise _damaged(path, error) from error
+    if name is not None:
+        raise RunError(
+            f"{path} holds values that are not numbers ({name}), so it predicts nothing; give "
+            "another --checkpoint, or train again with a lower --learning-rate"
+        )
     return state
 
 
@@ -107,20 +113,20 @@ def _check(state: dict[str, Any]) -> None:
         epoch = state["best"]["epoch"]
         if not isinstance(epoch, int) or not 0 < epoch <= len(state["history"]):
             raise ValueError("best is none of the epochs")
-    _check_finite(state, "it")
 
 
-def _check_finite(value: Any, where: str) -> None:
-    """Check the tensors and numbers of a nested state, but not its metrics, which may be NaN."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key not in ("history", "best"):
-                _check_finite(item, f"{where}.{key}")
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check_finite(item, where)
-    elif isinstance(value, Tensor):
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{where.removeprefix('it.')} has values that are not finite")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where.removeprefix('it.')} is not finite")
+def _find_not_finite(value: Any, name: str = "") -> str | None:
+    """Name of a tensor or number that is not finite; metrics may be NaN and are left out."""
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else ((name, item) for item in value)
+        found = (
+            _find_not_finite(item, str(key))
+            for key, item in items
+            if key not in ("history", "best")
+        )
+        return next((name for name in found if name is not None), None)
+    if isinstance(value, Tensor):
+        finite = not value.is_floating_point() or bool(torch.isfinite(value).all())
+    else:
+        finite = not isinstance(value, float) or math.isfinite(value)
+    return None if finite else name

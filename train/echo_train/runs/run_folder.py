@@ -213,6 +213,8 @@ def read_frames(folder: Path) -> list[dict[str, str]]:
     path = folder / FRAMES
     try:
         rows = _read_csv(path)
+        if not rows:
+            raise ValueError("it has no frame")
         for number, row in enumerate(rows, start=2):
             if None in row or None in row.values():
                 raise ValueError(f"row {number} has another number of cells than the header")
