@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
+import resource
 import shutil
 from pathlib import Path
 
@@ -15,10 +16,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_common.errors import DataError, DataNotFoundError
+from echo_common.errors import DataError, DataNotFoundError, OutputError
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
-from echo_common.output_folder import RECORD_FOLDER
+from echo_common.output_folder import RECORD_FOLDER, OutputFolder
 from echo_common.store.reader import EchoStore
 from echo_train.commands.predict import cli
 from echo_train.evaluation.trained_model import load_model
@@ -354,3 +355,57 @@ def test_a_folder_without_a_run_is_refused(
     assert echo_predict(tmp_path, video, "--device", "cpu") == 1
     assert f"error: {tmp_path} contains no run" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_input_is_not_written_over_under_any_name(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("s.mp4", "s.avi", "t.data"):
+        shutil.copy(video, tmp_path / name)
+    (tmp_path / "t.avi").symlink_to("t.data")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    videos = [tmp_path / name for name in before]
+    options = ("--out", tmp_path, "--frames", "0", "--device", "cpu")
+    for force in ((), ("--force",)):
+        assert echo_predict(runs / "mask", *videos, *options, *force) == 1
+        assert "would be written over the input" in capsys.readouterr().err
+        for name, content in before.items():
+            assert (tmp_path / name).read_bytes() == content
+    assert (tmp_path / "t.avi").is_symlink()
+    # The second video of a name does not write to the name of the first.
+    assert (tmp_path / "s-2.avi").is_file()
+
+
+def test_a_file_of_another_origin_is_replaced_only_with_force(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.csv").write_text("somebody else's")
+    options = ("--out", tmp_path, "--frames", "0", "--no-overlay", "--device", "cpu")
+    assert echo_predict(runs / "mask", video, *options) == 1
+    assert "study.csv is there already and was not written by" in capsys.readouterr().err
+    assert (tmp_path / "study.csv").read_text() == "somebody else's"
+    assert not (tmp_path / "study.npz").exists()
+    assert echo_predict(runs / "mask", video, *options, "--force") == 0
+    assert len(rows(tmp_path / "study.csv")) == 1
+    assert echo_predict(runs / "mask", video, *options) == 0
+
+
+def test_an_overlay_that_may_not_grow_is_an_error_and_the_old_one_stays(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clip, prediction = predicted()
+    with OutputFolder(tmp_path) as output:
+        with output.writer("study.avi") as path:
+            save_overlay(path, clip, prediction)
+        before = (tmp_path / "study.avi").read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            with (
+                pytest.raises(OutputError, match="cannot be written completely"),
+                output.writer("study.avi") as path,
+            ):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+                save_overlay(path, clip, prediction)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "study.avi").read_bytes() == before

@@ -129,3 +129,15 @@ def test_landmark_target_learns_its_prior_from_the_training_split(small_store: P
     found = target_of(settings, choice, loader).state()
     assert found.keys() == expected.keys() and found
     assert all(torch.equal(found[key], expected[key]) for key in found)
+
+
+@pytest.mark.parametrize("target", ["mask", "landmarks"])
+def test_a_split_of_one_frame_is_measured(small_store: Path, target: str) -> None:
+    settings, choice, loader = loaded(small_store, target=target)
+    made = target_of(settings, choice, loader)
+    collector = made.collector(loader.frames, torch.device("cpu"))
+    (batch,) = loader.batches(np.array([3]), 1)
+    collector.update(torch.randn(1, made.channels, *loader.frames.shape), batch)
+    results = collector.results()
+    assert results.index.tolist() == [3]
+    assert results.dice().shape == results.pixel_accuracy().shape == (1,)

@@ -58,7 +58,7 @@ def cli(
         from echo_train.experiments.sweep import SWEEP, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
         from echo_train.reporting.run_table import describe
-        from echo_train.runs.run_folder import CONFIG
+        from echo_train.runs.run_folder import CONFIG, read_config
         from echo_train.runs.summary import read_summary
         from echo_train.runtime.distributed import Process
         from echo_train.runtime.launch import launch
@@ -86,6 +86,8 @@ def cli(
     if settings.folder.resume and settings.folder.run is not None:
         # A resumed run keeps its settings, except for those that are given again.
         begun = from_toml(SweepSettings, settings.folder.run / CONFIG)
+        # An empty file would be a run of the defaults.
+        read_config(settings.folder.run)
         settings = replace(begun, **said)
     if preset is not None:
         choose_for_preset(settings, given)

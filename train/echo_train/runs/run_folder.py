@@ -239,7 +239,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        return tomllib.loads(read_regular(path).decode())
+        table = tomllib.loads(read_regular(path).decode())
+        if not table:
+            raise ValueError("it has no settings")
+        return table
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{folder} contains no run: {CONFIG} is missing") from error
     except (OSError, ValueError, RecursionError) as error:
