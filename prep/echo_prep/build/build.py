@@ -21,13 +21,20 @@ from echo_common.outputs import MOVE_AWAY, check_replaceable
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import ArraySpec
-from echo_prep.build.missing import MissingParts, changed_videos
+from echo_prep.build.missing import MissingParts
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
 from echo_prep.build.report import BuildReport
 from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
+from echo_prep.build.video_changes import (
+    VideoRecord,
+    is_record,
+    noted_sizes,
+    published_digest,
+    record_path,
+)
 from echo_prep.build.worker import make_tasks
-from echo_prep.dataset.file_names import VideoFolder, shown_name
+from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.rejects import (
     Reject,
     frame_rejects,
@@ -91,17 +98,25 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
     for path, is_own in (
         (rejects_path(store), is_rejects_file),
         (damage_path(store), is_damage_list),
+        (record_path(store), is_record),
     ):
         check_replaceable(path, force=False, is_own=is_own, remedy=MOVE_AWAY)
-    folder = WorkFolder(work_path(store))
+    folder, kept = WorkFolder(work_path(store)), set[str]()
     folder.open()
+    pending = VideoRecord(folder.root / "videos.json", work.videos)
     for parts in work.parts:
         if parts.chunks:
             for array in parts.stage.arrays:
                 folder.declare(array, parts.stage.key)
             if parts.stage.kind == "frames":
-                _forget_changed_videos(work.videos, folder, parts)
+                kept = _keep_unchanged(folder, parts, pending)
     tasks = make_tasks(plan, work.stages_by_chunk(folder), folder, work.videos)
+    read = {name for task in tasks if task.reads_videos for name in task.video}
+    if read:
+        # Before they are read: a change from now on is noticed by the next build.
+        pending.note(read)
+        pending.save("", folder.root)
+    work.record.take(pending, read | kept)
     if tasks:
         for _ in show(run_tasks(tasks, folder, settings), len(tasks), "building"):
             pass
@@ -119,6 +134,7 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
         attributes["notes"] = plan.notes
     publish(store, folder, work.state.container, deliveries, work.removed, attributes)
     damage_path(store).unlink(missing_ok=True)
+    work.record.save(published_digest(store), folder.root)
     rejects = plan.rejects + unreadable
     write_rejects(store, rejects, folder.root)
     # Last: while the work folder exists, the next build inspects everything again.
@@ -138,15 +154,17 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
     )
 
 
-def _forget_changed_videos(videos: VideoFolder, folder: WorkFolder, parts: MissingParts) -> None:
-    """Discard chunks of an interrupted build whose videos have changed since."""
+def _keep_unchanged(folder: WorkFolder, parts: MissingParts, record: VideoRecord) -> set[str]:
+    """Discard chunks of an interrupted build whose videos changed since; returns kept videos."""
     # The notes of the stage's first array have the sizes of the videos.
     array, numbers = parts.stage.arrays[0], sorted(parts.chunks)
     missing = set(folder.missing_chunks([array], parts.stage.key, numbers))
     finished = [number for number in numbers if number not in missing]
-    entries = folder.chunk_entries(array.path, parts.stage.key, finished)
-    for number in changed_videos(entries, videos):
+    noted = noted_sizes(folder.chunk_entries(array.path, parts.stage.key, finished))
+    changed = record.changed_since(noted)
+    for number in changed:
         folder.forget_chunk(array, number)
+    return {name for number in noted.keys() - changed for name, _ in noted[number]}
 
 
 def _deliveries(folder: WorkFolder, work: RemainingWork) -> list[Delivery]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
-from typing import Any
 
 from echo_common.store import schema
 from echo_prep.build.stages import (
@@ -16,9 +13,7 @@ from echo_prep.build.stages import (
     points_stage,
     restore_stage,
 )
-from echo_prep.dataset.echonet_dynamic import video_folder
-from echo_prep.dataset.file_names import SUFFIX, VideoFolder
-from echo_prep.dataset.video import file_size
+from echo_prep.build.video_changes import VideoRecord
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import Fault, StoreState, array_faults
 from echo_prep.store.verify import read_damage_list
@@ -80,15 +75,19 @@ def requested_stages(settings: BuildSettings, index: Stage, state: StoreState) -
 
 
 def find_missing(
-    settings: BuildSettings, stages: list[Stage], state: StoreState
+    settings: BuildSettings, stages: list[Stage], state: StoreState, record: VideoRecord
 ) -> list[MissingParts]:
     """Find what the store lacks of each stage; false if it lacks nothing."""
     damaged = read_damage_list(settings.target())
-    return [_missing_parts(settings, stage, state, damaged) for stage in stages]
+    return [_missing_parts(settings, stage, state, damaged, record) for stage in stages]
 
 
 def _missing_parts(
-    settings: BuildSettings, stage: Stage, state: StoreState, damaged: dict[str, set[str]]
+    settings: BuildSettings,
+    stage: Stage,
+    state: StoreState,
+    damaged: dict[str, set[str]],
+    record: VideoRecord,
 ) -> MissingParts:
     manifests = [state.manifests.get(array.path) for array in stage.arrays]
     if state.container is None or not all(map(stage.has_manifest, stage.arrays, manifests)):
@@ -102,7 +101,8 @@ def _missing_parts(
         faults += array_faults(
             state.container, array.path, manifest, settings.check, damaged.get(array.path, ())
         )
-        chunks |= changed_videos(manifest.chunks, video_folder(settings.data, settings.archive))
+    if stage.kind == "frames":
+        chunks |= record.changed_chunks(settings.target(), state.manifests, settings.check)
     surplus: dict[str, tuple[str, ...]] = {}
     for fault in faults:
         if fault.chunk is None:
@@ -117,45 +117,3 @@ def _missing_parts(
         metadata=frozenset(fault.where for fault in faults if fault.chunk is None),
         surplus=surplus,
     )
-
-
-def changed_videos(chunks: dict[str, dict[str, Any]], videos: VideoFolder) -> set[int]:
-    """Numbers of the chunks with a video whose size has changed.
-
-    A video that is gone does not count: its rows are kept.
-
-    Parameters
-    ----------
-    chunks : dict of str to dict
-        Manifest entries by name of the chunk; sizes of videos are in the notes.
-    videos : VideoFolder
-    """
-    noted = {
-        schema.chunk_number(name): chunk["notes"]["sizes"]
-        for name, chunk in chunks.items()
-        if "sizes" in chunk.get("notes", {})
-    }
-    if not noted:
-        return set()
-    sizes_now = _file_sizes(videos.path)
-    changed = set()
-    for number, sizes in noted.items():
-        for name, size in sizes:
-            file = name + SUFFIX
-            now = sizes_now[file] if file in sizes_now else file_size(videos, name)
-            if now is not None and now != size:
-                changed.add(number)
-    return changed
-
-
-def _file_sizes(folder: Path) -> dict[str, int]:
-    """Sizes of a folder's regular files, in one pass: ten thousand look-ups take a second."""
-    try:
-        with os.scandir(folder) as entries:
-            return {
-                entry.name: entry.stat().st_size
-                for entry in entries
-                if entry.is_file(follow_symlinks=False)
-            }
-    except OSError:
-        return {}

@@ -7,6 +7,7 @@ and list of rejects are valid.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -27,6 +28,7 @@ from echo_prep.build.stages import (
     is_index_parameters,
     restore_index_stage,
 )
+from echo_prep.build.video_changes import VideoRecord, frames_digest, record_path
 from echo_prep.dataset.echonet_dynamic import (
     FILE_LIST,
     TRACINGS,
@@ -60,6 +62,7 @@ class RemainingWork:
     removed : tuple of str
         Arrays to remove from the store.
     videos : VideoFolder
+    record : VideoRecord
     """
 
     state: StoreState
@@ -67,6 +70,7 @@ class RemainingWork:
     parts: list[MissingParts]
     removed: tuple[str, ...]
     videos: VideoFolder
+    record: VideoRecord
 
     def names(self, complete: bool) -> tuple[str, ...]:
         """Names of the stages that the store has completely, or of the others."""
@@ -95,18 +99,14 @@ def find_work(settings: BuildSettings) -> RemainingWork:
     """
     state = _inspect_target(settings)
     videos = video_folder(settings.data, settings.archive)
-    plan = _stored_plan(settings, state)
-    if plan is None:
-        plan = make_plan(read_dataset(settings.data), videos, settings.size or _stored_size(state))
-    stages = requested_stages(settings, index_stage(plan), state)
-    arrays = {array.path for stage in stages for array in stage.arrays}
-    work = RemainingWork(
-        state=state,
-        plan=plan,
-        parts=find_missing(settings, stages, state),
-        removed=tuple(array for array in state.arrays if array not in arrays),
-        videos=videos,
-    )
+    stored, size = _stored_plan(settings, state), settings.size or _stored_size(state)
+    plan = stored or make_plan(read_dataset(settings.data), videos, size)
+    work = _compare(settings, state, plan, videos)
+    if stored is not None and any(parts.stage.kind == "frames" for parts in work.parts if parts):
+        # Videos that changed may have changed their size, on which the rows depend.
+        plan = make_plan(read_dataset(settings.data), videos, size)
+        if index_stage(plan).key != index_stage(stored).key:
+            work = _compare(settings, state, plan, videos)
     if not schema.is_hdf5(settings.target()):
         # Before the work, and in a dry run too.
         refuse_strangers(
@@ -128,6 +128,22 @@ def find_work(settings: BuildSettings) -> RemainingWork:
             f"no folder {work.videos.path}, from which the frames have to be read"
         )
     return work
+
+
+def _compare(
+    settings: BuildSettings, state: StoreState, plan: Plan, videos: VideoFolder
+) -> RemainingWork:
+    record = VideoRecord(record_path(settings.target()), videos)
+    stages = requested_stages(settings, index_stage(plan), state)
+    arrays = {array.path for stage in stages for array in stage.arrays}
+    return RemainingWork(
+        state=state,
+        plan=plan,
+        parts=find_missing(settings, stages, state, record),
+        removed=tuple(array for array in state.arrays if array not in arrays),
+        videos=videos,
+        record=record,
+    )
 
 
 def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
@@ -178,8 +194,14 @@ def _complete_stages(settings: BuildSettings, state: StoreState) -> tuple[str, .
         return None
     if state.container is None or group_faults(state.container, arrays):
         return None
-    if any(find_missing(settings, stages, state)):
+    record = VideoRecord(
+        record_path(settings.target()), video_folder(settings.data, settings.archive)
+    )
+    if any(find_missing(settings, stages, state, record)):
         return None
+    # Videos whose frames were compared need not be compared again; on a read-only disk they are.
+    with contextlib.suppress(OSError):
+        record.save(frames_digest(state.manifests))
     return tuple(stage.name for stage in stages)
 
 
