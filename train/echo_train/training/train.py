@@ -9,7 +9,9 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from echo_common.cli.progress import Progress, show, silent
 from echo_common.cli.settings import replace, to_toml
 from echo_common.errors import NotInStoreError, RunError
 from echo_common.output_folder import OutputFolder
@@ -96,7 +98,7 @@ def train(
             train_epochs(trainer, output, store, quiet or not process.is_first)
             distributed.disconnect()
             if output is not None:
-                measure_run(trainer, output, store)
+                measure_run(trainer, output, store, silent if quiet else show)
     return folder
 
 
@@ -195,7 +197,9 @@ def train_epochs(
         output.write_text(run_folder.METRICS, run_folder.metrics_csv(trainer.history))
 
 
-def measure_run(trainer: Trainer, output: OutputFolder, store: EchoStore) -> None:
+def measure_run(
+    trainer: Trainer, output: OutputFolder, store: EchoStore, progress: Progress[Any] = silent
+) -> None:
     """Measure the best weights of a run, and write summary.json, frames.csv and the pictures.
 
     Raises
@@ -215,7 +219,7 @@ def measure_run(trainer: Trainer, output: OutputFolder, store: EchoStore) -> Non
         output,
         model,
         trainer.loader,
-        measure_splits(model, trainer.loader, orders, areas),
+        measure_splits(model, trainer.loader, orders, areas, progress),
         {
             "best_epoch": trainer.best.epoch,
             "epochs": len(history),
