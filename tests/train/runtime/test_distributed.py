@@ -186,6 +186,29 @@ def test_a_process_that_fails_ends_all_with_one_message(
     assert [row["epoch"] for row in checkpoint(tmp_path / "run" / "last.pt")["history"]] == [1]
 
 
+@pytest.mark.parametrize(
+    ("message", "lost"),
+    [
+        ("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:2", True),
+        ("ncclRemoteError: remote process exited or there was a network error", True),
+        ("shapes do not match", False),
+    ],
+)
+def test_a_process_that_lost_another_leaves_the_message_to_it(
+    message: str, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **settings: None)
+    process = Process(rank=0, world_size=2, local_rank=0)
+    with (
+        pytest.raises(RuntimeError, match="its message says why" if lost else message),
+        distributed.connected(process, torch.device("cpu")),
+    ):
+        raise RuntimeError(message)
+    assert len(waits) == lost
+
+
 def test_gpus_are_bound_to_their_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """NCCL is told the GPU of each process, for barriers and exchanged objects."""
     begun: list[Any] = []

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -21,9 +23,18 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from echo_common.errors import SettingsError
+from echo_common.errors import EchoError, RunError, SettingsError
 
 Value = TypeVar("Value")
+
+_LOST_PEER = re.compile(
+    r"(closed|reset) by peer|broken pipe|socket closed|remote process exited|connection refused",
+    re.IGNORECASE,
+)
+"""What gloo and NCCL say if another process ended in the middle of an exchange."""
+
+_SECONDS_TO_BE_ENDED = 30
+"""Time in which a launcher notices a process that failed, and ends the others."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,6 +135,8 @@ def connected(process: Process, device: torch.device) -> Iterator[None]:
     ------
     SettingsError
         If the processes cannot train on this device.
+    RunError
+        If another process ended in the middle of an exchange.
     """
     if process.world_size == 1:
         yield
@@ -141,7 +154,14 @@ def connected(process: Process, device: torch.device) -> Iterator[None]:
         # Without it, NCCL takes the current device for barriers and exchanged objects.
         device_id=device if on_gpu else None,
     )
-    yield
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, EchoError) or not _LOST_PEER.search(str(error)):
+            raise
+        # The process that ended says why, and its launcher ends this one meanwhile.
+        time.sleep(_SECONDS_TO_BE_ENDED)
+        raise RunError("another process of this run has ended; its message says why") from error
     disconnect()
 
 
