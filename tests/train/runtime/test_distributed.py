@@ -185,7 +185,7 @@ def test_a_process_that_fails_ends_all_with_one_message(
     )
     assert result.returncode == code, result.stderr
     lines = result.stderr.splitlines()
-    assert len([line for line in lines if line.startswith(message)]) == 1
+    assert len([line for line in lines if line.startswith(message)]) == 1, lines
     assert "Traceback" not in result.stderr
     assert [row["epoch"] for row in checkpoint(tmp_path / "run" / "last.pt")["history"]] == [1]
 
