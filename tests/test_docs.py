@@ -80,6 +80,8 @@ def test_links_and_files_exist(page: Path) -> None:
         assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
     for name in re.findall(r"\b((?:echo_\w+|tests|benchmarks|docs)/[\w/.-]+\.\w+)", text):
         assert (ROOT / SOURCES.get(name.split("/")[0], "") / name).exists(), name
+    for file, test in re.findall(r"\b(tests/[\w/]+\.py)::(\w+)", text):
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), test
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -15,13 +15,8 @@ from typing import Self
 from echo_common import atomic
 from echo_common.errors import EchoError, OutputError
 from echo_common.lock import exclusive
-from echo_common.outputs import (
-    Inputs,
-    check_replaceable,
-    descendant,
-    mark_folder,
-    remove_tree,
-)
+from echo_common.marked_folder import mark_folder, remove_tree
+from echo_common.outputs import Inputs, check_replaceable, descendant
 from echo_common.regular_file import open_regular, read_regular
 
 RECORD_FOLDER = ".echo"

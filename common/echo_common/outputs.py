@@ -6,17 +6,13 @@
 - A file that this software did not write is not replaced: `replace_file`
   recognises a mark inside the file, and `echo_common.output_folder` keeps a
   record of the files that it wrote.
-- A folder is deleted only if it carries the mark that `mark_folder` left in it,
-  and a link is never followed: `remove_tree`.
+- A folder is deleted only if it carries the mark of `echo_common.marked_folder`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
-import shutil
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -31,7 +27,6 @@ SOFTWARE = "echo-lv-segmentation"
 MOVE_AWAY = "move it away, since the command needs this name"
 """What to do about somebody else's file, if the command has no option to replace it."""
 
-_MARK = "echo-folder.json"
 _NAME_BYTES = 200
 """Longest name that is derived from another; file systems take 255 bytes, suffixes included."""
 
@@ -232,72 +227,6 @@ def has_mark(path: Path, mark: bytes) -> bool:
     """Whether the first 4,096 bytes of a file hold a mark."""
     with path.open("rb") as file:
         return mark in file.read(4096)
-
-
-def mark_folder(folder: Path, purpose: str) -> None:
-    """Make a folder that `remove_tree` may delete later, with all that is in it.
-
-    Raises
-    ------
-    OutputError
-        If something without the mark is there already.
-    """
-    content = _mark_content(purpose)
-    if is_marked(folder, purpose):
-        return
-    if os.path.lexists(folder) and not _is_unmarked(folder, content):
-        raise OutputError(f"{folder} is there and was not made by this software; {MOVE_AWAY}")
-    folder.mkdir(parents=True, exist_ok=True)
-    # Not by a temporary file, which would be a stranger's to the next process if this one is
-    # killed: a part of the mark is recognised instead.
-    with (folder / _MARK).open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def is_marked(folder: Path, purpose: str) -> bool:
-    """Whether `mark_folder` made this folder for this purpose; a link to one does not count."""
-    if folder.is_symlink():
-        return False
-    try:
-        found = json.loads((folder / _MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return bool(found == {"by": SOFTWARE, "purpose": purpose})
-
-
-def _mark_content(purpose: str) -> bytes:
-    return (json.dumps({"by": SOFTWARE, "purpose": purpose}) + "\n").encode()
-
-
-def _is_unmarked(folder: Path, content: bytes) -> bool:
-    """Whether a folder is empty, or has nothing but a part of its mark, as after a kill."""
-    if folder.is_symlink() or not folder.is_dir():
-        return False
-    names = [entry.name for entry in folder.iterdir()]
-    return not names or (names == [_MARK] and content.startswith((folder / _MARK).read_bytes()))
-
-
-def remove_tree(folder: Path, purpose: str) -> None:
-    """Delete a folder that `mark_folder` made, the mark last; anything else is left alone.
-
-    A link in it is removed, and what it leads to stays.
-    """
-    if not is_marked(folder, purpose):
-        return
-    for entry in folder.iterdir():
-        if entry.name == _MARK:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        # What could not be deleted keeps its mark.
-        if [entry.name for entry in folder.iterdir()] == [_MARK]:
-            (folder / _MARK).unlink()
-            folder.rmdir()
 
 
 def _spellings(path: Path) -> tuple[Path, Path]:

@@ -49,9 +49,8 @@ def build_command(ctx: click.Context, /, paper: bool, dry_run: bool, **values: A
     left out and listed with the reason in STORE.rejects.csv.
     """
     with importing():
-        from echo_prep.build.build import build
-        from echo_prep.build.dry_run import describe_forecast, forecast
-        from echo_prep.build.report import describe_report
+        from echo_prep.build.build import build, forecast
+        from echo_prep.build.report import describe_forecast, describe_report
     if paper:
         values |= {**PAPER, **given_options(ctx, values)}
     settings = replace(BuildSettings(), **values)

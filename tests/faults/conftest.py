@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.damage import Bench
 from support.datasets import small_videos, write_small_dataset
 
 
@@ -15,6 +16,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     videos = small_videos(3)
     videos[0].traces[11] = videos[0].traces[min(videos[0].traces)][:5]
     return write_small_dataset(tmp_path_factory.mktemp("faults") / "data", videos)
+
+
+@pytest.fixture(scope="module")
+def zarr(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(data, tmp_path_factory.mktemp("zarr"), "zarr")
+
+
+@pytest.fixture(scope="module")
+def hdf5(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(data, tmp_path_factory.mktemp("hdf5"), "h5")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import click
@@ -15,3 +16,9 @@ def exit_code(command: click.Command, *arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as end:
         run_command(command, args=[str(argument) for argument in arguments])
     return int(end.value.code or 0)
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

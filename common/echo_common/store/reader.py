@@ -127,9 +127,8 @@ class EchoStore:
                 # Into the result directly: allocating memory takes longer than decoding.
                 self._decode_into(array, number, out[low - start : high - start])
                 return
-            out[low - start : high - start] = self.read_chunk(array, number)[
-                low - first : high - first
-            ]
+            chunk = self.read_chunk(array, number)
+            out[low - start : high - start] = chunk[low - first : high - first]
 
         numbers = range(start // rows, -(-stop // rows)) if stop > start else range(0)
         threads = min(_cores(), len(numbers))
@@ -140,8 +139,7 @@ class EchoStore:
                         pass
                 return out
             except RuntimeError:
-                # No room for the stacks of threads.
-                pass
+                pass  # No room for the stacks of threads.
         for number in numbers:
             fill(number)
         return out
@@ -298,6 +296,4 @@ class EchoStore:
 
 def _cores() -> int:
     """Number of cores that this process may use; on macOS all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,7 +24,7 @@ from echo_common.store.schema import ArraySpec
 from echo_prep.build.missing import MissingParts
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
-from echo_prep.build.report import BuildReport
+from echo_prep.build.report import BuildReport, Forecast
 from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
 from echo_prep.build.video_changes import (
     VideoRecord,
@@ -33,7 +33,7 @@ from echo_prep.build.video_changes import (
     published_digest,
     record_path,
 )
-from echo_prep.build.worker import make_tasks
+from echo_prep.build.worker import make_tasks, probe
 from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.rejects import (
     Reject,
@@ -87,6 +87,35 @@ def build(settings: BuildSettings, show: progress.Progress[int] = progress.silen
         _refuse_rejects(report.rejects)
     seconds = time.perf_counter() - started
     return dataclasses.replace(report, bytes=store_bytes(store), seconds=seconds)
+
+
+def forecast(settings: BuildSettings) -> Forecast:
+    """Determine what a build with these settings would do; nothing is written.
+
+    Raises
+    ------
+    DataNotFoundError, DataError, SettingsError, StoreError
+        As the build would.
+    """
+    store = settings.target()
+    work = find_work(settings)
+    folder = WorkFolder(work_path(store))
+    tasks = make_tasks(work.plan, work.stages_by_chunk(folder), folder, work.videos)
+    seconds, size = probe(tasks[0]) if tasks else (0.0, 0.0)
+    rows = sum(len(task.frame) for task in tasks)
+    workers = min(settings.workers(), max(len(tasks), 1))
+    return Forecast(
+        store=store,
+        make=work.names(complete=False),
+        keep=work.names(complete=True),
+        drop=work.removed,
+        rows=len(work.plan),
+        rows_to_make=rows,
+        rejects=work.plan.rejects,
+        bytes=rows * size,
+        seconds=rows * seconds / workers,
+        workers=workers,
+    )
 
 
 def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> BuildReport:

@@ -1,4 +1,4 @@
-"""What a build did, as data and in a few lines of text."""
+"""What a build did, or would do, as data and in a few lines of text."""
 
 from __future__ import annotations
 
@@ -65,5 +65,55 @@ def describe_report(report: BuildReport) -> list[str]:
         f"{report.store}: {report.rows} of {report.traced} traced frames kept, from "
         f"{report.videos} videos; {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s, "
         f"{report.videos / report.seconds:.0f} videos/s"
+    )
+    return lines
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a build would do.
+
+    Attributes
+    ----------
+    store : Path
+    make, keep, drop : tuple of str
+        Stages that would be made completely or in part, stages that are up to
+        date, and arrays that ``--prune`` would remove.
+    rows : int
+        Rows of the store.
+    rows_to_make : int
+        Rows of the chunks that are missing or damaged.
+    rejects : tuple of Reject
+        Traces and videos that the CSV files show to be invalid; videos are not opened.
+    bytes, seconds : float
+        Estimates from a short probe with one worker.
+    workers : int
+    """
+
+    store: Path
+    make: tuple[str, ...]
+    keep: tuple[str, ...]
+    drop: tuple[str, ...]
+    rows: int
+    rows_to_make: int
+    rejects: tuple[Reject, ...]
+    bytes: float
+    seconds: float
+    workers: int
+
+
+def describe_forecast(expected: Forecast) -> list[str]:
+    """Describe a forecast in lines of text."""
+    if not expected.make and not expected.drop:
+        return [f"nothing to do: {expected.store} already holds {', '.join(expected.keep)}"]
+    lines = [f"would make {', '.join(expected.make)}"] if expected.make else []
+    if expected.keep:
+        lines.append(f"already there: {', '.join(expected.keep)}")
+    if expected.drop:
+        lines.append(f"would drop {', '.join(expected.drop)}")
+    lines.append(
+        f"{expected.store}: {expected.rows_to_make} of {expected.rows} rows to make, about "
+        f"{expected.bytes / 1e6:.0f} MB and {expected.seconds:.0f} s with {expected.workers} "
+        "workers; nothing was written"
     )
     return lines

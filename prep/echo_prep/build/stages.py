@@ -122,22 +122,12 @@ def is_index_parameters(parameters: dict[str, Any]) -> bool:
 def restore_index_stage(parameters: dict[str, Any]) -> Stage:
     """Stage of the rows of an existing store, from the parameters in its manifests."""
     rows, points = parameters["rows"], parameters["points"]
-    axis = _array(
-        schema.LONG_AXIS,
-        (rows, 2, 2),
-        "frame end xy",
-        "float32",
-        units="pixel",
-        description="apex, middle of the mitral plane",
-    )
-    contour = _array(
-        schema.CONTOUR,
-        (rows, points, 2),
-        "frame point xy",
-        "float32",
-        units="pixel",
-        description="ordered contour, NaN-padded",
-    )
+    pixels = {"dtype": "float32", "units": "pixel"}
+    description = "apex, middle of the mitral plane"
+    axis = _array(schema.LONG_AXIS, (rows, 2, 2), "frame end xy", **pixels, description=description)
+    description = "ordered contour, NaN-padded"
+    shape = (rows, points, 2)
+    contour = _array(schema.CONTOUR, shape, "frame point xy", **pixels, description=description)
     columns: dict[str, tuple[str, dict[str, Any]]] = {
         "video": ("str", {"description": "video name without suffix"}),
         "frame": ("int32", {"description": "0-based index into the decoded video"}),

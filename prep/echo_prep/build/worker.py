@@ -8,6 +8,8 @@ resumes from the records.
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.geometry.polygons import polygons, whole_pixels
 from echo_prep.geometry.settings import HeatmapSettings
 from echo_prep.store.work_folder import Notes, WorkFolder
+
+PROBE_ROWS = 64
+"""Rows that are made, and discarded, to measure the time and the size of a row."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,6 +136,31 @@ def make_chunk(task: ChunkTask) -> int:
             work.write_chunk(array, stage.key, task.number, contents[array.path], kept)
     marker.unlink(missing_ok=True)
     return task.number
+
+
+def probe(task: ChunkTask) -> tuple[float, float]:
+    """Seconds and bytes per row."""
+    probed = slice(0, PROBE_ROWS)
+    with tempfile.TemporaryDirectory(prefix="echo-prep-probe-") as temporary:
+        folder = WorkFolder(Path(temporary))
+        for stage in task.stages:
+            for array in stage.arrays:
+                folder.declare(array, stage.key)
+        small = dataclasses.replace(
+            task,
+            work=folder.root,
+            index={path: content[probed] for path, content in task.index.items()},
+        )
+        started = time.perf_counter()
+        make_chunk(small)
+        seconds = time.perf_counter() - started
+        size = sum(
+            chunk["bytes"]
+            for stage in task.stages
+            for array in stage.arrays
+            for chunk in folder.chunk_entries(array.path, stage.key, [task.number]).values()
+        )
+    return seconds / len(small.frame), size / len(small.frame)
 
 
 class _ChunkMaker:

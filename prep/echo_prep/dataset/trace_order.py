@@ -27,7 +27,6 @@ _FAR = 1.5
 _CLEARLY_NARROWER = 0.87
 """Width of the apical chords, as a share of the basal ones, that tells the ends apart."""
 
-
 _FEW = 6
 """Chords of 20 that are exchanged beyond doubt: the others tell which wall comes first."""
 
@@ -190,7 +189,8 @@ def put_in_order(rows: np.ndarray) -> OrderedTrace:
     if trend < -0.5:
         # The long axis and the chords contradict each other: the apex is at the narrow end.
         if narrow > 1 / _CLEARLY_NARROWER:
-            ordered = _sorted(_turned(ordered))
+            ordered[0] = ordered[0, [2, 3, 0, 1]]
+            ordered = _sorted(ordered)
             corrections.append(AXIS_TURNED)
         elif narrow > _CLEARLY_NARROWER:
             return _rejected(rows, "order", "either the chords or the long axis begin at the base")
@@ -220,11 +220,6 @@ def _row_set(chords: np.ndarray) -> np.ndarray:
 
 def _rejected(rows: np.ndarray, reason: str, message: str) -> OrderedTrace:
     return OrderedTrace(rows=rows, reason=reason, message=message)
-
-
-def _turned(rows: np.ndarray) -> np.ndarray:
-    """The trace with the ends of its long axis exchanged."""
-    return np.concatenate([rows[:1, [2, 3, 0, 1]], rows[1:]])
 
 
 def _sorted(rows: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from numcodecs.vlen import VLenUTF8
 from echo_common import atomic
 from echo_common.cli.command import describe_os_error
 from echo_common.errors import EchoError, OutputError, StoreError
-from echo_common.outputs import mark_folder, remove_tree
+from echo_common.marked_folder import mark_folder, remove_tree
 from echo_common.regular_file import read_regular
 from echo_common.store.schema import (
     CHUNK_FRAMES,

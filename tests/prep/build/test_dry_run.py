@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from echo_prep.build.build import build
-from echo_prep.build.dry_run import describe_forecast, forecast
+from echo_prep.build.build import build, forecast
+from echo_prep.build.report import describe_forecast
 from echo_prep.cli import cli
 from echo_prep.settings import BuildSettings
 from support.datasets import small_videos, write_small_dataset

@@ -9,7 +9,8 @@ from echo_train.losses.mask_losses import MASK_LOSSES
 from echo_train.losses.settings import LOSS_NAMES
 from echo_train.networks.architecture import NETWORKS
 from echo_train.networks.settings import NETWORK_NAMES
-from echo_train.training.schedule import SCHEDULES, WARM_UP
+from echo_train.training.optimiser import WARM_UP
+from echo_train.training.settings import SCHEDULES
 
 
 def test_names_are_those_of_the_components() -> None:

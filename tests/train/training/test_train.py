@@ -18,8 +18,7 @@ from echo_common.errors import RunError, SettingsError
 from echo_common.output_folder import RECORD_FOLDER, OutputFolder
 from echo_common.store.reader import EchoStore
 from echo_train.runtime import device as devices
-from echo_train.training.ema import WeightEMA
-from echo_train.training.optimiser import make_optimiser
+from echo_train.training.optimiser import WeightEMA, make_optimiser
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train, train_epochs
 from echo_train.training.trainer import Trainer

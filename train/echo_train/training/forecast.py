@@ -1,4 +1,4 @@
-"""A forecast of a run before its first epoch: its memory, its steps and how long it takes.
+"""A forecast of a run: its memory, its steps, how long it takes, and settings that fit.
 
 `echo_train.training.train` prints it. Steps are timed on a copy of the network, so
 the run itself does not change.
@@ -11,18 +11,21 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import torch
 
+from echo_common.cli.settings import replace
+from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.loader import pixel_arrays, row_bytes
+from echo_train.networks.architecture import Architecture
 from echo_train.runtime import device as devices
-from echo_train.runtime.memory import free_memory
-from echo_train.runtime.precision import forward
-from echo_train.training.ema import WeightEMA
-from echo_train.training.memory_advice import settings_bytes
-from echo_train.training.optimiser import make_optimiser
+from echo_train.runtime.distributed import ONLY_PROCESS, Process
+from echo_train.runtime.memory import free_memory, training_bytes
+from echo_train.runtime.precision import choose_precision, forward
+from echo_train.training.optimiser import WeightEMA, make_optimiser
+from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
 from echo_train.transforms.batch import Batch
 
@@ -40,6 +43,9 @@ SHORT_SECONDS = 120.0
 
 SMALLEST_WIDTH = 4
 """Narrower networks segment badly and are hardly faster."""
+
+USABLE = 0.9
+"""Fraction of the memory to plan with; kernels and fragmentation need the rest."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,3 +224,57 @@ def _seconds(work: Callable[[], None], trainer: Trainer) -> float:
 
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2f} GB"
+
+
+def settings_bytes(
+    settings: TrainSettings,
+    shape: tuple[int, int],
+    device: torch.device,
+    process: Process = ONLY_PROCESS,
+) -> int:
+    """Estimate the memory that training needs on each device, without its frames.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    shape : tuple of int
+        (height, width) of the frames.
+    device : torch.device
+    process : Process
+        Its share of a batch is on its device.
+    """
+    count = settings.selection.landmarks if settings.selection.target == "landmarks" else 1
+    prior = settings.location_prior
+    architecture = Architecture(
+        network=settings.architecture.network,
+        out_channels=count,
+        width=settings.architecture.width,
+        prior_shape=shape if prior.prior != "none" and prior.prior_use == "channel" else None,
+    )
+    frames = process.batch_size(settings.training.batch_size)
+    precision = choose_precision(settings.hardware.precision, device)
+    return training_bytes(architecture.make, (frames, 1, *shape), precision)
+
+
+def advise_smaller(settings: TrainSettings, device: torch.device, process: Process) -> str:
+    """Name the setting to lower, and the highest value by halving that should fit."""
+    shape = EchoStore(settings.selection.store).shape(schema.FRAMES)[1:]
+    usable = USABLE * free_memory(device)
+    if device.type == "cuda":
+        # What this process has taken is free again when it ends.
+        usable += USABLE * torch.cuda.memory_reserved(device)
+    batch_size, width = settings.training.batch_size, settings.architecture.width
+    candidates = [
+        *(("batch_size", value, batch_size) for value in _halves(batch_size, process.world_size)),
+        *(("width", value, width) for value in _halves(width, 1)),
+    ]
+    for name, value, before in candidates:
+        smaller = replace(settings, **{name: value})
+        if settings_bytes(smaller, (shape[0], shape[1]), device, process) <= usable:
+            return f"lower --{name.replace('_', '-')} to {value} (it is {before})"
+    return "neither a smaller --batch-size nor a smaller --width fits; use another --device"
+
+
+def _halves(value: int, smallest: int) -> Iterator[int]:
+    while (value := value // 2) >= smallest:
+        yield value

@@ -12,7 +12,9 @@ from echo_train.losses.settings import LOSS_NAMES, LossSettings
 from echo_train.networks.settings import NetworkSettings, PriorSettings
 from echo_train.runs.settings import RunSettings
 from echo_train.runtime.settings import DeviceSettings
-from echo_train.training.schedule import SCHEDULES
+
+SCHEDULES = ("cosine", "one-cycle", "constant")
+"""The first is the default."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

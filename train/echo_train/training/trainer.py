@@ -27,11 +27,9 @@ from echo_train.runtime.memory import is_full_memory, root_message
 from echo_train.runtime.precision import choose_precision, forward
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
-from echo_train.training.ema import WeightEMA
 from echo_train.training.loss_log import LossLog
-from echo_train.training.optimiser import make_optimiser, set_rate
+from echo_train.training.optimiser import WeightEMA, make_optimiser, rate_factor, set_rate
 from echo_train.training.progress_bar import ProgressBar
-from echo_train.training.schedule import rate_factor
 from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import EVALUATION_BATCH, Batch
 

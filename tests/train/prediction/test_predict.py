@@ -1,0 +1,193 @@
+"""`echo-predict` on clips and folders: its files, its messages and its exit codes."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from echo_common.output_folder import RECORD_FOLDER
+from echo_train.commands.predict import cli
+from echo_train.evaluation.trained_model import load_model
+from echo_train.prediction.segment import segment
+from echo_train.prediction.video import read_clip
+from support.avi import avi_bytes, jpeg
+from support.clips import clip
+from support.commands import csv_rows, exit_code
+from support.datasets import frame_pattern
+
+CPU = torch.device("cpu")
+
+echo_predict = functools.partial(exit_code, cli)
+
+
+def names(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir()} - {RECORD_FOLDER}
+
+
+def test_the_command_writes_masks_table_and_overlay(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert echo_predict(runs / "landmarks", video, "--out", out, "--device", "cpu") == 0
+    assert names(out) == {"study.npz", "study.csv", "study.avi"}
+    with np.load(out / "study.npz") as found:
+        expected = segment(load_model(runs / "landmarks", "best", CPU), read_clip(video).images)
+        np.testing.assert_array_equal(found["frames"], np.arange(10))
+        np.testing.assert_array_equal(found["masks"], expected.masks)
+        np.testing.assert_array_equal(found["points"], expected.points)
+    areas = [int(row["area_px"]) for row in csv_rows(out / "study.csv")]
+    assert areas == expected.masks.sum(axis=(1, 2)).tolist()
+    assert f"10 frames, area {min(areas)} to {max(areas)} px" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["mask", "landmarks"])
+def test_nothing_is_found_in_frames_of_constant_gray(
+    runs: Path, small_store: Path, tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does the shape prior fill it in; other frames of the same clip are not affected."""
+    ordinary = frame_pattern(1, 3)
+    frames = [np.zeros_like(ordinary), ordinary, np.full_like(ordinary, 130)]
+    (tmp_path / "gray.avi").write_bytes(avi_bytes([jpeg(frame) for frame in frames]))
+    video, out = tmp_path / "gray.avi", tmp_path / "out"
+    assert echo_predict(runs / target, video, "--out", out, "--device", "cpu") == 0
+    listed = csv_rows(out / "gray.csv")
+    model = load_model(runs / target, "best", CPU)
+    alone = segment(model, read_clip(video, [1]).images)
+    areas = [int(row["area_px"]) for row in listed]
+    assert areas == [0, int(alone.masks.sum()), 0]
+    assert [row["missed"] for row in listed] == ["1", str(int(alone.missed()[0])), "1"]
+    assert " missed (no ventricle found)" in capsys.readouterr().out
+    if target == "landmarks":
+        assert not any(listed[0][column] for column in ("x0", "y0", "x6", "y6"))
+
+
+def test_selected_frames_without_an_overlay(runs: Path, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("--frames", "8,1", "--no-overlay", "--out", out, "--device", "cpu")
+    assert echo_predict(runs / "mask", video, *arguments) == 0
+    assert names(out) == {"study.npz", "study.csv"}
+    assert [int(row["frame"]) for row in csv_rows(out / "study.csv")] == [1, 8]
+
+
+def test_a_bad_video_does_not_stop_the_others(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "bad.avi").write_bytes(b"RIFF")
+    (tmp_path / "b").mkdir()
+    second = shutil.copy(video, tmp_path / "b" / "study.avi")
+    videos = (video, tmp_path / "bad.avi", second)
+    assert echo_predict(runs / "mask", *videos, "--out", out, "--device", "cpu") == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: 1 of 3 videos could not be segmented completely: ")
+    assert "bad.avi: the file is text, not a video" in error
+    assert {Path(name).stem for name in names(out)} == {"study", "study-2"}
+    assert (out / "study.csv").read_bytes() == (out / "study-2.csv").read_bytes()
+
+
+def test_all_videos_of_a_folder(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("b.AVI", "a.data"):
+        shutil.copy(video, folder / name)
+    (folder / "list.m3u8").write_text("#EXTM3U\na.data\n")
+    (folder / "notes.avi").write_text("not a video")
+    (folder / "empty").mkdir()
+    options = ("--out", tmp_path / "out", "--no-overlay", "--frames", "0,3", "--device", "cpu")
+    assert echo_predict(runs / "mask", folder, *options) == 0
+    assert names(tmp_path / "out") == {
+        "a.npz", "a.csv", "b.npz", "b.csv",
+    }  # fmt: skip
+    assert echo_predict(runs / "mask", folder / "empty", video, *options) == 1
+    assert "empty contains no videos" in capsys.readouterr().err
+    assert (tmp_path / "out" / "study.npz").exists()
+
+
+def test_damaged_frames_and_a_cut_are_reported_and_the_rest_is_segmented(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = video.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 6 // 10])
+    images = [jpeg(frame_pattern(1, frame)) for frame in range(8)]
+    images[5] = images[5][:900] + bytes(len(images[5]) - 900)
+    (tmp_path / "damaged.avi").write_bytes(avi_bytes(images))
+    options = ("--out", tmp_path / "out", "--no-overlay", "--device", "cpu")
+    videos = (tmp_path / "cut.avi", tmp_path / "damaged.avi")
+    assert echo_predict(runs / "mask", *videos, *options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(r"cut\.avi: the file is cut short after [3-6] frames;", error)
+    assert "damaged.avi: frame 5 is damaged: it is not a complete JPEG image" in error
+    frames = [int(row["frame"]) for row in csv_rows(tmp_path / "out" / "damaged.csv")]
+    assert frames == [0, 1, 2, 3, 4, 6, 7]
+
+
+def test_seconds_are_the_time_stamps_of_a_variable_rate(runs: Path, tmp_path: Path) -> None:
+    times = [0, 20, 40, 90, 100, 300]
+    frames = [frame_pattern(1, number) for number in range(6)]
+    (tmp_path / "a.mp4").write_bytes(clip("h264.mp4", frames, times))
+    options = ("--out", tmp_path / "out", "--no-overlay", "--device", "cpu")
+    assert echo_predict(runs / "mask", tmp_path / "a.mp4", *options) == 0
+    seconds = [float(row["seconds"]) for row in csv_rows(tmp_path / "out" / "a.csv")]
+    assert seconds == [0, 0.02, 0.04, 0.09, 0.1, 0.3]
+
+
+def test_results_that_cannot_be_written_do_not_stop_the_others(
+    runs: Path, video: Path, tmp_path: Path
+) -> None:
+    for number, bad in enumerate((tmp_path / ("n" * 251 + ".avi"), tmp_path / "first.avi")):
+        shutil.copy(video, bad)
+        out = tmp_path / f"out{number}"
+        (out / "first.npz").mkdir(parents=True)
+        videos = (bad, Path("x" * 300), video)
+        options = ("--out", out, "--frames", "0", "--no-overlay", "--device", "cpu")
+        assert echo_predict(runs / "mask", *videos, *options) == 1
+        assert (out / "study.npz").is_file()
+
+
+def test_a_folder_without_a_run_is_refused(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert echo_predict(tmp_path, video, "--device", "cpu") == 1
+    assert f"error: {tmp_path} contains no run" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_input_is_not_written_over_under_any_name(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("s.mp4", "s.avi", "t.data"):
+        shutil.copy(video, tmp_path / name)
+    (tmp_path / "t.avi").symlink_to("t.data")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    videos = [tmp_path / name for name in before]
+    options = ("--out", tmp_path, "--frames", "0", "--device", "cpu")
+    for force in ((), ("--force",)):
+        assert echo_predict(runs / "mask", *videos, *options, *force) == 1
+        assert "would be written over the input" in capsys.readouterr().err
+        for name, content in before.items():
+            assert (tmp_path / name).read_bytes() == content
+    assert (tmp_path / "t.avi").is_symlink()
+    # The second video of a name does not write to the name of the first.
+    assert (tmp_path / "s-2.avi").is_file()
+
+
+def test_a_file_of_another_origin_is_replaced_only_with_force(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.csv").write_text("somebody else's")
+    options = ("--out", tmp_path, "--frames", "0", "--no-overlay", "--device", "cpu")
+    assert echo_predict(runs / "mask", video, *options) == 1
+    assert "study.csv is there already and was not written by" in capsys.readouterr().err
+    assert (tmp_path / "study.csv").read_text() == "somebody else's"
+    assert not (tmp_path / "study.npz").exists()
+    assert echo_predict(runs / "mask", video, *options, "--force") == 0
+    assert len(csv_rows(tmp_path / "study.csv")) == 1
+    assert echo_predict(runs / "mask", video, *options) == 0
