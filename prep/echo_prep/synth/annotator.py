@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from echo_common.geometry.volume import CHORDS
+from echo_common.measures.disks import DISKS
 
 _WAVES = 6
 
@@ -91,14 +91,14 @@ def trace_rows(contour: np.ndarray) -> np.ndarray:
     rows : ndarray, (21, 4) float64
         X1, Y1, X2, Y2. Row 0 is the long axis from the apex to the middle of the mitral plane.
         Rows 1 to 20 are chords perpendicular to it, from apex to base, each in the middle of one
-        of 20 discs of equal height. The end on the left wall of the image comes first.
+        of 20 disks of equal height. The end on the left wall of the image comes first.
     """
     half = len(contour) // 2
     apex, base = contour[0], contour[half - 1 : half + 1].mean(axis=0)
     length = np.linalg.norm(base - apex)
     down = (base - apex) / length
     across = np.array([down[1], -down[0]])
-    heights = length * (np.arange(CHORDS) + 0.5) / CHORDS
+    heights = length * (np.arange(DISKS) + 0.5) / DISKS
     ends = []
     for wall in (contour[:half], contour[half:][::-1]):
         # The mitral plane closes each wall: if it is tilted, the last chords end on it.

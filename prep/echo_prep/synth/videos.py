@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 
 from echo_common.errors import DataError
-from echo_common.geometry.volume import disc_volume
+from echo_common.measures.disks import millilitres, trace_volume
 from echo_common.video.avi import read_index
 from echo_common.video.content import VideoError
 from echo_prep.dataset.file_names import SUFFIX
+from echo_prep.dataset.tracings import split_rows
 from echo_prep.synth.annotator import draw_contour, sample_annotator, trace_rows
 from echo_prep.synth.phantom.movie import Movie, make_movie
 from echo_prep.synth.phantom.random_study import sample_study
@@ -96,7 +97,10 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
     name = study_name(seed, number)
     write_video(folder / (name + SUFFIX), movie.frames, study.rhythm.fps)
     diastole, systole = _trace(movie, rng)
-    edv, esv = (disc_volume(rows, study.ventricle.mm_per_px) for rows, _ in (diastole, systole))
+    edv, esv = (
+        float(millilitres(trace_volume(*split_rows(rows)), study.ventricle.mm_per_px))
+        for rows, _ in (diastole, systole)
+    )
     traces = [(movie.motion.ed_frame, diastole[1]), (movie.motion.es_frame, systole[1])]
     return Record(
         name=name,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from echo_common.geometry.contours import shoelace_area
-from echo_common.geometry.volume import CHORDS, disc_volume
+from echo_common.measures.disks import DISKS, millilitres, trace_volume
 from echo_prep.dataset.tracings import split_rows
 from echo_prep.synth.annotator import Annotator, draw_contour, trace_rows
 from echo_prep.synth.phantom.anatomy import WALL_POINTS, end_diastolic_shape
@@ -19,11 +19,12 @@ def half_ellipsoid(length: float, width: float, apex: tuple[float, float]) -> np
     return np.concatenate([left, right[::-1]])
 
 
-def test_method_of_discs_gives_the_volume_of_an_ellipsoid() -> None:
+def test_method_of_disks_gives_the_volume_of_an_ellipsoid() -> None:
     rows = trace_rows(half_ellipsoid(50.0, 30.0, (60.0, 15.0)))
     exact = 2 / 3 * np.pi * 15.0**2 * 50.0
-    assert disc_volume(rows, 1.0) * 1000 == pytest.approx(exact, rel=0.005)
-    assert disc_volume(rows, 1.5) == pytest.approx(1.5**3 * disc_volume(rows, 1.0))
+    assert millilitres(trace_volume(*split_rows(rows)), 1.5) == pytest.approx(
+        1.5**3 * exact / 1000, rel=0.005
+    )
 
 
 def test_rows_are_laid_out_as_in_echonet_dynamic() -> None:
@@ -36,13 +37,13 @@ def test_rows_are_laid_out_as_in_echonet_dynamic() -> None:
         base = contour[WALL_POINTS - 1 : WALL_POINTS + 1].mean(axis=0)
         np.testing.assert_allclose(axis, [contour[0], base])
         down = (axis[1] - axis[0]) / np.linalg.norm(axis[1] - axis[0])
-        chords = rows[1:].reshape(CHORDS, 2, 2)
+        chords = rows[1:].reshape(DISKS, 2, 2)
         # Perpendicular to the long axis, equally spaced, left wall first.
         np.testing.assert_allclose((chords[:, 1] - chords[:, 0]) @ down, 0, atol=1e-9)
         steps = np.diff((chords.mean(axis=1) - axis[0]) @ down)
-        np.testing.assert_allclose(steps, np.linalg.norm(axis[1] - axis[0]) / CHORDS)
+        np.testing.assert_allclose(steps, np.linalg.norm(axis[1] - axis[0]) / DISKS)
         assert (chords[:, 0, 0] < chords[:, 1, 0]).all()
-        # The chords leave out the tip of the apex and half a disc at the mitral plane.
+        # The chords leave out the tip of the apex and half a disk at the mitral plane.
         assert 0.9 < shoelace_area(outline) / shoelace_area(contour) < 1.01
 
 
