@@ -13,7 +13,7 @@ from typing import Any
 
 SCHEMA = "echo-store/1"
 
-METHODS = ("chords", "convexhull", "centroid", "simplesort")
+METHODS = ("chords", "exact", "convexhull", "centroid", "simplesort")
 """How traced points become one polygon; the first is the default if a store has several."""
 
 IDENTITIES = ("anatomical", "angle", "uniform", "optimal")

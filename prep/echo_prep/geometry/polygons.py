@@ -1,7 +1,7 @@
 """Joining traced points to a polygon: the paper's three methods, and the data set's own.
 
 The paper (section 3.5) did not know that the points are in order, and sorts
-all of them, the long axis included. `chords` uses the order.
+all of them, the long axis included. `chords` and `exact` use the order.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import numpy as np
 
 from echo_common.errors import SettingsError
 from echo_common.geometry.contours import angular_order
+
+IN_ORDER = ("chords", "exact")
+"""Methods whose polygon is the contour; they differ in its filling."""
 
 
 def whole_pixels(points: np.ndarray) -> np.ndarray:
@@ -29,7 +32,7 @@ def whole_pixels(points: np.ndarray) -> np.ndarray:
 def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[np.ndarray]:
     """Join the points of each trace to a closed polygon.
 
-    - `chords`: the ends of the chords in order, as in the data set's own loader.
+    - `chords`, `exact`: the ends of the chords in order, as in the data set's own loader.
     - `convexhull`: the convex hull of all points, by `cv2.convexHull`.
     - `centroid`: all points by their angle about their mean.
     - `simplesort`: all points sorted by x, then y; the polygon crosses itself.
@@ -55,7 +58,7 @@ def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[n
     """
     found: list[np.ndarray] = [np.empty(0)] * len(contours)
     for rows, traced in same_sizes(contours):
-        if method == "chords":
+        if method in IN_ORDER:
             joined: Iterable[np.ndarray] = traced
         else:
             points = np.concatenate([np.asarray(long_axes[rows], dtype=np.float64), traced], axis=1)

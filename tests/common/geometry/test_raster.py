@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from echo_common.errors import SettingsError
 from echo_common.geometry import raster
 from echo_common.geometry.raster import PIXEL_LIMIT, mask_outlines, rasterise, rasterise_all
+from echo_common.store.schema import METHODS
 from echo_prep.dataset.tracings import split_rows
 from support.datasets import half_ellipse_trace
 from support.oracles import reference_mask
@@ -79,7 +82,62 @@ def test_a_square_has_the_area_of_its_pixels() -> None:
     assert mask.sum() == 31 * 21
 
 
-@pytest.mark.parametrize("method", ["chords", *PAPER_METHODS])
+@settings(deadline=None, max_examples=150)
+@given(rows=st.one_of(ventricles(), scribbles()), shift=st.floats(0.01, 0.99))
+def test_exact_masks_hold_the_pixels_whose_centres_scikit_image_finds_inside(
+    rows: np.ndarray, shift: float
+) -> None:
+    _, contour = split_rows(rows)
+    contour = contour + shift / 7
+    expected = np.zeros((112, 100), np.uint8)
+    expected[skimage.draw.polygon(contour[:, 1], contour[:, 0], expected.shape)] = 1
+    # Centres within rounding of an edge may be either.
+    assert (rasterise(contour, expected.shape, "exact") != expected).sum() <= 2
+
+
+def test_exact_masks_have_the_area_of_the_polygon_on_average() -> None:
+    rng = np.random.default_rng(0)
+    ratios = {"exact": [], "chords": []}  # type: dict[str, list[float]]
+    for _ in range(200):
+        rows = half_ellipse_trace(
+            tuple(rng.normal([51, 15], 2)), tuple(rng.normal([64, 68], 2)), rng.uniform(14, 32)
+        )
+        _, contour = split_rows(rows)
+        x, y = contour.T
+        area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+        for method, found in ratios.items():
+            found.append(rasterise(contour, (112, 112), method).sum() / area)
+    assert np.mean(ratios["exact"]) == pytest.approx(1, abs=0.003)
+    assert np.std(ratios["exact"]) < 0.01
+    # Rounded vertices and filled boundaries: the data set's own masks are too large.
+    assert 1.03 < np.mean(ratios["chords"]) < 1.07
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    outline=st.lists(st.tuples(*[st.floats(-5, 45)] * 2), min_size=3, max_size=12),
+    middle=st.tuples(*[st.floats(-5, 45)] * 2),
+)
+def test_exact_masks_of_pieces_add_up(
+    outline: list[tuple[float, float]], middle: tuple[float, float]
+) -> None:
+    pieces = [
+        np.array([middle, first, second])
+        for first, second in itertools.pairwise([*outline, outline[0]])
+    ]
+    total = rasterise_all(pieces, (40, 41), "exact").sum(axis=0)
+    np.testing.assert_array_equal(rasterise(outline, (40, 41), "exact"), total % 2)
+
+
+@pytest.mark.parametrize(
+    ("corner", "pixels"), [((0.0, 0.0), 12), ((0.25, 0.5), 12), ((-0.5, -0.5), 12)]
+)
+def test_an_exact_rectangle_has_its_own_area(corner: tuple[float, float], pixels: int) -> None:
+    rectangle = np.array([[3, 4], [6, 4], [6, 8], [3, 8]]) + corner
+    assert rasterise(rectangle, (12, 12), "exact").sum() == pixels
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_padding_is_ignored(method: str) -> None:
     contour = half_ellipse_trace()[1:].reshape(-1, 2)
     padded = np.concatenate([contour[:11], np.full((3, 2), np.nan), contour[11:], [[np.nan, 5]]])
@@ -91,11 +149,11 @@ def test_padding_is_ignored(method: str) -> None:
 @pytest.mark.parametrize("points", [[], [[5, 5]], [[5, 5], [9, 9]], [[np.nan, 1]] * 5])
 def test_fewer_than_three_points_are_no_mask(points: list[list[float]]) -> None:
     contour = np.array(points, float).reshape(-1, 2)
-    for method in ("chords", *PAPER_METHODS):
+    for method in METHODS:
         assert not rasterise(contour, (20, 30), method).any()
 
 
-@pytest.mark.parametrize("method", ["chords", *PAPER_METHODS])
+@pytest.mark.parametrize("method", METHODS)
 def test_many_contours_are_each_filled_as_alone(method: str) -> None:
     whole = half_ellipse_trace()[1:].reshape(-1, 2)
     padded = np.concatenate([whole[:7], np.full((2, 2), np.nan), whole[7:]])

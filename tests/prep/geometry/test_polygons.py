@@ -1,4 +1,4 @@
-"""The four methods: which points, in which order, and what mask comes of them."""
+"""The methods: which points, in which order, and what mask comes of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from scipy.spatial import ConvexHull
 
 from echo_common.errors import SettingsError
 from echo_common.geometry.raster import rasterise
+from echo_common.store.schema import METHODS
 from echo_prep.dataset.tracings import split_rows
 from echo_prep.geometry.polygons import polygons, same_sizes
 from support.datasets import half_ellipse_trace
@@ -58,7 +59,7 @@ def test_simplesort_equals_pythons_sorted(rows: np.ndarray) -> None:
     assert list(map(tuple, found)) == sorted(map(tuple, all_points(rows)))
 
 
-@pytest.mark.parametrize("method", ["chords", "convexhull", "centroid", "simplesort"])
+@pytest.mark.parametrize("method", METHODS)
 def test_padding_is_ignored(method: str) -> None:
     axis, contour = split_rows(half_ellipse_trace())
     padded = np.concatenate([contour, np.full((5, 2), np.nan)])
@@ -71,7 +72,7 @@ def test_distance_of_each_methods_masks_from_the_reference() -> None:
     reference = reference_mask(rows, (112, 112))
     found = {
         method: dice(rasterise(polygon(axis, contour, method), (112, 112), method), reference)
-        for method in ("chords", "convexhull", "centroid", "simplesort")
+        for method in METHODS
     }
     assert found["chords"] == 1
     # The same outline but for its boundary, which fillPoly paints, and the piece of apex and
@@ -87,7 +88,7 @@ def test_an_unknown_method_is_named() -> None:
         polygon(*split_rows(half_ellipse_trace()), "hull")
 
 
-@pytest.mark.parametrize("method", ["chords", "convexhull", "centroid", "simplesort"])
+@pytest.mark.parametrize("method", METHODS)
 def test_traces_of_several_sizes_together_equal_each_alone(method: str) -> None:
     rng = np.random.default_rng(5)
     contours = rng.uniform(0, 112, (9, 12, 2))
