@@ -5,8 +5,9 @@
 
 Prints two tables over all sound rows of a store, of which only the tracings are read.
 
-methods     For each method, the Dice of its mask with the mask of `chords`, and the ratio of their
-            areas; "truncated" uses coordinates truncated to whole pixels, as the paper's code does.
+methods     For each method, the Dice of its mask with the mask of `chords`, the ratio of their
+            areas, and the ratio of its area to that of the traced contour; "truncated" uses
+            coordinates truncated to whole pixels, as the paper's code does.
 landmarks   For each identity and number of landmarks, the ceiling and the jitter. The ceiling is
             the Dice of the `chords` mask with the mask rebuilt from the true landmarks. The jitter
             is the distance that a landmark moves when normally distributed noise is added to every
@@ -27,7 +28,7 @@ from joblib import Parallel, cpu_count, delayed
 from echo_common.cli import progress
 from echo_common.cli.command import run_command
 from echo_common.cli.values import CommaList
-from echo_common.geometry.contours import contour_from_landmarks
+from echo_common.geometry.contours import contour_from_landmarks, shoelace_area
 from echo_common.geometry.raster import rasterise, rasterise_all
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import CONTOUR, FRAMES, IDENTITIES, LONG_AXIS, METHODS, STATUS
@@ -85,17 +86,21 @@ def measure(
 
     Returns
     -------
-    methods : ndarray, (variant, 2) float64
-        Dice and ratio of areas for each of `VARIANTS`.
+    methods : ndarray, (variant, 3) float64
+        Dice and the two ratios of areas for each of `VARIANTS`.
     landmarks : ndarray, (set, 2) float64
         Ceiling, and movement in px, for each of `sets`.
     """
     reference = draw(axis, contour, shape, REFERENCE)
+    area = shoelace_area(contour[~np.isnan(contour).any(axis=1)])
     methods = []
     for method, truncated in VARIANTS:
         points = (whole_pixels(axis), whole_pixels(contour)) if truncated else (axis, contour)
         mask = draw(*points, shape, method)
-        methods.append((dice(mask, reference), mask.sum() / max(int(reference.sum()), 1)))
+        pixels = int(mask.sum())
+        methods.append(
+            (dice(mask, reference), pixels / max(int(reference.sum()), 1), pixels / area)
+        )
     rng = np.random.default_rng(seed)
     noisy = axis + rng.normal(0, jitter, axis.shape), contour + rng.normal(0, jitter, contour.shape)
     landmarks = []
@@ -114,13 +119,14 @@ def draw(axis: np.ndarray, contour: np.ndarray, shape: tuple[int, int], method: 
 
 def methods_table(measured: np.ndarray) -> str:
     lines = [
-        f"| method | Dice with {REFERENCE} | minimum | area ratio |",
-        "| --- | --- | --- | --- |",
+        f"| method | Dice with {REFERENCE} | minimum | area by {REFERENCE} | area by contour |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for (method, truncated), values in zip(VARIANTS, measured.transpose(1, 0, 2), strict=True):
         name = f"{method}, truncated" if truncated else method
-        dices, areas = values.T
-        lines.append(f"| {name} | {dices.mean():.4f} | {dices.min():.4f} | {areas.mean():.4f} |")
+        dices, *areas = values.T
+        ratios = " | ".join(f"{ratio.mean():.4f}" for ratio in areas)
+        lines.append(f"| {name} | {dices.mean():.4f} | {dices.min():.4f} | {ratios} |")
     return "\n".join(lines)
 
 
