@@ -17,7 +17,7 @@ import numpy as np
 
 from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
-from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
+from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.settings import BuildSettings
 
 if TYPE_CHECKING:

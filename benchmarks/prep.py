@@ -38,9 +38,9 @@ from helpers import decode_all, describe_machine, repeat_dataset
 from echo_common.cli.command import run_command
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import FRAMES, LandmarkSet, chunk_name, mask_path
-from echo_prep.dataset.echonet_dynamic import VIDEOS, read_dataset
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import read_frames
+from echo_prep.layouts.echonet_dynamic import VIDEOS, read_dataset
 from echo_prep.store.work_folder import create_array, encode_chunk
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.settings import SynthSettings

@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from echo_common.cli.settings import replace
 from echo_common.store.schema import SPLITS
-from echo_prep.dataset.echonet_dynamic import VIDEOS, read_dataset
+from echo_prep.layouts.echonet_dynamic import VIDEOS, read_dataset
 from echo_train.data.loader import Loader
 from echo_train.data.settings import HEATMAPS
 from echo_train.networks.unet import UNet

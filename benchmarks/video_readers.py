@@ -21,9 +21,9 @@ import numpy as np
 from helpers import decode_all, describe_machine
 
 from echo_common.cli.command import run_command
-from echo_prep.dataset.echonet_dynamic import VIDEOS, read_dataset
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import prepare_process, read_frames
+from echo_prep.layouts.echonet_dynamic import VIDEOS, read_dataset
 from echo_prep.synth.archive import synthesize
 from echo_prep.synth.phantom.study import SIZE
 from echo_prep.synth.settings import SynthSettings

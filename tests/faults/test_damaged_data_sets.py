@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from echo_common.cli.command import run_command
 from echo_prep.cli import cli
-from echo_prep.dataset.echonet_dynamic import read_dataset
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import prepare_process, read_frames
+from echo_prep.layouts.echonet_dynamic import read_dataset
 from support.avi import Layout, avi_bytes, ffmpeg_frames, jpeg
 from support.datasets import SHAPE, frame_pattern, small_videos, write_small_dataset, write_video
 

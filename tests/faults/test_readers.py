@@ -18,9 +18,9 @@ import pytest
 
 from echo_common.errors import EchoError
 from echo_prep.build.build import build
-from echo_prep.dataset.echonet_dynamic import read_dataset
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import prepare_process, read_frames
+from echo_prep.layouts.echonet_dynamic import read_dataset
 from echo_prep.settings import BuildSettings
 from support.avi import Layout, avi_bytes, jpeg
 from support.datasets import SHAPE, frame_pattern, small_videos, write_small_dataset, write_video

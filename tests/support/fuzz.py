@@ -13,9 +13,9 @@ import numpy as np
 
 from echo_common.errors import EchoError
 from echo_prep.build.plan import make_plan
-from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, read_dataset, video_folder
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import OK, prepare_process, read_frames
+from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, read_dataset, video_folder
 from support.avi import Layout, avi_bytes, jpeg
 from support.datasets import FILE_LIST_HEADER, TRACINGS_HEADER, half_ellipse_trace
 

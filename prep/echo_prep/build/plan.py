@@ -14,11 +14,11 @@ from echo_common.errors import DataError
 from echo_common.geometry.letterbox import Letterbox
 from echo_common.store import schema
 from echo_common.store.schema import PHASES
-from echo_prep.dataset.echonet_dynamic import TRACINGS
 from echo_prep.dataset.file_names import VideoFolder, shown_name
 from echo_prep.dataset.frame_sizes import frame_shapes, misplaced
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.types import Dataset, Trace, Video
+from echo_prep.layouts.echonet_dynamic import TRACINGS
 
 COLUMNS = {
     **{

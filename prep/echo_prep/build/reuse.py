@@ -29,7 +29,11 @@ from echo_prep.build.stages import (
     restore_index_stage,
 )
 from echo_prep.build.video_changes import VideoRecord, frames_digest, record_path
-from echo_prep.dataset.echonet_dynamic import (
+from echo_prep.dataset.file_names import VideoFolder
+from echo_prep.dataset.rejects import Reject, frame_rejects
+from echo_prep.dataset.trace_order import in_order
+from echo_prep.dataset.tracings import join_rows
+from echo_prep.layouts.echonet_dynamic import (
     FILE_LIST,
     TRACINGS,
     VIDEOS,
@@ -38,10 +42,6 @@ from echo_prep.dataset.echonet_dynamic import (
     read_dataset,
     video_folder,
 )
-from echo_prep.dataset.file_names import VideoFolder
-from echo_prep.dataset.rejects import Reject, frame_rejects
-from echo_prep.dataset.trace_order import in_order
-from echo_prep.dataset.tracings import join_rows
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import StoreState, group_faults, inspect_store
 from echo_prep.store.publish import refuse_strangers

@@ -20,7 +20,7 @@ from echo_common.cli.command import describe_os_error
 from echo_common.errors import DataError, EchoError, OutputError
 from echo_common.lock import exclusive
 from echo_common.regular_file import read_regular
-from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
+from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.synth import quirks
 from echo_prep.synth.csv_files import write_csv_files
 from echo_prep.synth.settings import SynthSettings

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from echo_common import atomic
-from echo_prep.dataset.echonet_dynamic import FILE_LIST, TRACINGS
 from echo_prep.dataset.file_names import SUFFIX
+from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS
 from echo_prep.synth.videos import Record
 
 LIST_COLUMNS = (

@@ -14,7 +14,7 @@ from echo_common.errors import DataError
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import PHASES
 from echo_prep.build.plan import Plan, make_plan, to_float32
-from echo_prep.dataset.echonet_dynamic import read_dataset, video_folder
+from echo_prep.layouts.echonet_dynamic import read_dataset, video_folder
 from support.datasets import SmallVideo, half_ellipse_trace, write_small_dataset
 from support.oracles import paper_points, reference_mask
 

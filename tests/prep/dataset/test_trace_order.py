@@ -12,7 +12,6 @@ import skimage.draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_prep.dataset.echonet_dynamic import read_dataset
 from echo_prep.dataset.trace_order import (
     AXIS_TURNED,
     ENDS_EXCHANGED,
@@ -22,6 +21,7 @@ from echo_prep.dataset.trace_order import (
     largest_loop,
     put_in_order,
 )
+from echo_prep.layouts.echonet_dynamic import read_dataset
 from echo_prep.synth.videos import traced_borders
 from support.datasets import half_ellipse_trace, small_videos, write_small_dataset
 from support.oracles import dice, reference_mask

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from echo_common.errors import DataError, DataNotFoundError
-from echo_prep.dataset.echonet_dynamic import read_dataset, video_folder
 from echo_prep.dataset.types import Dataset
+from echo_prep.layouts.echonet_dynamic import read_dataset, video_folder
 from support.datasets import (
     FILE_LIST_HEADER,
     TRACINGS_HEADER,

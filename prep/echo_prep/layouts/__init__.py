@@ -1,0 +1,1 @@
+"""Formats of archives on disk, each read into the same videos and traces."""
