@@ -14,6 +14,7 @@ from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_train.data.loader import Loader, make_augmenter
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
+from echo_train.runtime.counter_rng import epoch_key
 from echo_train.transforms.augment import Augmenter
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.settings import AUGMENTS, AugmentSettings
@@ -56,7 +57,7 @@ def test_frames_are_augmented_only_if_an_epoch_is_given(small_store: Path) -> No
     plain, augmented = training_batch(loader), training_batch(loader, augment_epoch=2)
     stored = training_batch(loader_of(small_store))
     assert torch.equal(plain.images, stored.images)
-    expected = Augmenter(AUGMENTS["strong"], 4, list(range(6, -1, -1)))(stored, 2)
+    expected = Augmenter(AUGMENTS["strong"], list(range(6, -1, -1)))(stored, epoch_key(4, 2))
     assert torch.equal(augmented.images, expected.images)
     assert torch.equal(augmented.masks, expected.masks)
     assert augmented.points is not None and expected.points is not None

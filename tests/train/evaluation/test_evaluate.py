@@ -17,7 +17,7 @@ from echo_common.store.reader import EchoStore
 from echo_train.commands.evaluate import cli
 from echo_train.evaluation.trained_model import load_model
 from echo_train.metrics.surface_distance import surface_distances
-from echo_train.runtime.counter_rng import frame_keys
+from echo_train.runtime.counter_rng import epoch_key, frame_keys
 from echo_train.training.train import train
 from echo_train.transforms.corruptions import CORRUPTIONS, grades
 from support.commands import exit_code
@@ -170,7 +170,7 @@ def test_noise_measures_predictions_of_corrupted_images(
     model = load_model(runs / "mask", "best", CPU)
     for number, (name, corruption) in enumerate(CORRUPTIONS.items()):
         severity = corruption.severities[1]
-        keys = frame_keys(torch.from_numpy(frames), 4, number)
+        keys = frame_keys(torch.from_numpy(frames), epoch_key(4, number))
         found = (
             model.target.predict(model.logits(corruption.apply(images, severity, keys))).masks > 0
         )

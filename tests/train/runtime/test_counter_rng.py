@@ -6,11 +6,11 @@ import numpy as np
 import scipy.stats
 import torch
 
-from echo_train.runtime.counter_rng import frame_keys, normals, uniforms
+from echo_train.runtime.counter_rng import epoch_key, frame_keys, normals, uniforms
 
 
 def test_uniforms_are_uniform_over_frames_and_over_numbers() -> None:
-    numbers = uniforms(frame_keys(torch.arange(4000), seed=3, epoch=1), 12).numpy()
+    numbers = uniforms(frame_keys(torch.arange(4000), epoch_key(3, 1)), 12).numpy()
     assert numbers.min() >= 0 and numbers.max() < 1
     for column in numbers.T:
         assert scipy.stats.kstest(column, "uniform").pvalue > 1e-4
@@ -20,7 +20,7 @@ def test_uniforms_are_uniform_over_frames_and_over_numbers() -> None:
 
 
 def test_normals_have_the_moments_of_the_normal_distribution() -> None:
-    numbers = normals(frame_keys(torch.arange(40), seed=0, epoch=2), 12544).numpy()
+    numbers = normals(frame_keys(torch.arange(40), epoch_key(0, 2)), 12544).numpy()
     assert abs(numbers.mean()) < 0.01
     assert abs(numbers.std() - 1) < 0.01
     assert abs(scipy.stats.skew(numbers, axis=None)) < 0.02
@@ -31,12 +31,15 @@ def test_normals_have_the_moments_of_the_normal_distribution() -> None:
 
 
 def test_the_numbers_of_a_frame_do_not_depend_on_the_batch() -> None:
-    full = uniforms(frame_keys(torch.arange(100), seed=1, epoch=4), 5)
-    part = uniforms(frame_keys(torch.tensor([70, 3]), seed=1, epoch=4), 5)
+    full = uniforms(frame_keys(torch.arange(100), epoch_key(1, 4)), 5)
+    part = uniforms(frame_keys(torch.tensor([70, 3]), epoch_key(1, 4)), 5)
     assert torch.equal(part, full[[70, 3]])
 
 
 def test_seed_epoch_and_frame_each_change_the_key() -> None:
-    keys = [frame_keys(torch.arange(1000), seed, epoch) for seed, epoch in [(0, 1), (0, 2), (1, 1)]]
+    keys = [
+        frame_keys(torch.arange(1000), epoch_key(seed, epoch))
+        for seed, epoch in [(0, 1), (0, 2), (1, 1)]
+    ]
     assert len(torch.unique(torch.cat(keys))) > 2990
-    assert torch.equal(keys[0], frame_keys(torch.arange(1000), 0, 1))
+    assert torch.equal(keys[0], frame_keys(torch.arange(1000), epoch_key(0, 1)))

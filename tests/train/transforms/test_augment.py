@@ -12,6 +12,7 @@ from echo_common.errors import SettingsError
 from echo_common.geometry.raster import rasterise
 from echo_common.store import schema
 from echo_prep.geometry.landmarks import choose_landmarks
+from echo_train.runtime.counter_rng import epoch_key
 from echo_train.transforms.augment import Augmenter, mirror_order
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.settings import AUGMENTS, AugmentSettings, Strengths
@@ -53,13 +54,13 @@ def batch_of(points: np.ndarray, masks: torch.Tensor | None = None) -> Batch:
     )
 
 
-def augmenter(strengths: Strengths, count: int = 7, seed: int = 0) -> Augmenter:
-    return Augmenter(strengths, seed, mirror_order("anatomical", count))
+def augmenter(strengths: Strengths, count: int = 7) -> Augmenter:
+    return Augmenter(strengths, mirror_order("anatomical", count))
 
 
 def test_points_go_where_the_image_goes() -> None:
     before = batch_of(points_of(7))
-    after = augmenter(GEOMETRY)(before, epoch=1)
+    after = augmenter(GEOMETRY)(before, epoch_key(0, 1))
     assert after.points is not None and after.heatmaps is not None and before.points is not None
     # The centroid of each warped Gaussian against the transformed point.
     assert np.abs(centroids(after.heatmaps) - after.points.numpy()).max() < 0.1
@@ -73,10 +74,10 @@ def test_points_go_where_the_image_goes() -> None:
 
 
 def test_without_augmentation_nothing_is_drawn() -> None:
-    before = batch_of(points_of(7))
+    before, key = batch_of(points_of(7)), epoch_key(0, 1)
     for name, computes in (("none", False), ("light", True)):
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-            augmenter(AUGMENTS[name])(before, epoch=1)
+            augmenter(AUGMENTS[name])(before, key)
         operations = [event for event in profiler.events() if event.name.startswith("aten::")]
         assert bool(operations) == computes
 
@@ -114,7 +115,7 @@ def test_the_moved_mask_is_the_mask_of_the_moved_contour() -> None:
     points = np.stack(contours).astype(np.float32)
     masks = np.stack([rasterise(contour, (SIZE, SIZE), "chords") for contour in contours])
     before = batch_of(points, torch.from_numpy(masks).float())
-    after = Augmenter(GEOMETRY, 0, list(range(points.shape[1])))(before, epoch=1)
+    after = Augmenter(GEOMETRY, list(range(points.shape[1])))(before, epoch_key(0, 1))
     assert after.points is not None
     drawn = np.stack(
         [rasterise(contour, (SIZE, SIZE), "chords") for contour in after.points.numpy()]
@@ -148,25 +149,28 @@ def test_mirrored_landmarks_are_those_that_preparation_chooses(identity: str, co
 
 def test_zero_strengths_change_nothing() -> None:
     before = batch_of(points_of(7))
-    after = augmenter(AUGMENTS["none"])(before, epoch=1)
+    after = augmenter(AUGMENTS["none"])(before, epoch_key(0, 1))
     for field in dataclasses.fields(Batch):
         assert torch.equal(getattr(before, field.name), getattr(after, field.name)), field.name
 
 
 def test_changes_depend_on_seed_epoch_and_frame_but_not_on_the_batch() -> None:
     before = batch_of(points_of(7))
-    full = augmenter(STRONG)(before, epoch=3)
+    full = augmenter(STRONG)(before, epoch_key(0, 3))
     some = torch.tensor([19, 2, 7])
     part = Batch(
         **{
             field.name: getattr(before, field.name)[some] for field in dataclasses.fields(Batch)
         }
     )  # fmt: skip
-    again = augmenter(STRONG)(part, epoch=3)
+    again = augmenter(STRONG)(part, epoch_key(0, 3))
     torch.testing.assert_close(again.images, full.images[some], atol=1e-6, rtol=0)
     assert again.points is not None and full.points is not None
     torch.testing.assert_close(again.points, full.points[some])
-    for other in (augmenter(STRONG)(before, epoch=4), augmenter(STRONG, seed=1)(before, epoch=3)):
+    for other in (
+        augmenter(STRONG)(before, epoch_key(0, 4)),
+        augmenter(STRONG)(before, epoch_key(1, 3)),
+    ):
         assert other.points is not None
         assert (other.points - full.points).abs().amax((1, 2)).min() > 1e-3
 
@@ -176,7 +180,7 @@ def test_each_strength_changes_only_what_it_names(name: str) -> None:
     points = points_of(7)
     before = batch_of(points, (gaussians(points)[:, 0] > 0.5).float())
     after = augmenter(Strengths(**{name: 30 if name in ("sector", "rotation") else 0.5}))(
-        before, epoch=1
+        before, epoch_key(0, 1)
     )
     moves = name in ("shift", "scale", "rotation", "flip")
     assert torch.equal(after.masks, before.masks) is not moves

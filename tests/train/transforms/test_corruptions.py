@@ -8,11 +8,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from echo_train.runtime.counter_rng import frame_keys
+from echo_train.runtime.counter_rng import epoch_key, frame_keys
 from echo_train.transforms.corruptions import CORRUPTIONS, add_noise, grades, lower_resolution
 
 SIZE = (112, 112)
-KEYS = frame_keys(torch.arange(4), seed=0, epoch=0)
+KEYS = frame_keys(torch.arange(4), epoch_key(0, 0))
 
 
 def gray(level: float, count: int = 4) -> Tensor:
@@ -123,11 +123,13 @@ def test_two_runs_see_the_same_images_in_batches_of_any_size() -> None:
     images, rows = pictures(), torch.tensor([7, 100, 3, 42])
     for corruption in CORRUPTIONS.values():
         worst = corruption.severities[-1]
-        together = corruption.apply(images, worst, frame_keys(rows, 5, 1))
+        together = corruption.apply(images, worst, frame_keys(rows, epoch_key(5, 1)))
         separate = [
-            corruption.apply(images[index : index + 1], worst, frame_keys(row[None], 5, 1))
+            corruption.apply(
+                images[index : index + 1], worst, frame_keys(row[None], epoch_key(5, 1))
+            )
             for index, row in enumerate(rows)
         ]
         torch.testing.assert_close(torch.cat(separate), together, atol=1e-6, rtol=0)
-    other = add_noise(images, 0.1, frame_keys(rows, 6, 1))
-    assert not torch.equal(other, add_noise(images, 0.1, frame_keys(rows, 5, 1)))
+    other = add_noise(images, 0.1, frame_keys(rows, epoch_key(6, 1)))
+    assert not torch.equal(other, add_noise(images, 0.1, frame_keys(rows, epoch_key(5, 1))))

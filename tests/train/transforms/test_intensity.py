@@ -7,10 +7,10 @@ import pytest
 import scipy.ndimage
 import torch
 
-from echo_train.runtime.counter_rng import frame_keys
+from echo_train.runtime.counter_rng import epoch_key, frame_keys
 from echo_train.transforms import intensity
 
-KEYS = frame_keys(torch.arange(3), 0, 1)
+KEYS = frame_keys(torch.arange(3), epoch_key(0, 1))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
@@ -24,6 +25,7 @@ from echo_train.data.splits import assign_folds, draw_splits
 from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.runtime import memory
+from echo_train.runtime.counter_rng import epoch_key
 from echo_train.transforms.augment import Augmenter, mirror_order
 from echo_train.transforms.batch import Batch, Pixels, normalise, to_batch
 from echo_train.transforms.settings import AugmentSettings
@@ -68,7 +70,7 @@ class Loader:
         Shape of the heatmaps to render; None if the source gives them, or
         without landmarks.
     seed : int
-        Determines the order of the frames in training.
+        Determines the order and the augmentation of the frames in training.
     """
 
     def __init__(
@@ -128,17 +130,24 @@ class Loader:
         normalised : bool
             Normalise images as for the network; else they are gray values in [0, 1].
         """
+        key = None
+        if augment_epoch is not None:
+            key = epoch_key(self._seed, augment_epoch, self.device)
         for pixels in self._source.pixels(order, batch_size):
-            points = None if self._points is None else self._points[pixels.index]
-            batch = to_batch(pixels, points)
-            if augment_epoch is not None:
-                batch = self._augmenter(batch, augment_epoch)
-            images, heatmaps = batch.images, batch.heatmaps
-            if normalised:
-                images = normalise(images, self._settings.normalise)
-            if self._rendered is not None and batch.points is not None:
-                heatmaps = render_heatmaps(batch.points, batch.masks, self._rendered)
-            yield dataclasses.replace(batch, images=images, heatmaps=heatmaps)
+            yield self._prepare(pixels, key, normalised)
+
+    def _prepare(self, pixels: Pixels, key: Tensor | None, normalised: bool) -> Batch:
+        """Make a batch of stored pixels, augmented if there is the key of an epoch."""
+        points = None if self._points is None else self._points[pixels.index]
+        batch = to_batch(pixels, points)
+        if key is not None:
+            batch = self._augmenter(batch, key)
+        images, heatmaps = batch.images, batch.heatmaps
+        if normalised:
+            images = normalise(images, self._settings.normalise)
+        if self._rendered is not None and batch.points is not None:
+            heatmaps = render_heatmaps(batch.points, batch.masks, self._rendered)
+        return dataclasses.replace(batch, images=images, heatmaps=heatmaps)
 
     def pixels(self, index: np.ndarray) -> Pixels:
         """Give the stored pixels of a few frames on the host, for pictures."""
@@ -178,7 +187,7 @@ def make_loader(
         be drawn, the landmarks cannot be mirrored as the augmentation requires,
         or the buffer of a stream is too small.
     """
-    augmenter = make_augmenter(settings.augmentation, choice.landmarks, seed)
+    augmenter = make_augmenter(settings.augmentation, choice.landmarks)
     rendered = None
     if choice.landmarks is not None and settings.heatmaps == "rendered":
         parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
@@ -230,9 +239,7 @@ def row_bytes(store: EchoStore, arrays: dict[str, str]) -> int:
     return sum(math.prod(store.shape(path)[1:]) for path in arrays.values())
 
 
-def make_augmenter(
-    settings: AugmentSettings, landmarks: schema.LandmarkSet | None, seed: int = 0
-) -> Augmenter:
+def make_augmenter(settings: AugmentSettings, landmarks: schema.LandmarkSet | None) -> Augmenter:
     """Make the augmenter of training frames.
 
     Raises
@@ -245,4 +252,4 @@ def make_augmenter(
     if landmarks is not None:
         identity, count = landmarks.identity, landmarks.count
         landmark_order = mirror_order(identity, count) if strengths.flip else list(range(count))
-    return Augmenter(strengths, seed, landmark_order)
+    return Augmenter(strengths, landmark_order)

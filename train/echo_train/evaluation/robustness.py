@@ -14,7 +14,7 @@ from echo_train.metrics.bootstrap import bootstrap_intervals
 from echo_train.metrics.overlap import pooled_dice
 from echo_train.metrics.results import SplitResults
 from echo_train.reporting.robustness_report import CLEAN, RobustnessRow
-from echo_train.runtime.counter_rng import frame_keys
+from echo_train.runtime.counter_rng import epoch_key, frame_keys
 from echo_train.transforms.batch import EVALUATION_BATCH, Batch
 from echo_train.transforms.corruptions import CORRUPTIONS, grades
 
@@ -48,12 +48,15 @@ def measure_robustness(
     }
     batches = loader.batches(order, EVALUATION_BATCH, normalised=False)
     steps = -(-len(order) // EVALUATION_BATCH)
+    # The same random numbers at each severity, so that only the severity differs.
+    keys_of = {
+        name: epoch_key(seed, number, model.device) for number, name in enumerate(CORRUPTIONS)
+    }
     for batch in progress(batches, steps, f"corruptions, {model.folder}"):
         for (name, severity), collector in collectors.items():
             images = batch.images
             if name in CORRUPTIONS:
-                # The same random numbers at each severity, so that only the severity differs.
-                keys = frame_keys(rows[batch.index], seed, list(CORRUPTIONS).index(name))
+                keys = frame_keys(rows[batch.index], keys_of[name])
                 images = CORRUPTIONS[name].apply(images, severity, keys)
             collector.update(model.predict(images), batch)
     results = [collector.results() for collector in collectors.values()]

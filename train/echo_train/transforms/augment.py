@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,9 +16,12 @@ from torch import Tensor
 from echo_common.errors import SettingsError
 from echo_train.runtime.counter_rng import frame_keys, uniforms
 from echo_train.transforms import intensity
-from echo_train.transforms.batch import Batch
+from echo_train.transforms.batch import Batch, join, split
 from echo_train.transforms.settings import Strengths
 from echo_train.transforms.spatial import transform
+
+CACHED_FRAMES = 8
+"""Frames that a CPU augments together: their tensors fit into the cache of a core."""
 
 
 def mirror_order(identity: str, count: int) -> list[int]:
@@ -56,24 +60,34 @@ class Augmenter:
     Parameters
     ----------
     strengths : Strengths
-    seed : int
     landmark_order : list of int or None
         Order of the landmarks in mirrored frames, from `mirror_order`; None
         without landmarks.
     """
 
-    def __init__(self, strengths: Strengths, seed: int, landmark_order: list[int] | None) -> None:
+    def __init__(self, strengths: Strengths, landmark_order: list[int] | None) -> None:
         self.strengths = strengths
-        self._seed = seed
         self._landmark_order = landmark_order
 
-    def __call__(self, batch: Batch, epoch: int) -> Batch:
-        """Augment a batch with the random numbers of an epoch; truth moves with the images."""
-        strengths = self.strengths
-        if not any(dataclasses.astuple(strengths)):
+    def __call__(self, batch: Batch, key: Tensor) -> Batch:
+        """Augment a batch; truth moves with the images.
+
+        Parameters
+        ----------
+        batch : Batch
+        key : Tensor, () int64
+            Of the epoch, from `echo_train.runtime.counter_rng.epoch_key`.
+        """
+        if not any(dataclasses.astuple(self.strengths)):
             # Random numbers take a dozen operations on the device, each of which is launched.
             return batch
-        keys = frame_keys(batch.index, self._seed, epoch)
+        if not _on_cpu(batch.images) or len(batch.index) <= CACHED_FRAMES:
+            return self._augment(batch, key)
+        return join([self._augment(piece, key) for piece in split(batch, CACHED_FRAMES)])
+
+    def _augment(self, batch: Batch, key: Tensor) -> Batch:
+        strengths = self.strengths
+        keys = frame_keys(batch.index, key)
         draws = dict(zip(_DRAWS, uniforms(keys, len(_DRAWS)).unbind(1), strict=True))
         images = batch.images
         if strengths.sector:
@@ -91,11 +105,12 @@ class Augmenter:
         if strengths.gain:
             images = intensity.change_gain(images, _factor(draws["gain"], strengths.gain))
         if strengths.blur:
-            images = intensity.blur(images, strengths.blur * _half_zero(draws["blur"]))
+            sigma = strengths.blur * _half_zero(draws["blur"])
+            images = _change(images, sigma, intensity.blur)
         if strengths.speckle:
             deviation = strengths.speckle * _half_zero(draws["speckle"])
             # Other keys than those of the draws above, so that the noise is independent of them.
-            images = intensity.add_speckle(images, deviation, keys + 1)
+            images = _change(images, deviation, intensity.add_speckle, keys + 1)
         return dataclasses.replace(batch, images=images)
 
     def _transform(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
@@ -121,6 +136,22 @@ _DRAWS = (
     "shift_x", "shift_y", "scale", "rotation", "flip", "gamma", "gain", "speckle", "blur",
     "sector", "sector_middle",
 )  # fmt: skip
+
+
+def _on_cpu(images: Tensor) -> bool:
+    """Whether a change may depend on values, which would wait for a GPU and split a graph."""
+    return images.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _change(
+    images: Tensor, strength: Tensor, change: Callable[..., Tensor], *per_frame: Tensor
+) -> Tensor:
+    """Apply a change that leaves frames of strength 0 unchanged, on the CPU to the others only."""
+    if not _on_cpu(images):
+        return change(images, strength, *per_frame)
+    frames = strength.nonzero()[:, 0]
+    changed = change(images[frames], strength[frames], *(values[frames] for values in per_frame))
+    return images.index_copy(0, frames, changed)
 
 
 def _symmetric(uniform: Tensor) -> Tensor:

@@ -62,6 +62,23 @@ class Batch:
     points: Tensor | None
 
 
+def split(batch: Batch, size: int) -> list[Batch]:
+    """Split a batch into smaller ones of at most `size` frames."""
+    fields = {
+        name: values.split(size) for name, values in vars(batch).items() if values is not None
+    }
+    rest = dict.fromkeys(vars(batch).keys() - fields.keys())
+    pieces = zip(*fields.values(), strict=True)
+    return [Batch(**dict(zip(fields, piece, strict=True)), **rest) for piece in pieces]
+
+
+def join(batches: list[Batch]) -> Batch:
+    """Join batches, in order."""
+    names = [name for name, values in vars(batches[0]).items() if values is not None]
+    joined = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
+    return dataclasses.replace(batches[0], **joined)
+
+
 def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Shuffle the samples of one epoch; the order depends on seed and epoch alone.
 

@@ -53,7 +53,7 @@ def add_noise(images: Tensor, deviation: float, keys: Tensor) -> Tensor:
         In [0, 1].
     deviation : float
         Standard deviation; 1 is white.
-    keys : Tensor, (frame,) int64
+    keys : Tensor, (frame,) int32
         From `echo_train.runtime.counter_rng.frame_keys`.
     """
     noise = normals(keys, images[0].numel()).reshape(images.shape)

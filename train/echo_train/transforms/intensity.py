@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from echo_train.runtime.counter_rng import normals
-from echo_train.runtime.device import constant
 
 FAN_APEX = (61 / 112, 7 / 112)
 """(x, y) of the origin of EchoNet-Dynamic's scan lines, as fractions of the image's sides."""
@@ -55,16 +54,16 @@ def add_speckle(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
         In [0, 1].
     strength : Tensor, (frame,) float
         Standard deviation of the noise, whose mean is 1.
-    keys : Tensor, (frame,) int64
+    keys : Tensor, (frame,) int32
         From `echo_train.runtime.counter_rng.frame_keys`.
     """
     count, _, height, width = images.shape
     noise = normals(keys, (height + 2) * (width + 2)).reshape(count, 1, height + 2, width + 2)
-    side = constant((0.25, 0.5, 0.25), images.device)
-    kernel = side[:, None] * side
-    # Smoothing lowers the standard deviation; dividing by the kernel's norm restores it.
-    noise = functional.conv2d(noise, (kernel / kernel.norm())[None, None])
-    return (images * (1 + _per_frame(strength) * noise)).clamp(0, 1)
+    # Weights of 1, 2 and 1 along each axis lower the standard deviation; the factor restores it.
+    # Sums of slices take a third of the time of a convolution with one channel.
+    noise = noise[..., :-2] + 2 * noise[..., 1:-1] + noise[..., 2:]
+    noise = noise[..., :-2, :] + 2 * noise[..., 1:-1, :] + noise[..., 2:, :]
+    return (images * (1 + _per_frame(strength / 6) * noise)).clamp(0, 1)
 
 
 def blur(images: Tensor, sigma: Tensor, reach: int = 6) -> Tensor:
@@ -78,15 +77,20 @@ def blur(images: Tensor, sigma: Tensor, reach: int = 6) -> Tensor:
     reach : int
         Half the width of the kernel, in pixels.
     """
-    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    # At the smallest standard deviation the kernel is exactly 0 … 0 1 0 … 0.
-    kernels = torch.exp(-0.5 * (offsets / sigma[:, None].clamp_min(1e-3)) ** 2)
-    kernels = (kernels / kernels.sum(1, keepdim=True))[:, None]
-    # A grouped convolution: each frame is a channel with its own kernel.
-    planes = images.transpose(0, 1)
-    for kernel, padding in ((kernels[:, :, None], (0, reach)), (kernels[..., None], (reach, 0))):
-        planes = functional.conv2d(planes, kernel, padding=padding, groups=len(images))
-    return planes.transpose(0, 1)
+    offsets = torch.arange(reach + 1, device=images.device, dtype=images.dtype)
+    # At the smallest standard deviation the kernel is exactly 1 0 … 0.
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None].clamp_min(1e-3)) ** 2)
+    kernel = kernel / (2 * kernel.sum(1, keepdim=True) - kernel[:, :1])
+    weights = [_per_frame(column) for column in kernel.unbind(1)]
+    # Sums of slices: a convolution with a kernel for each frame takes three times as long.
+    for axis, padding in ((3, (reach, reach)), (2, (0, 0, reach, reach))):
+        padded, size = functional.pad(images, padding), images.shape[axis]
+        images = weights[0] * images
+        for offset in range(1, reach + 1):
+            before = padded.narrow(axis, reach - offset, size)
+            after = padded.narrow(axis, reach + offset, size)
+            images = torch.addcmul(images, before + after, weights[offset])
+    return images
 
 
 def drop_sector(images: Tensor, middle: Tensor, width: Tensor) -> Tensor:

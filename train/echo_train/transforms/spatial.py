@@ -55,14 +55,15 @@ def transform(
 def _warp(planes: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     """Warp planes, (frame, plane, y, x), by sampling each target pixel at its source position."""
     height, width = planes.shape[2:]
-    centre = _centre(height, width, planes.device)
-    x = torch.arange(width, device=planes.device).expand(height, width)
-    y = torch.arange(height, device=planes.device)[:, None].expand(height, width)
-    pixels = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
-    sources = (pixels - centre - shift[:, None]) @ _inverse(matrix).transpose(1, 2) + centre
+    x = torch.arange(width, device=planes.device) - (width - 1) / 2
+    y = torch.arange(height, device=planes.device) - (height - 1) / 2
     # The coordinates of grid_sample run from -1 to 1 between the outer edges of the image.
-    side = constant((width, height), planes.device)
-    grid = ((2 * sources + 1) / side - 1).reshape(-1, height, width, 2)
+    side = constant((width / 2, height / 2), planes.device)
+    across, down = (_inverse(matrix) / side[:, None]).unbind(2)
+    origin = -(across * shift[:, :1] + down * shift[:, 1:])
+    # A sum over columns and one over rows, since the map is affine.
+    rows = (down[:, None] * y[:, None] + origin[:, None])[:, :, None]
+    grid = rows + (across[:, None] * x[:, None])[:, None]
     return functional.grid_sample(planes, grid, padding_mode="zeros", align_corners=False)
 
 
