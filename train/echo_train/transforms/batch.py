@@ -64,12 +64,13 @@ class Batch:
 
 def split(batch: Batch, size: int) -> list[Batch]:
     """Split a batch into smaller ones of at most `size` frames."""
-    fields = {
-        name: values.split(size) for name, values in vars(batch).items() if values is not None
-    }
-    rest = dict.fromkeys(vars(batch).keys() - fields.keys())
-    pieces = zip(*fields.values(), strict=True)
-    return [Batch(**dict(zip(fields, piece, strict=True)), **rest) for piece in pieces]
+    tensors = {name: values for name, values in vars(batch).items() if values is not None}
+    return [
+        dataclasses.replace(
+            batch, **{name: values[start : start + size] for name, values in tensors.items()}
+        )
+        for start in range(0, len(batch.index), size)
+    ]
 
 
 def join(batches: list[Batch]) -> Batch:
