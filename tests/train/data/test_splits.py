@@ -11,7 +11,9 @@ import pytest
 from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
+from echo_prep.synth.videos import study_name
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
+from echo_train.data.settings import TRAIN_ORDERS
 from echo_train.data.splits import assign_folds, draw_splits
 
 
@@ -75,12 +77,52 @@ def videos_of(frames: FrameSet, split: str) -> set[str]:
     return set(frames.video[frames.indices(split)].tolist())
 
 
-def test_a_split_over_images_has_the_papers_counts_and_leaks() -> None:
-    drawn = draw_splits(many(10_024), "image", None)
-    assert counts(drawn) == [16_038, 4_010, 0]
-    in_both = videos_of(drawn, "TRAIN") & videos_of(drawn, "VAL")
-    # For four in five validation frames, the other frame of the video is in training.
-    assert len(in_both) / 4_010 == pytest.approx(0.8, abs=0.03)
+def test_a_split_over_images_has_the_papers_counts() -> None:
+    assert counts(draw_splits(many(10_024), "image", None)) == [16_038, 4_010, 0]
+
+
+PAPER_DRAWS = {"experiment-1": None, "experiments-2-4": 1_600, "experiment-3": 800}
+
+
+@pytest.mark.parametrize("order", TRAIN_ORDERS)
+@pytest.mark.parametrize("images", PAPER_DRAWS.values(), ids=PAPER_DRAWS)
+def test_share_of_test_images_whose_video_is_in_training(order: str, images: int | None) -> None:
+    # The names of EchoNet-Dynamic are random hexadecimal numbers, in no order in the store.
+    frames = dataclasses.replace(
+        many(10_024), video=np.repeat([study_name(3, number) for number in range(10_024)], 2)
+    )
+    drawn = draw_splits(frames, "image", images, order)
+    tested = drawn.video[drawn.indices("VAL")]
+    found = np.isin(tested, drawn.video[drawn.indices("TRAIN")]).mean()
+    # Each other frame is equally likely to be one of the training frames.
+    pool = len(frames) if images is None or order == "random" else images + len(tested)
+    expected = len(drawn.indices("TRAIN")) / (pool - 1)
+    # Test images of one video count together, which doubles the variance.
+    error = np.sqrt(2 * expected * (1 - expected) / len(tested))
+    assert found == pytest.approx(expected, abs=3 * error)
+    closed_form = {None: 0.800, 1_600: 0.080, 800: 0.040} if order == "random" else {}
+    assert expected == pytest.approx(closed_form.get(images, 0.800), abs=0.001)
+
+
+def test_the_first_images_by_name_are_drawn() -> None:
+    frames = many(500)
+    drawn = draw_splits(frames, "image", 160, "name")
+    assert counts(drawn) == [160, 40, 0]
+    np.testing.assert_array_equal(drawn.rows, frames.rows[:200])
+    # Seven of ten images would be rounded down from four fifths.
+    assert [len(draw_splits(frames, "image", n, "name")) for n in (1, 7, 10)] == [2, 9, 12]
+
+
+@pytest.mark.parametrize("split_by", ["store", "video"])
+def test_other_splits_take_their_first_frames_by_name(split_by: str) -> None:
+    frames = many(50)
+    order = np.random.default_rng(2).permutation(len(frames))
+    names = ("rows", "video", "number", "phase", "split", "points")
+    moved = dataclasses.replace(frames, **{name: getattr(frames, name)[order] for name in names})
+    full, few = (draw_splits(moved, split_by, images, "name") for images in (None, 20))
+    training = np.sort(full.rows[full.indices("TRAIN")])
+    np.testing.assert_array_equal(np.sort(few.rows[few.indices("TRAIN")]), training[:20])
+    assert not videos_of(few, "TRAIN") & videos_of(few, "VAL")
 
 
 def test_a_split_over_videos_has_no_video_in_two_splits() -> None:

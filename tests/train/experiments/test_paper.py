@@ -85,7 +85,7 @@ def table(folder: Path) -> list[dict[str, str]]:
     [
         ("experiment-1", (16_038, 4_010), 20, 64, "unet", "mask"),
         ("experiment-2", (1_600, 400), 5, 64, "unet", "mask"),
-        ("experiment-3", (800, 200), 5, 8, "unet", "landmarks"),
+        ("experiment-3", (800, 200), 5, 64, "unet", "landmarks"),
         ("experiment-4", (1_600, 400), 5, 64, "unet-no-skip", "mask"),
     ],
 )
@@ -109,7 +109,8 @@ def test_experiments_are_those_of_sections_4_1_to_4_4(
         split=np.zeros(20_048, np.uint8),
         shape=(112, 112),
     )
-    drawn = draw_splits(frames, table["split_by"], table.get("train_images"))
+    drawn = draw_splits(frames, table["split_by"], table.get("train_images"), table["train_order"])
+    assert table["train_order"] == "name"
     assert tuple(len(drawn.indices(split)) for split in ("TRAIN", "VAL")) == images
 
 

@@ -193,7 +193,12 @@ def make_loader(
         parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
         rendered = HeatmapShape.of(parameters)
     splits = settings.splits
-    frames = draw_splits(read_frame_set(store, choice), splits.split_by, splits.train_images)
+    frames = draw_splits(
+        read_frame_set(store, choice),
+        splits.split_by,
+        splits.train_images,
+        splits.train_order,
+    )
     if splits.fold is not None:
         frames = assign_folds(frames, splits.folds, splits.fold)
     arrays = pixel_arrays(choice, settings.heatmaps)

@@ -15,6 +15,9 @@ TARGETS = ("mask", "landmarks")
 SPLITS_BY = ("store", "image", "video")
 """What decides the splits: the store, or a draw of images or videos."""
 
+TRAIN_ORDERS = ("random", "name")
+"""Which frames `train_images` takes: random ones, or the first in order of name."""
+
 LOADERS = ("auto", "resident", "stream")
 
 HEATMAPS = ("rendered", "cached")
@@ -61,9 +64,15 @@ class SplitSettings:
     )
     train_images: int | None = setting(
         None,
-        "Number of training frames, drawn at random; default: all. With --split-by image or "
-        "video, a quarter as many are drawn for validation.",
+        "Number of training frames; default: all. With --split-by image or video, a quarter as "
+        "many are for validation.",
         minimum=1,
+    )
+    train_order: str = setting(
+        TRAIN_ORDERS[0],
+        "Which frames --train-images takes: random ones, or the first in order of the videos' "
+        "names, as the paper's code does.",
+        choices=TRAIN_ORDERS,
     )
     folds: int = setting(
         0,

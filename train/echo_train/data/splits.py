@@ -18,7 +18,9 @@ VALIDATION_FRACTION = 0.2
 """Fraction of the frames or videos for validation in a drawn split, as in the paper."""
 
 
-def draw_splits(frames: FrameSet, split_by: str, train_images: int | None) -> FrameSet:
+def draw_splits(
+    frames: FrameSet, split_by: str, train_images: int | None, train_order: str = "random"
+) -> FrameSet:
     """Divide all frames at random into training and validation, or draw frames for training.
 
     The draw depends on the frames alone, so runs with different seeds are
@@ -34,6 +36,10 @@ def draw_splits(frames: FrameSet, split_by: str, train_images: int | None) -> Fr
         validation, and the test split is empty.
     train_images : int or None
         Training frames to draw; None for all.
+    train_order : str
+        One of `echo_train.data.settings.TRAIN_ORDERS`: whether `train_images` takes random frames
+        or the first by name. With ``image``, training and validation together are the first
+        frames, divided at random, as in the paper's code; otherwise each split has its first.
 
     Returns
     -------
@@ -46,20 +52,28 @@ def draw_splits(frames: FrameSet, split_by: str, train_images: int | None) -> Fr
         If there are fewer frames than should be drawn.
     """
     train, val = schema.SPLITS.index("TRAIN"), schema.SPLITS.index("VAL")
+    counts = {}
+    if train_images is not None:
+        counts[train] = train_images
+        if split_by != "store":
+            val_images = train_images * VALIDATION_FRACTION / (1 - VALIDATION_FRACTION)
+            counts[val] = max(1, round(val_images))
+    by_name, images = train_order == "name", sum(counts.values())
+    first_images = by_name and split_by == "image" and 0 < images <= len(frames)
+    if first_images:
+        frames = _select(frames, np.sort(_by_name(frames)[:images]))
     shuffled = _shuffle(frames, split_by)
     split = frames.split.copy()
     if split_by != "store":
+        training = counts[train] if first_images else _train_count(frames, shuffled, split_by)
         split[:] = val
-        split[shuffled[: _train_count(frames, shuffled, split_by)]] = train
+        split[shuffled[:training]] = train
     if train_images is None:
         return dataclasses.replace(frames, split=split)
     drawn = split != train if split_by == "store" else np.zeros(len(frames), dtype=bool)
-    counts = {train: train_images}
-    if split_by != "store":
-        val_images = train_images * VALIDATION_FRACTION / (1 - VALIDATION_FRACTION)
-        counts[val] = max(1, round(val_images))
+    order = _by_name(frames) if by_name else shuffled
     for code, count in counts.items():
-        candidates = shuffled[split[shuffled] == code]
+        candidates = order[split[order] == code]
         if len(candidates) < count:
             raise SettingsError(
                 f"--train-images {train_images} needs {count} frames of the split "
@@ -116,6 +130,12 @@ def _shuffle(frames: FrameSet, split_by: str) -> np.ndarray:
         return generator.permutation(len(frames))
     videos, video_index = np.unique(frames.video, return_inverse=True)
     return np.argsort(generator.permutation(len(videos))[video_index], kind="stable")
+
+
+def _by_name(frames: FrameSet) -> np.ndarray:
+    """Frames in order of the name of their video, and of their number in it."""
+    _, video = np.unique(frames.video, return_inverse=True)
+    return np.lexsort((frames.number, video))
 
 
 def _train_count(frames: FrameSet, shuffled: np.ndarray, split_by: str) -> int:

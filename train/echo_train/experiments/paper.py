@@ -258,7 +258,12 @@ def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
         settings.check()
         choice = choose_for_preset(settings, given)
         store, splits = EchoStore(settings.selection.store), settings.data.splits
-        draw_splits(read_frame_set(store, choice), splits.split_by, splits.train_images)
+        draw_splits(
+            read_frame_set(store, choice),
+            splits.split_by,
+            splits.train_images,
+            splits.train_order,
+        )
         masks = schema.mask_path(choice.method)
         if not store.manifests[masks].parameters.get("truncate"):
             notes[masks] = (
