@@ -24,6 +24,7 @@ BUILD: Mapping[str, Any] = {
     "truncate": True,
     "radius": 10.0,
     "sigma": 5.0,
+    "gaussian": "whole",
     "band_kernel": 3,
     "band_iterations": 2,
 }

@@ -22,6 +22,10 @@ IDENTITIES = ("anatomical", "angle", "uniform", "optimal")
 FALLOFFS = ("gaussian", "euclidean")
 """How a heatmap fades from its landmark."""
 
+GAUSSIANS = ("cut", "whole")
+"""Where a Gaussian heatmap ends: at the pixel expansion, or at four standard deviations. Stores
+without this parameter have the first."""
+
 PHASES = ("ED", "ES", "unknown")
 """Codes of `index/phase`: end-diastole, end-systole, not determined by the tracings."""
 
@@ -118,6 +122,14 @@ class ArraySpec:
     dtype: str
     dimensions: tuple[str, ...]
     attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def gaussian_reach(sigma: float) -> float:
+    """Pixels from a landmark to the end of its whole Gaussian, along each axis.
+
+    Four standard deviations, rounded, as in `skimage.filters.gaussian`; at least the next pixel.
+    """
+    return float(max(1, int(4 * sigma + 0.5)))
 
 
 def mask_path(method: str) -> str:

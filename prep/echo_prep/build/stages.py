@@ -204,6 +204,9 @@ def heatmap_stage(
     if falloff == "euclidean":
         # The Euclidean falloff has no sigma, so another value makes nothing stale.
         del parameters["sigma"]
+    if falloff == "euclidean" or settings.gaussian == schema.GAUSSIANS[0]:
+        # Stores that were built before there was a choice lack the parameter.
+        del parameters["gaussian"]
     heatmaps = _array(
         landmarks.heatmap(falloff),
         (index.parameters["rows"], landmarks.count, *index.parameters["shape"]),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from echo_common.errors import SettingsError
+from echo_common.store.schema import gaussian_reach
 from echo_prep.geometry.settings import HeatmapSettings
 
 _AT_ONCE = 1 << 15
@@ -40,9 +41,10 @@ def draw_heatmaps(
 ) -> np.ndarray:
     """Draw a heatmap of each landmark, for one frame or many.
 
-    Within the pixel expansion a heatmap falls off from the landmark, is scaled
-    so that its largest value is 1 and its smallest 0, and is set to 0 outside
-    the band.
+    Within its reach a heatmap falls off from the landmark, is scaled so that its
+    largest value is 1 and its smallest 0, and is set to 0 outside the band. The
+    reach is the pixel expansion, a disc; that of a whole Gaussian is the square
+    on which `skimage.filters.gaussian` of a one-pixel image is not 0.
 
     Parameters
     ----------
@@ -71,7 +73,9 @@ def draw_heatmaps(
     count, (height, width) = points.shape[-2], band.shape[-2:]
     heatmaps = np.zeros((*points.shape[:-1], height, width), dtype=np.uint8)
     # Only the square around a landmark is computed: a few hundred of 12,544 pixels.
-    side = int(2 * settings.radius) + 1
+    whole = falloff == "gaussian" and settings.gaussian == "whole"
+    reach = gaussian_reach(settings.sigma) if whole else settings.radius
+    side = int(2 * reach) + 1
     square = min(side, height), min(side, width)
     maps = _windows(heatmaps.reshape(-1, height, width), square)
     bands = _windows(band.reshape(-1, height, width), square)
@@ -80,22 +84,26 @@ def draw_heatmaps(
     at_once = max(1, _AT_ONCE // (square[0] * square[1]))
     for first in range(0, len(centres), at_once):
         x, y = centres[first : first + at_once].T
-        top, down = _squares(y, settings.radius, square[0], height)
-        left, across = _squares(x, settings.radius, square[1], width)
-        visible = down.min(axis=1) + across.min(axis=1) <= settings.radius**2
+        top, down = _squares(y, reach, square[0], height)
+        left, across = _squares(x, reach, square[1], width)
+        extent = np.maximum if whole else np.add
+        near = extent(down[:, :, None], across[:, None, :]) <= reach**2
+        visible = near.any(axis=(1, 2))
         number = np.arange(first, first + len(x))[visible]
         top, left = top[visible], left[visible]
-        values = _scaled(down[visible], across[visible], falloff, settings)
+        values = _scaled(down[visible], across[visible], near[visible], falloff, settings)
         maps[number, top, left] = np.rint(values) * bands[number // count, top, left]
     return heatmaps
 
 
 def _scaled(
-    down: np.ndarray, across: np.ndarray, falloff: str, settings: HeatmapSettings
+    down: np.ndarray,
+    across: np.ndarray,
+    near: np.ndarray,
+    falloff: str,
+    settings: HeatmapSettings,
 ) -> np.ndarray:
-    """Falloff within the pixel expansion from 0 to 255, and 0 outside; (landmark, y, x) float64."""
-    squared = down[:, :, None] + across[:, None, :]
-    near = squared <= settings.radius**2
+    """Falloff where it is near from 0 to 255, and 0 elsewhere; (landmark, y, x) float64."""
     if falloff == "gaussian":
         # The Gaussian of a sum is the product of two Gaussians: exp of two short rows.
         # Relative to the nearest pixel, since scaling removes any factor, and the Gaussian of a
@@ -107,7 +115,7 @@ def _scaled(
         )
         values = rows[:, :, None] * columns[:, None, :]
     else:
-        distance = np.sqrt(squared)
+        distance = np.sqrt(down[:, :, None] + across[:, None, :])
         farthest = np.where(near, distance, 0.0).max(axis=(1, 2), keepdims=True)
         values = 1.0 - distance / np.maximum(farthest, 1e-12)
     lowest = np.where(near, values, np.inf).min(axis=(1, 2), keepdims=True)

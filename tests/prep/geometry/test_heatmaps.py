@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+import skimage.filters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from echo_common.errors import SettingsError
 from echo_common.geometry.raster import rasterise
+from echo_common.store.schema import GAUSSIANS, gaussian_reach
 from echo_prep.dataset.tracings import split_rows
 from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
 from echo_prep.geometry.settings import HeatmapSettings
@@ -55,11 +59,25 @@ def test_no_iterations_give_no_band() -> None:
 )
 def test_heatmaps_are_the_papers(point: tuple[int, int], falloff: str) -> None:
     band = paper_band(ventricle_mask()).astype(np.uint8)
-    for limits in (band, np.ones_like(band)):
-        (found,) = draw_heatmaps(np.array([point]), limits, falloff, DEFAULTS)
+    for limits, gaussian in itertools.product((band, np.ones_like(band)), GAUSSIANS):
+        shape = HeatmapSettings(gaussian=gaussian)
+        (found,) = draw_heatmaps(np.array([point]), limits, falloff, shape)
         assert found.dtype == np.uint8
-        expected = paper_heatmap(point, limits, falloff)
+        expected = paper_heatmap(point, limits, falloff, gaussian=gaussian)
         np.testing.assert_allclose(found / 255, expected, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.6, 1.0, 2.5, 7.0])
+def test_a_whole_gaussian_ends_where_scikit_images_ends(sigma: float) -> None:
+    shape = HeatmapSettings(gaussian="whole", sigma=sigma)
+    pixel = np.zeros((64, 96))
+    pixel[20, 43] = 1
+    expected = skimage.filters.gaussian(pixel, sigma=sigma)
+    (found,) = draw_heatmaps(np.array([[43, 20]]), np.ones_like(pixel, np.uint8), "gaussian", shape)
+    np.testing.assert_allclose(found / 255, expected / expected.max(), atol=ROUNDING + 1e-3)
+    inside = np.flatnonzero(expected[20])
+    assert inside[-1] - 43 == int(4 * sigma + 0.5)
+    assert gaussian_reach(sigma) == max(1, inside[-1] - 43)
 
 
 @settings(deadline=None, max_examples=60)
@@ -69,16 +87,19 @@ def test_heatmaps_are_the_papers(point: tuple[int, int], falloff: str) -> None:
     radius=st.floats(1, 40),
     sigma=st.floats(0.1, 20),
     falloff=st.sampled_from(["gaussian", "euclidean"]),
+    gaussian=st.sampled_from(GAUSSIANS),
 )
 def test_landmarks_between_pixels_and_outside_the_image(
-    x: float, y: float, radius: float, sigma: float, falloff: str
+    x: float, y: float, radius: float, sigma: float, falloff: str, gaussian: str
 ) -> None:
-    shape = HeatmapSettings(radius=radius, sigma=sigma)
+    shape = HeatmapSettings(radius=radius, sigma=sigma, gaussian=gaussian)
     everywhere = np.ones((90, 112), np.uint8)
     (found,) = draw_heatmaps(np.array([[x, y]]), everywhere, falloff, shape)
     rows, columns = np.mgrid[:90, :112]
-    distance = np.hypot(rows - y, columns - x)
-    near = distance <= radius
+    distance = extent = np.hypot(rows - y, columns - x)
+    if falloff == "gaussian" and gaussian == "whole":
+        extent, radius = np.maximum(abs(rows - y), abs(columns - x)), max(1, int(4 * sigma + 0.5))
+    near = extent <= radius
     if not near.any():
         assert not found.any()
         return
@@ -90,7 +111,7 @@ def test_landmarks_between_pixels_and_outside_the_image(
         values = -distance
     low, high = values[near].min(), values[near].max()
     # A radius that just reaches a pixel: rounding decides whether it is one of them.
-    if high - low < 1e-9 or np.abs(distance - radius).min() < 1e-9:
+    if high - low < 1e-9 or np.abs(extent - radius).min() < 1e-9:
         return
     expected = np.where(near, (values - low) / (high - low), 0)
     np.testing.assert_allclose(found / 255, expected, atol=ROUNDING + 1e-6)

@@ -18,7 +18,8 @@ import zarr
 from echo_common.cli.command import run_command
 from echo_common.cli.settings import replace, to_table
 from echo_common.errors import RunError, SettingsError
-from echo_common.paper import PRESETS, PUBLISHED
+from echo_common.paper import BUILD, PRESETS, PUBLISHED
+from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
 from echo_prep.cli import cli as prep_cli
 from echo_prep.settings import BuildSettings
@@ -27,7 +28,7 @@ from echo_train.data.frame_set import FrameSet
 from echo_train.data.splits import draw_splits
 from echo_train.experiments import paper, sweep
 from echo_train.experiments.paper import repeat
-from echo_train.experiments.presets import choose_for_preset
+from echo_train.experiments.presets import choose_for_preset, differences
 from echo_train.networks.architecture import NETWORKS
 from echo_train.runs.run_folder import EpochRow
 from echo_train.training.settings import TrainSettings
@@ -225,10 +226,20 @@ def test_black_accuracy_is_that_of_an_empty_prediction(repeated: Path, paper_sto
         assert float(row["black_pixel_accuracy"]) == pytest.approx(expected, abs=5.1e-5)
 
 
-def test_a_store_of_rounded_coordinates_is_noted(paper_store: Path, repeated: Path) -> None:
+def test_a_store_unlike_the_papers_is_noted(paper_store: Path, repeated: Path) -> None:
     said: list[str] = []
     repeat({**SMALL, "store": paper_store, "run": repeated, "resume": True}, said.append)
     assert sum("rounded coordinates" in line for line in said) == 1
+    assert sum("is cut at the pixel expansion" in line for line in said) == 1
+
+
+def test_a_store_of_the_papers_code_has_no_notes(small_dataset: Path, tmp_path: Path) -> None:
+    settings = BuildSettings(data=small_dataset, store=tmp_path / "paper.zarr", jobs=1)
+    build(replace(settings, **BUILD))
+    store = EchoStore(settings.store)
+    for preset in ("experiment-2", "experiment-3"):
+        chosen = replace(TrainSettings(), **PRESETS[preset], store=settings.store)
+        assert not differences(store, choose_for_preset(chosen, {}))
 
 
 def test_interrupted_experiments_resume_with_the_given_settings(

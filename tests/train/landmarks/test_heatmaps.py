@@ -34,6 +34,7 @@ def shape_of(falloff: str, prepared: HeatmapSettings) -> HeatmapShape:
         falloff=falloff,
         radius=prepared.radius,
         sigma=prepared.sigma,
+        gaussian=prepared.gaussian,
         band_kernel=prepared.band_kernel,
         band_iterations=prepared.band_iterations,
     )
@@ -57,16 +58,19 @@ def test_the_band_is_opencvs(kernel: int, iterations: int) -> None:
     radius=st.floats(1, 14),
     sigma=st.floats(0.5, 9),
     iterations=st.integers(0, 3),
+    gaussian=st.sampled_from(schema.GAUSSIANS),
 )
 def test_heatmaps_are_those_that_preparation_draws(
-    seed: int, falloff: str, radius: float, sigma: float, iterations: int
+    seed: int, falloff: str, radius: float, sigma: float, iterations: int, gaussian: str
 ) -> None:
     rng = np.random.default_rng(seed)
     masks = np.stack([ellipse((48, 64), seed + frame) for frame in range(3)])
     # Some lie outside the image, near enough to reach into it or far away.
     points = rng.uniform([-30, -30], [94, 78], (3, 5, 2)).astype(np.float32)
     points[0, 0], points[1, 1] = (7, 9), (-1e7, 4)
-    prepared = HeatmapSettings(radius=radius, sigma=sigma, band_iterations=iterations)
+    prepared = HeatmapSettings(
+        radius=radius, sigma=sigma, band_iterations=iterations, gaussian=gaussian
+    )
     expected = np.stack(
         [
             draw_heatmaps(some, border_band(mask, prepared), falloff, prepared)

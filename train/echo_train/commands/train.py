@@ -53,8 +53,9 @@ def cli(
     with importing("train"):
         from torch.distributed.elastic.multiprocessing.errors import record
 
+        from echo_common.store.reader import EchoStore
         from echo_train.experiments.paper import TABLE, experiments, repeat
-        from echo_train.experiments.presets import choose_for_preset, with_preset
+        from echo_train.experiments.presets import choose_for_preset, differences, with_preset
         from echo_train.experiments.sweep import SWEEP, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
         from echo_train.reporting.run_table import describe
@@ -90,7 +91,10 @@ def cli(
         read_config(settings.folder.run)
         settings = replace(begun, **said)
     if preset is not None:
-        choose_for_preset(settings, given)
+        choice = choose_for_preset(settings, given)
+        for note in differences(EchoStore(settings.selection.store), choice):
+            if process.is_first:
+                click.echo(note)
     if dry_run:
         runs = list(settings.runs().values())
         if len(runs) > 1:

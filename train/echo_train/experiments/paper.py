@@ -19,7 +19,7 @@ from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import draw_splits
-from echo_train.experiments.presets import choose_for_preset, with_preset
+from echo_train.experiments.presets import choose_for_preset, differences, with_preset
 from echo_train.experiments.settings import ALL
 from echo_train.experiments.sweep import choose_base, train_each
 from echo_train.reporting.plots import experiment_png
@@ -252,7 +252,7 @@ def _number(experiment: str) -> str:
 
 def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
     """Check all experiments before the first is trained; note masks unlike the paper's."""
-    notes = {}
+    notes: dict[str, None] = {}
     # Landmarks first: the build that adds them adds their masks as well.
     for settings in sorted(runs, key=lambda settings: settings.selection.target != "landmarks"):
         settings.check()
@@ -264,13 +264,8 @@ def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
             splits.train_images,
             splits.train_order,
         )
-        masks = schema.mask_path(choice.method)
-        if not store.manifests[masks].parameters.get("truncate"):
-            notes[masks] = (
-                f"note: {masks} was made from rounded coordinates; the paper's code truncates "
-                "them, as echo-prep build --paper does"
-            )
-    return list(notes.values())
+        notes |= dict.fromkeys(differences(store, choice))
+    return list(notes)
 
 
 def _config(given: Mapping[str, Any]) -> str:

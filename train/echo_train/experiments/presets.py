@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from echo_common.errors import NotInStoreError
-from echo_common.paper import PRESETS
+from echo_common.paper import BUILD, PRESETS
+from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.training.settings import TrainSettings
@@ -58,3 +59,22 @@ def choose_for_preset(settings: TrainSettings, given: Mapping[str, Any]) -> Choi
             f"{store.path} lacks masks or landmarks of the paper's experiments; add them with: "
             f"echo-prep build --paper --store {shlex.quote(str(store.path))}"
         ) from error
+
+
+def differences(store: EchoStore, choice: Choice) -> list[str]:
+    """Tell how the masks and heatmaps of a choice differ from those of the paper's code."""
+    notes, masks = [], schema.mask_path(choice.method)
+    if not store.manifests[masks].parameters.get("truncate"):
+        notes.append(
+            f"note: {masks} was made from rounded coordinates; the paper's code truncates them, as "
+            "echo-prep build --paper does"
+        )
+    if choice.landmarks is not None and choice.falloff == "gaussian":
+        heatmaps = choice.landmarks.heatmap(choice.falloff)
+        gaussian = store.manifests[heatmaps].parameters.get("gaussian", schema.GAUSSIANS[0])
+        if gaussian != BUILD["gaussian"]:
+            notes.append(
+                f"note: {heatmaps} is cut at the pixel expansion; the Gaussians of the paper's "
+                "code are not, as those of echo-prep build --paper"
+            )
+    return notes

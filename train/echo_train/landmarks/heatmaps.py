@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from echo_common.store.schema import GAUSSIANS, gaussian_reach
 from echo_train.runtime.device import constant
 
 
@@ -30,6 +31,8 @@ class HeatmapShape:
         Pixel expansion: radius of a heatmap in pixels.
     sigma : float
         Standard deviation of the Gaussian in pixels; unused by the other falloff.
+    gaussian : str
+        One of `echo_common.store.schema.GAUSSIANS`; unused by the other falloff.
     band_kernel : int
         Side of the square kernel that dilates and erodes the mask, in pixels.
     band_iterations : int
@@ -39,8 +42,19 @@ class HeatmapShape:
     falloff: str
     radius: float
     sigma: float = math.nan
+    gaussian: str = GAUSSIANS[0]
     band_kernel: int
     band_iterations: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a Gaussian that is not cut at the pixel expansion."""
+        return self.falloff == "gaussian" and self.gaussian == "whole"
+
+    @property
+    def reach(self) -> float:
+        """Distance from the landmark, in pixels, up to which its heatmap is not 0."""
+        return gaussian_reach(self.sigma) if self.whole else self.radius
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> HeatmapShape:
@@ -93,8 +107,9 @@ def _sliding_maximum(values: Tensor, window: int, dim: int) -> Tensor:
 def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tensor:
     """Render one heatmap per landmark as `echo-prep build` does: expansion x band x falloff.
 
-    Within the pixel expansion a heatmap falls off from the landmark, is scaled
-    from 0 (smallest value) to 1 (largest value), and is cut to the band.
+    Within its reach a heatmap falls off from the landmark, is scaled from 0
+    (smallest value) to 1 (largest value), and is cut to the band. The reach of a
+    whole Gaussian is a square, that of any other falloff a disc.
     Values are not rounded to the store's 255 steps.
 
     Parameters
@@ -115,20 +130,21 @@ def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tenso
     band = border_band(masks, shape.band_kernel, shape.band_iterations)
     # Only the square around a landmark is computed: 441 of 12,544 pixels. The position of a
     # square entirely outside the image does not matter; the clamp keeps its integers small.
-    reach = torch.arange(math.floor(2 * shape.radius) + 1, device=points.device)
-    limit = constant((width, height), points.device) + len(reach)
-    first = (points - shape.radius).ceil().clamp_min(-len(reach)).minimum(limit).long()
-    x, y = (first[..., axis, None] + reach for axis in (0, 1))
+    steps = torch.arange(math.floor(2 * shape.reach) + 1, device=points.device)
+    limit = constant((width, height), points.device) + len(steps)
+    first = (points - shape.reach).ceil().clamp_min(-len(steps)).minimum(limit).long()
+    x, y = (first[..., axis, None] + steps for axis in (0, 1))
     across, down = (x - points[..., :1]).square(), (y - points[..., 1:]).square()
     squared = down[..., None] + across[..., None, :]
+    extent = torch.maximum(down[..., None], across[..., None, :]) if shape.whole else squared
     inside = ((y >= 0) & (y < height))[..., None] & ((x >= 0) & (x < width))[..., None, :]
-    near = inside & (squared <= shape.radius**2)
+    near = inside & (extent <= shape.reach**2)
     values = _scaled(_falloff(squared, near, shape), near)
     pixel = y.clamp(0, height - 1)[..., None] * width + x.clamp(0, width - 1)[..., None, :]
     pixel = pixel.flatten(1)
     values = values.flatten(1) * band.flatten(1).gather(1, pixel)
     # Values outside the image are zero here, so adding them to its edge changes nothing.
-    planes = torch.arange(landmarks, device=points.device).repeat_interleave(len(reach) ** 2)
+    planes = torch.arange(landmarks, device=points.device).repeat_interleave(len(steps) ** 2)
     heatmaps = torch.zeros(count, landmarks * height * width, device=masks.device)
     heatmaps.scatter_add_(1, planes * (height * width) + pixel, values)
     return heatmaps.reshape(count, landmarks, height, width)
