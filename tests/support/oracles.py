@@ -48,6 +48,13 @@ def paper_points(rows: np.ndarray) -> list[Point]:
     return [(int(x), int(y)) for x, y in all_points(rows)]
 
 
+def y_order(rows: np.ndarray, points: Sequence[Point]) -> list[Point]:
+    """Points sorted by y alone: X1, Y1 of all rows come before X2, Y2 of all at the same height."""
+    apex, base, *contour = points
+    file_order = [apex, *contour[: len(rows) - 1], base, *contour[: len(rows) - 2 : -1]]
+    return sorted(file_order, key=lambda point: point[1])
+
+
 def centroid_order(points: Sequence[Point]) -> list[Point]:
     """Points sorted by angle about their mean (section 3.5)."""
     cx = sum(x for x, _ in points) / len(points)
@@ -59,7 +66,7 @@ def paper_mask(rows: np.ndarray, method: str, shape: tuple[int, int]) -> np.ndar
     """The paper's mask by one of its three methods (section 3.5)."""
     points = paper_points(rows)
     ordered = {
-        "simplesort": lambda: sorted(points),
+        "simplesort": lambda: y_order(rows, points),
         "centroid": lambda: centroid_order(points),
         "convexhull": lambda: cv2.convexHull(np.array(points, np.int32))[:, 0],
     }[method]()

@@ -1,7 +1,8 @@
 """The stages of a store: the arrays of each, its inputs, and the key that shows if it is stale.
 
 A stage's key is the digest of the keys of its inputs, its parameters and its
-code version. Raise the version in `_CODE` when the result of a stage changes.
+code version. Raise the version in `_CODE` when the result of a stage changes,
+or that in `_CHANGED` if it changes for one method or identity only.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ INDEX = "index"
 
 _CODE = {"index": 1, "frames": 1, "mask": 1, "points": 1, "heatmap": 1}
 """Code version of each kind of stage, in the order in which a build makes them."""
+
+_CHANGED = {("mask", "simplesort"): 2, ("points", "angle"): 2}
+"""Code versions of the masks of a method, and of the points of an identity, that changed alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,12 +57,17 @@ class Stage:
         """Digest of inputs, parameters and code version."""
         content = {
             "stage": self.name,
-            "code": _CODE[self.kind],
+            "code": self._code_version,
             "chunk": CHUNK_FRAMES,
             "parameters": self.parameters,
             "inputs": self.inputs,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _code_version(self) -> int:
+        choice = self.parameters.get("identity", self.parameters.get("method", ""))
+        return _CHANGED.get((self.kind, choice), _CODE[self.kind])
 
     @property
     def order(self) -> tuple[int, str]:

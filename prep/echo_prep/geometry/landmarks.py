@@ -33,7 +33,8 @@ def choose_landmarks(
       middles of its longest edges if it has too few vertices.
     - `angle`: the points with the smallest angle to their two neighbours among
       all traced points, the long axis included, sorted around their mean. The
-      smallest angle is first (the paper's "optimal landmarks").
+      smallest angle is first (the paper's "optimal landmarks"); angles that are
+      equal to six decimals of a radian are ties, in the order around the mean.
 
     Parameters
     ----------
@@ -125,7 +126,9 @@ def _smallest_angles(points: np.ndarray, count: int) -> np.ndarray:
     # A duplicate point has no angle; it counts as straight, so that it is chosen last.
     cosine = np.full(len(ordered), -1.0)
     np.divide((back * ahead).sum(axis=1), lengths, out=cosine, where=lengths > 0)
-    return ordered[np.argsort(np.arccos(np.clip(cosine, -1.0, 1.0)), kind="stable")[:count]]
+    # Equal to six decimals, angles are ties, in the order around the mean, as in the paper's code.
+    angles = np.arccos(np.clip(cosine, -1.0, 1.0)).round(6)
+    return ordered[np.argsort(angles, kind="stable")[:count]]
 
 
 def _divide(ring: np.ndarray, count: int) -> np.ndarray:

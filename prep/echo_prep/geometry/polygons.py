@@ -35,7 +35,8 @@ def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[n
     - `chords`, `exact`: the ends of the chords in order, as in the data set's own loader.
     - `convexhull`: the convex hull of all points, by `cv2.convexHull`.
     - `centroid`: all points by their angle about their mean.
-    - `simplesort`: all points sorted by x, then y; the polygon crosses itself.
+    - `simplesort`: all points sorted by y, those at the same height in the order in which the
+      paper's code reads them; the polygon crosses itself.
 
     Parameters
     ----------
@@ -100,8 +101,16 @@ def _join(points: np.ndarray, method: str) -> Iterable[np.ndarray]:
     if method == "centroid":
         order = angular_order(points)
     elif method == "simplesort":
-        order = np.lexsort((points[..., 1], points[..., 0]), axis=-1)
+        points = _in_reading_order(points)
+        order = np.argsort(points[..., 1], axis=-1, kind="stable")
     else:
         raise SettingsError(f"no method {method!r}")
     joined: np.ndarray = np.take_along_axis(points, order[..., None], axis=1)
     return joined
+
+
+def _in_reading_order(points: np.ndarray) -> np.ndarray:
+    """Points as the paper's code reads them: X1, Y1 of all rows of a trace, then X2, Y2 of all."""
+    chords = (points.shape[1] - 2) // 2
+    apex, base, first, second = np.split(points, [1, 2, 2 + chords], axis=1)
+    return np.concatenate([apex, first, base, second[:, ::-1]], axis=1)
