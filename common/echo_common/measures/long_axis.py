@@ -15,6 +15,10 @@ SKEWED = 0.1
 """Mean skewness along the axis from which on the apex is the lower end. Half an ellipse has 0.24;
 below, the apex is taken to be up, as apical views are displayed."""
 
+APEX = 0.98
+"""Points at this share of the largest distance from the base are the apex: a contour drawn through
+chords has two corners there."""
+
 _ROUNDS = 4
 """The axis follows from the corners, and these from the axis; they settle in two or three rounds.
 """
@@ -24,8 +28,8 @@ def axis_points(contours: Sequence[np.ndarray]) -> np.ndarray:
     """Find apex and mitral plane in contours of one clip, whose apex is up or down in all frames.
 
     The ends of the mitral plane are the basal corners: the points of the contour farthest in the
-    two directions halfway between the long axis and its perpendicular. The apex is the point
-    farthest from the middle between them. The first axis is the principal one.
+    two directions halfway between the long axis and its perpendicular. The apex is the middle of
+    the points farthest from the middle between them. The first axis is the principal one.
 
     Parameters
     ----------
@@ -100,6 +104,8 @@ def _settle(contour: np.ndarray, down: np.ndarray) -> np.ndarray:
         right = np.array([down[1], -down[0]])
         corners = contour[[np.argmax(contour @ (down + side * right)) for side in (-1, 1)]]
         base = corners.mean(axis=0)
-        apex = contour[np.argmax(np.linalg.norm(contour - base, axis=1))]
-        down = (base - apex) / np.linalg.norm(base - apex)
+        distance = np.linalg.norm(contour - base, axis=1)
+        far = contour[distance >= APEX * distance.max()].mean(axis=0)
+        down = (base - far) / np.linalg.norm(base - far)
+        apex = base - distance.max() * down
     return np.concatenate([apex[None], corners])

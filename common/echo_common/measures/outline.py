@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from skimage.measure import find_contours
 
 from echo_common.geometry.contours import shoelace_area
+
+POINTS = 256
+"""Points of a contour from `soft_outlines`: half a pixel apart on most ventricles of 112 pixels."""
 
 
 def soft_outline(values: np.ndarray, level: float) -> np.ndarray:
@@ -41,10 +42,26 @@ def soft_outline(values: np.ndarray, level: float) -> np.ndarray:
     return max(closed, key=shoelace_area)[:, ::-1] - 1 if closed else np.empty((0, 2))
 
 
-def stack_contours(contours: Sequence[np.ndarray]) -> np.ndarray:
-    """Stack contours into one array, (contour, point, 2) float64, padded with rows of NaN."""
-    length = max((len(points) for points in contours), default=0)
-    stacked = np.full((len(contours), length, 2), np.nan)
-    for row, points in zip(stacked, contours, strict=True):
-        row[: len(points)] = points
-    return stacked
+def soft_outlines(maps: np.ndarray, level: float) -> np.ndarray:
+    """Find the contour in each map, by `soft_outline`, as points at equal steps of its length.
+
+    Parameters
+    ----------
+    maps : ndarray, (frame, y, x) float
+    level : float
+
+    Returns
+    -------
+    contours : ndarray, (frame, POINTS, 2) float64
+        NaN for a map without values above the level.
+    """
+    contours = np.full((len(maps), POINTS, 2), np.nan)
+    for number, values in enumerate(maps):
+        contour = soft_outline(values, level)
+        if len(contour):
+            closed = np.concatenate([contour, contour[:1]])
+            along = np.cumsum(np.linalg.norm(np.diff(closed, axis=0, prepend=closed[:1]), axis=1))
+            steps = np.linspace(0, along[-1], POINTS, endpoint=False)
+            for axis in (0, 1):
+                contours[number, :, axis] = np.interp(steps, along, closed[:, axis])
+    return contours

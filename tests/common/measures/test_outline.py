@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from echo_common.geometry.contours import shoelace_area
-from echo_common.measures.outline import soft_outline, stack_contours
+from echo_common.measures.outline import POINTS, soft_outline, soft_outlines
 
 
 def disk(centre: tuple[float, float], radius: float, side: int = 112) -> np.ndarray:
@@ -39,8 +39,9 @@ def test_nothing_above_the_level_gives_no_points() -> None:
     assert soft_outline(np.full((8, 8), -3.0), 0.0).shape == (0, 2)
 
 
-def test_contours_are_stacked_with_nan() -> None:
-    stacked = stack_contours([np.ones((3, 2)), np.empty((0, 2))])
-    assert stacked.shape == (2, 3, 2)
-    assert np.isnan(stacked[1]).all()
-    assert stack_contours([]).shape == (0, 0, 2)
+def test_contours_of_a_clip_have_points_at_equal_steps() -> None:
+    contours = soft_outlines(np.stack([disk((50.0, 60.0), 20.0), np.full((112, 112), -1.0)]), 0.0)
+    steps = np.linalg.norm(contours[0] - np.roll(contours[0], 1, axis=0), axis=1)
+    np.testing.assert_allclose(steps, 2 * np.pi * 20 / POINTS, rtol=0.02)
+    assert shoelace_area(contours[0]) == pytest.approx(np.pi * 400, rel=0.004)
+    assert np.isnan(contours[1]).all()

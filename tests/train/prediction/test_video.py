@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from echo_common.errors import DataError, DataNotFoundError, OutputError
+from echo_common.measures.outline import soft_outlines
 from echo_common.output_folder import OutputFolder
 from echo_train.prediction.segment import area_table
 from echo_train.prediction.video import Clip, read_clip, save_overlay
@@ -54,7 +55,8 @@ def predicted() -> tuple[Clip, Prediction]:
     masks = np.zeros((2, 40, 50), np.uint8)
     masks[0, 10:20, 15:30] = 1
     points = np.array([[[15, 10], [29, 19]], [[np.nan, np.nan], [1.5, 2]]], dtype=np.float32)
-    return clip, Prediction(masks=masks, points=points)
+    contours = soft_outlines(masks, 0.5)
+    return clip, Prediction(masks=masks, contours=contours, points=points)
 
 
 def test_the_table_has_area_and_landmarks_of_every_frame() -> None:
@@ -64,13 +66,14 @@ def test_the_table_has_area_and_landmarks_of_every_frame() -> None:
         "0,0.0000,150,15.000,10.000,29.000,19.000,0",
         "10,0.5000,0,,,1.500,2.000,1",
     ]
-    without = Prediction(masks=prediction.masks)
+    without = Prediction(masks=prediction.masks, contours=prediction.contours)
     assert area_table(clip, without).splitlines()[1] == "0,0.0000,150,0"
 
 
 def test_the_overlay_draws_the_contour_along_the_mask(tmp_path: Path) -> None:
     clip, prediction = predicted()
-    save_overlay(tmp_path / "study.avi", clip, Prediction(masks=prediction.masks))
+    without = Prediction(masks=prediction.masks, contours=prediction.contours)
+    save_overlay(tmp_path / "study.avi", clip, without)
     capture = cv2.VideoCapture(str(tmp_path / "study.avi"))
     assert capture.get(cv2.CAP_PROP_FPS) == 20
     frames = [capture.read()[1] for _ in range(2)]

@@ -98,10 +98,9 @@ class SplitCollector:
         }
         if prediction.points is not None:
             part["points"] = prediction.points
+            part["crossing"] = np.array([crosses_itself(line) for line in prediction.contours])
         if prediction.found is not None:
             part["found"] = prediction.found
-        if prediction.contours is not None:
-            part["crossing"] = np.array([crosses_itself(line) for line in prediction.contours])
         best = self._target.error_free_masks(batch)
         if best is not None:
             part["ceiling"] = dice(packed_counts(best, packed))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echo_common.measures.ventricle import Measures, measure_contours
 from echo_train.data.frame_set import FrameSet
 from echo_train.metrics.results import Results
 from echo_train.transforms.batch import Batch
@@ -25,17 +26,25 @@ class Prediction:
         1 inside, 0 outside.
     points : ndarray, (frame, landmark, 2) float32, or None
         (x, y) in pixels; NaN for a missed landmark, None if the target is the mask.
-    contours : ndarray, (frame, point, 2) float64, or None
-        Contours rebuilt from the points; rows of NaN are padding.
+    contours : ndarray, (frame, point, 2) float64
+        Contours rebuilt from the points, or traced in the logits of the masks, finer than pixels;
+        rows of NaN are padding, and all are NaN if there is no ventricle.
+    axes : ndarray, (frame, 3, 2) float64, or None
+        Apex and ends of the mitral plane, if they are among the landmarks.
     found : ndarray, (frame, landmark) bool, or None
         Whether each landmark was found in its map; the shape prior, if there is one, fills in the
         others.
     """
 
     masks: np.ndarray
+    contours: np.ndarray
     points: np.ndarray | None = None
-    contours: np.ndarray | None = None
+    axes: np.ndarray | None = None
     found: np.ndarray | None = None
+
+    def measures(self) -> Measures:
+        """Area, length and volume of the ventricle in each frame, from its contour."""
+        return measure_contours(self.contours, self.axes)
 
     def missed(self) -> np.ndarray:
         """Whether no ventricle was found, (frame,) bool: no pixel, or no landmark in its map."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from echo_common.geometry.contours import contours_from_landmarks
 from echo_common.geometry.raster import rasterise_all
+from echo_common.measures.long_axis import axis_points_of_landmarks
 from echo_train.data.frame_set import Choice, FrameSet
 from echo_train.landmarks.decoders import DECODERS, confidence
 from echo_train.landmarks.settings import LandmarkSettings
@@ -119,7 +120,8 @@ class LandmarkTarget:
             points, shape = letterbox.enlarge_points(points), letterbox.size
         contours = self.contours(points)
         masks = rasterise_all(list(contours), shape, self.method)
-        return Prediction(masks=masks, points=points, contours=contours, found=found)
+        axes = axis_points_of_landmarks(points) if self.identity == "anatomical" else None
+        return Prediction(masks=masks, contours=contours, points=points, axes=axes, found=found)
 
     def error_free_masks(self, batch: Batch) -> np.ndarray:
         """Masks rebuilt from the true landmarks, (frame, y, x) uint8."""

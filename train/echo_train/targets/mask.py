@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echo_common.measures.outline import soft_outlines
 from echo_train.data.frame_set import FrameSet
 from echo_train.losses.mask_losses import MASK_LOSSES
 from echo_train.losses.settings import LossSettings
@@ -57,10 +58,12 @@ class MaskTarget:
         """Turn logits into masks; see `Target.predict`."""
         if letterbox is not None:
             logits = letterbox.enlarge(logits)
-        masks = (logits[:, 0] > 0).cpu().numpy().astype(np.uint8)
+        values = logits[:, 0].float().cpu().numpy()
         if constant is not None:
-            masks[constant] = 0
-        return Prediction(masks=masks)
+            values[constant] = -1
+        return Prediction(
+            masks=(values > 0).astype(np.uint8), contours=soft_outlines(values, level=0)
+        )
 
     def error_free_masks(self, batch: Batch) -> None:
         """Return None: a prediction without errors is the true mask."""
