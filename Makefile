@@ -33,7 +33,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test test-gpu demo clean
+.PHONY: help install lint test test-gpu test-browser demo clean
 
 help:
 	@echo "make install   create .venv with all packages, at the versions of constraints.txt"
@@ -41,6 +41,7 @@ help:
 	@echo "make demo      synthetic data, a store, a mask model, a landmark model, their table"
 	@echo "make test      check format, lint, types and imports, then run the tests"
 	@echo "make test-gpu  run the tests that need an NVIDIA GPU"
+	@echo "make test-browser  run the tests of report.html, which need Chromium"
 	@echo "make lint      the same without the tests"
 	@echo "make clean     remove what the demo and the tools created; .venv stays"
 
@@ -93,6 +94,9 @@ test: lint
 
 test-gpu: $(STAMP)
 	$(BIN)/pytest -m gpu tests
+
+test-browser: $(STAMP)
+	$(BIN)/pytest -m browser tests
 
 demo: $(STAMP)
 	rm -rf $(DEMO)

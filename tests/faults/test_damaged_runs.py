@@ -25,6 +25,7 @@ from echo_train.commands.train import cli as echo_train
 from echo_train.evaluation.trained_model import load_model
 from echo_train.experiments.sweep import sweep
 from echo_train.reporting.html_page import report_page
+from echo_train.reporting.run_rows import make_rows
 from echo_train.runs.summary import read_summary
 from echo_train.training.train import train
 from support.commands import exit_code
@@ -206,7 +207,7 @@ def test_no_value_of_a_summary_ends_in_a_traceback(copy: Path) -> None:
                 assert "summary.json" in str(error)
                 refused += 1
             else:
-                assert b"</html>" in report_page([copy], [read])
+                assert b"</html>" in report_page(make_rows([copy], [read]), [None])
     assert refused > 3 * len(places)
 
 

@@ -44,19 +44,6 @@ def test_curves_show_the_history(tmp_path: Path, drawn: list[Figure]) -> None:
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
 
 
-def test_curves_of_several_runs_are_told_apart(drawn: list[Figure]) -> None:
-    content = plots.run_curves_png(
-        {
-            "a": [epoch_row(1, val_dice=0.3), epoch_row(2, val_dice=0.4)],
-            "b": [epoch_row(1, val_loss=2)],
-        }
-    )
-    loss, dice = (lines(axes) for axes in drawn[0].axes)
-    np.testing.assert_allclose(dice["a"], [[1, 0.3], [2, 0.4]])
-    np.testing.assert_allclose(loss["b"], [[1, 2]])
-    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None
-
-
 def test_overlay_outlines_truth_and_prediction_and_dots_landmarks(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:

@@ -41,6 +41,7 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
             robustness_csv,
             robustness_png,
         )
+        from echo_train.reporting.run_rows import make_rows
         from echo_train.reporting.run_table import describe
         from echo_train.runs.run_folder import run_inputs
         from echo_train.runs.run_names import common_folder, distinct_names
@@ -73,8 +74,9 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
             name: evaluate(folder, outputs[name], settings, device, progress=show)
             for name, folder in named.items()
         }
-        found = [(output.folder, read_summary(output.folder)) for output in outputs.values()]
-        click.echo(describe(found, every_split=True))
+        folders = [output.folder for output in outputs.values()]
+        rows = make_rows(folders, [read_summary(folder) for folder in folders])
+        click.echo(describe(rows, every_split=True))
         if settings.noise:
             shared.write_text(ROBUSTNESS_TABLE, robustness_csv(robustness))
             shared.write_bytes(ROBUSTNESS_PICTURE, robustness_png(robustness))

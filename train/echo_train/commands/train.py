@@ -58,6 +58,7 @@ def cli(
         from echo_train.experiments.presets import choose_for_preset, differences, with_preset
         from echo_train.experiments.sweep import SWEEP, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
+        from echo_train.reporting.run_rows import make_rows
         from echo_train.reporting.run_table import describe
         from echo_train.runs.run_folder import CONFIG, read_config
         from echo_train.runs.summary import read_summary
@@ -116,7 +117,7 @@ def cli(
             raise
         sys.exit(INTERRUPTED)
     if process.is_first:
-        click.echo(describe([(folder, read_summary(folder))]))
+        click.echo(describe(make_rows([folder], [read_summary(folder)])))
 
 
 def main() -> None:

@@ -1,143 +1,94 @@
-"""report.html: several runs on one page that embeds its pictures."""
+"""report.html: several runs on one page that needs no other file.
+
+Its table is sorted and filtered in the page, by report.js. Pictures are embedded; their size is
+limited, so that the page of fifty runs stays below 3 MB.
+"""
 
 from __future__ import annotations
 
 import base64
-import dataclasses
+import hashlib
+import importlib.resources
 import os
-from collections.abc import Mapping, Sequence
+import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jinja2
+import numpy as np
 
 from echo_common.outputs import SOFTWARE
-from echo_train.reporting.paired_difference import compare_runs
-from echo_train.reporting.plots import run_curves_png
-from echo_train.reporting.run_table import HEADER, find_pictures, table_rows
+from echo_common.regular_file import read_regular
+from echo_train.reporting import curve_plots
+from echo_train.reporting.curve_plots import curve_of, draw_plot
+from echo_train.reporting.page_tables import main_table, metric_tables
+from echo_train.reporting.paired_difference import Difference
+from echo_train.reporting.run_rows import Row, compare_settings
+from echo_train.reporting.run_table import find_pictures, notes_of
 from echo_train.runs.run_folder import METRICS, read_metrics
-from echo_train.runs.run_names import short_names
-from echo_train.runs.summary import SPLITS
 
 MARK = f'<meta name="generator" content="{SOFTWARE}">'.encode()
 """In every page, so that only an older page is replaced by a new one."""
 
 TEMPLATE = "report.html.j2"
+SCRIPT = "report.js"
 """In this package."""
 
-LABELS = {
-    "dice": ("Dice", 4),
-    "iou": ("IoU", 4),
-    "pixel_accuracy": ("pixel accuracy", 4),
-    "hd95": ("HD95, px", 2),
-    "surface_distance": ("mean surface distance, px", 2),
-    "area_error": ("area error, px", 0),
-    "area_bias": ("area, predicted minus true, px", 0),
-    "ceiling": ("ceiling: Dice from true landmarks", 4),
-    "mean_radial_error": ("mean radial error, px", 2),
-    "success_1px": ("landmarks within 1 px", 3),
-    "success_2px": ("landmarks within 2 px", 3),
-    "success_3px": ("landmarks within 3 px", 3),
-    "success_4px": ("landmarks within 4 px", 3),
-    "shape.second_piece": ("masks with a second piece", 3),
-    "shape.hole": ("masks with a hole", 3),
-    "shape.self_crossing": ("contours that cross themselves", 3),
-    "shape.area_outside": ("area outside the training range", 3),
-    "shape.implausible": ("implausible: any of these", 3),
-}
-"""Label and number of digits of each metric, which is a path into a split of summary.json."""
+PICTURE_BYTES = 1_900_000
+"""Of all embedded pictures together, before they are encoded as text."""
 
-COUNTS = {"missed_frames": "missed frames", "missed_landmarks": "missed landmarks"}
+_BYTES_PER_PIXEL = 0.06
+"""Of a picture as WebP, about; from it the size is guessed that fits into a number of bytes."""
+
+SMALLEST = 320
+"""Width in pixels below which no picture is reduced."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A value in a table of metrics, as text.
-
-    Attributes
-    ----------
-    value : str
-        ``-`` if the run does not have it.
-    interval, phases : str
-        95 % interval, and means at ED and ES; empty if unknown.
-    """
-
-    value: str
-    interval: str = ""
-    phases: str = ""
-
-
-def report_page(folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> bytes:
-    """Make report.html: table, comparisons, curves, metrics, settings and pictures of runs.
+def report_page(
+    rows: Sequence[Row],
+    differences: Sequence[Difference | None],
+    baseline: Row | None = None,
+    folder: Path = Path(),
+) -> bytes:
+    """Make report.html: table, curves, all metrics, settings and pictures of runs.
 
     Parameters
     ----------
-    folders : sequence of Path
-    summaries : sequence of dict
-        The summary.json of each.
+    rows : sequence of Row
+    differences : sequence of Difference or None
+        Of each row from the baseline.
+    baseline : Row, optional
+    folder : Path
+        Where the page will be; links to pictures are relative to it.
 
     Raises
     ------
     RunError
         If a file of a run cannot be read.
     """
-    names = short_names(folders)
-    histories = {
-        name: read_metrics(folder)
-        for name, folder in zip(names, folders, strict=True)
-        if os.path.lexists(folder / METRICS)
-    }
-    rows = table_rows(list(zip(folders, summaries, strict=True)), every_split=True)
-    name_of = dict(zip(map(str, folders), names, strict=True))
-    different, shared = compare_settings(summaries)
+    script = importlib.resources.files(__package__).joinpath(SCRIPT).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    _, shared = compare_settings(rows)
     page = _template().render(
         generator=SOFTWARE,
-        names=names,
-        header=HEADER,
-        rows=[(name_of[folder], *cells) for folder, *cells in rows],
-        differences=compare_runs(folders, summaries),
-        curves=_embed(run_curves_png(histories)) if histories else None,
-        splits=[
-            {"title": title, "rows": _metric_rows([summary.get(split) for summary in summaries])}
-            for split, title in SPLITS.items()
-            if any(split in summary for summary in summaries)
-        ],
-        different=[[key, *values] for key, values in different.items()],
+        script=script,
+        script_digest=digest,
+        names=[row.name for row in rows],
+        colours=[f"hsl({137.5 * number % 360:.0f} 65% 48%)" for number in range(len(rows))],
+        main=main_table(rows, differences),
+        baseline=rows.index(baseline) if baseline in rows and any(differences) else None,
+        compared=sum(each is not None for each in differences),
+        plots=_plots(rows),
+        size=curve_plots,
+        metrics=metric_tables(rows),
         shared=list(shared.items()),
-        pictures=[
-            (name, [(picture.stem, _embed(picture.read_bytes())) for picture in pictures])
-            for name, pictures in zip(names, map(find_pictures, folders), strict=True)
-            if pictures
-        ],
+        notes=notes_of(rows),
+        pictures=_pictures(rows, folder),
     )
     # A path that is no UTF-8 is escaped.
     return page.encode("utf-8", "backslashreplace")
-
-
-def compare_settings(
-    summaries: Sequence[Mapping[str, Any]],
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Separate the settings that differ between runs from those that all runs share.
-
-    Parameters
-    ----------
-    summaries : sequence of mapping
-
-    Returns
-    -------
-    different : dict of str to list of str
-        The value of each run as text; ``-`` if a run does not set it.
-    shared : dict of str to str
-    """
-    tables = [summary["settings"] for summary in summaries]
-    different, shared = {}, {}
-    for key in sorted({key for table in tables for key in table}):
-        values = ["-" if table.get(key) is None else str(table[key]) for table in tables]
-        if len(set(values)) > 1:
-            different[key] = values
-        else:
-            shared[key] = values[0]
-    return different, shared
 
 
 def _template() -> jinja2.Template:
@@ -146,60 +97,86 @@ def _template() -> jinja2.Template:
         loader=jinja2.PackageLoader("echo_train.reporting", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template(TEMPLATE)
 
 
-def _metric_rows(splits: Sequence[Mapping[str, Any] | None]) -> list[tuple[str, list[Cell]]]:
-    """Rows of label and cells, one cell for each run; a run without the split is None."""
-    rows = []
-    for metric, (label, digits) in LABELS.items():
-        values = [_look_up(split, metric) for split in splits]
-        if any(values):
-            rows.append((label, [_cell(value, digits) for value in values]))
-        if metric == "dice":
-            rows.append(("pooled Dice", [_pooled_cell(value, digits) for value in values]))
-    for count, label in COUNTS.items():
-        numbers = [None if split is None else split.get(count) for split in splits]
-        if any(number is not None for number in numbers):
-            cells = [Cell(value="-" if number is None else str(number)) for number in numbers]
-            rows.append((label, cells))
-    return rows
-
-
-def _look_up(split: Mapping[str, Any] | None, metric: str) -> Mapping[str, Any] | None:
-    value: Any = split
-    for key in metric.split("."):
-        value = value.get(key) if value else None
-    return value
-
-
-def _cell(metric: Mapping[str, Any] | None, digits: int) -> Cell:
-    if metric is None or metric["mean"] is None:
-        return Cell(value="-")
-    phases = [
-        f"{phase.upper()} {metric[phase]:.{digits}f}"
-        for phase in ("ed", "es")
-        if metric[phase] is not None
+def _plots(rows: Sequence[Row]) -> list[curve_plots.Plot]:
+    """Validation Dice of all runs, and their losses: those of masks and of landmarks apart."""
+    histories = [
+        (number, row.name, str(summary.get("target", "mask")), read_metrics(folder))
+        for number, row in enumerate(rows)
+        for folder, summary in zip(row.folders, row.summaries, strict=True)
+        if os.path.lexists(folder / METRICS)
     ]
-    return Cell(
-        value=f"{metric['mean']:.{digits}f}",
-        interval=_interval(metric["ci95"], digits),
-        phases=", ".join(phases),
-    )
+    targets = sorted({target for _, _, target, _ in histories}, reverse=True)
+    chosen = [("Validation Dice", "val_dice", targets)]
+    for target in targets:
+        title = "Validation loss" + (f", {target}" if len(targets) > 1 else "")
+        chosen.append((title, "val_loss", [target]))
+    plots = [
+        draw_plot(
+            title,
+            [curve_of(n, name, history, metric) for n, name, t, history in histories if t in among],
+        )
+        for title, metric, among in chosen
+    ]
+    return [plot for plot in plots if plot is not None]
 
 
-def _pooled_cell(dice: Mapping[str, Any] | None, digits: int) -> Cell:
-    if dice is None or dice["pooled"] is None:
-        return Cell(value="-")
-    interval = _interval(dice["pooled_ci95"], digits)
-    return Cell(value=f"{dice['pooled']:.{digits}f}", interval=interval)
+def _pictures(rows: Sequence[Row], folder: Path) -> list[dict[str, Any]]:
+    """The pictures of all runs: what to embed, and where the file is."""
+    found = [
+        (number, run, path)
+        for number, row in enumerate(rows)
+        for run in row.folders
+        for path in find_pictures(run)
+    ]
+    budget = PICTURE_BYTES // max(1, len(found))
+    pictures = []
+    for number, run, path in found:
+        source = embed_picture(read_regular(path), budget)
+        link = urllib.parse.quote(
+            os.path.relpath(path.absolute(), folder.absolute()).encode("utf-8", "surrogateescape")
+        )
+        title = path.stem if len(rows[number].folders) == 1 else f"{path.stem} of {run.name}"
+        if source:
+            pictures.append({"row": number, "title": title, "source": source, "link": link})
+    return pictures
 
 
-def _interval(ends: Sequence[float | None], digits: int) -> str:
-    low, high = ends
-    return "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
+def embed_picture(content: bytes, budget: int) -> str:
+    """Encode a picture for the page: as it is, or as a smaller WebP that fits a size.
+
+    Parameters
+    ----------
+    content : bytes
+        A PNG.
+    budget : int
+        Bytes that it may take, unless the smallest size takes more.
+
+    Returns
+    -------
+    source : str
+        A data URL; empty if the content is no picture.
+    """
+    if len(content) <= budget:
+        return _data_url("png", content)
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        return ""
+    height, width = image.shape[:2]
+    scale = min(1.0, (budget / (_BYTES_PER_PIXEL * height * width)) ** 0.5)
+    while True:
+        size = (max(1, round(scale * width)), max(1, round(scale * height)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        content = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, 70])[1].tobytes()
+        if len(content) <= budget or size[0] <= SMALLEST:
+            return _data_url("webp", content)
+        scale *= 0.85
 
 
-def _embed(picture: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+def _data_url(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

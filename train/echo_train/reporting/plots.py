@@ -64,29 +64,6 @@ def curves_png(history: Sequence[EpochRow]) -> bytes:
     return encode_png(figure)
 
 
-def run_curves_png(histories: Mapping[str, Sequence[EpochRow]]) -> bytes:
-    """Plot validation loss and Dice of several runs over the epochs.
-
-    Parameters
-    ----------
-    histories : mapping of str to sequence of EpochRow
-        By the name of the run.
-    """
-    rows = math.ceil(len(histories) / 3)
-    figure = Figure(figsize=(9, 3.4 + 0.2 * rows), layout="constrained")
-    for axes, name, label in zip(
-        figure.subplots(1, 2),
-        ("val_loss", "val_dice"),
-        ("validation loss", "validation Dice"),
-        strict=True,
-    ):
-        for run, history in histories.items():
-            _plot_epochs(axes, history, name, label=plain_label(run))
-        _label_epochs(axes, label)
-    _legend_below(figure, 3)
-    return encode_png(figure)
-
-
 def experiment_png(
     history: Sequence[EpochRow],
     published_dice: tuple[float, float],

@@ -1,35 +1,69 @@
-"""Finished runs as a table of text; `echo-report` and the other commands print it."""
+"""Finished runs as a table of text or CSV; `echo-report` and the other commands print it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from echo_common.tables import text_table
+from echo_common.tables import csv_table, text_table
+from echo_train.reporting.paired_difference import Difference
+from echo_train.reporting.run_rows import MISSING, Row, compare_settings
 from echo_train.runs.run_folder import ATTENTION, CURVES, OVERLAY, SUMMARY
 from echo_train.runs.summary import SPLITS
 
-HEADER = (
-    "run",
-    "target",
-    "split",
-    "Dice",
-    "95 % interval",
-    "ED",
-    "ES",
-    "pooled",
-    "HD95 px",
-    "MRE px",
-    "missed",
-    "implausible",
-    "pixel acc.",
-    "seconds",
-)
+_ONLY_IN_PAGE = ("ED", "ES", "pooled", "pixel acc.")
+"""Columns for which the text of several runs has no room."""
+
+CSV_MARK = b"run,folder,split,"
+"""How the CSV of a report begins, so that only an older one is replaced."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A column: its label, and how its values are shown.
+
+    Attributes
+    ----------
+    label : str
+    digits : int
+        After the point.
+    percent : bool
+    """
+
+    label: str
+    digits: int
+    percent: bool = False
+
+    def text(self, value: float | None) -> str:
+        """Format a value; ``-`` for a missing one."""
+        if value is None:
+            return MISSING
+        return f"{100 * value:.1f} %" if self.percent else f"{value:.{self.digits}f}"
+
+
+COLUMNS = {
+    "dice": Metric(label="Dice", digits=4),
+    "dice.ed": Metric(label="ED", digits=3),
+    "dice.es": Metric(label="ES", digits=3),
+    "dice.pooled": Metric(label="pooled", digits=4),
+    "hd95": Metric(label="HD95 px", digits=2),
+    "mean_radial_error": Metric(label="MRE px", digits=2),
+    "missed_frames": Metric(label="missed", digits=0),
+    "shape.implausible": Metric(label="implausible", digits=1, percent=True),
+    "pixel_accuracy": Metric(label="pixel acc.", digits=4),
+    "seconds": Metric(label="seconds", digits=0),
+}
+"""Columns of the metrics of a split, and of the run's time, by key."""
+
+
+LISTED = 8
+"""Runs whose pictures are listed below a table."""
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """Replace the folder of a sweep, or of an evaluation of several runs, by its runs."""
+    """Replace the folder of several runs, or of an evaluation of them, by its runs."""
     found = []
     for folder in folders:
         inner = sorted(path.parent for path in folder.glob(f"*/{SUMMARY}"))
@@ -43,60 +77,159 @@ def find_pictures(folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+def path_of(split: str, key: str) -> str:
+    """Key of a column among the metrics of a row."""
+    return key if key == "seconds" else f"{split}.{key}"
+
+
+def metric_text(row: Row, split: str, key: str, column: Metric) -> str:
+    """Value of a metric on a split as text, with its spread over the runs of the row."""
+    path = path_of(split, key)
+    text = column.text(row.metrics.get(path))
+    return f"{text} ± {column.text(row.spreads[path])}" if path in row.spreads else text
+
+
+def interval_text(row: Row, split: str, key: str = "dice", digits: int = 3) -> str:
+    """Interval of a metric of a single run, or an empty text."""
+    if len(row.folders) > 1:
+        return ""
+    # A metric is a table with its mean, and shape.implausible a table in a table.
+    found: Any = row.summaries[0].get(split)
+    for part in key.removesuffix(".pooled").split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    name = "pooled_ci95" if key.endswith(".pooled") else "ci95"
+    ends = found.get(name) if isinstance(found, dict) else None
+    if not ends or None in ends:
+        return ""
+    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+
+
 def table_rows(
-    runs: Sequence[tuple[Path, dict[str, Any]]], every_split: bool = False
-) -> list[tuple[str, ...]]:
-    """Format the metrics of runs in the columns of `HEADER`.
+    rows: Sequence[Row],
+    differences: Sequence[Difference | None] = (),
+    every_split: bool = False,
+) -> list[list[str]]:
+    """Lay out rows as text; the first line is the header.
 
     Parameters
     ----------
-    runs : sequence of (Path, dict)
-        Folders of runs or evaluations, with their summaries.
+    rows : sequence of Row
+    differences : sequence of Difference or None
+        Of each row from a baseline.
     every_split : bool
-        One row for each split; by default only for the first of `SPLITS`.
+        One line for each split; by default only the first that a run was measured on.
+
+    Returns
+    -------
+    lines : list of list of str
+        Columns that are empty in every line are left out, and so is a setting that all rows share.
     """
-    rows = []
-    for folder, summary in runs:
-        splits = [split for split in SPLITS if split in summary]
-        rows += [_row(folder, summary, split) for split in splits[: None if every_split else 1]]
-    return rows
+    different, _ = compare_settings(rows)
+    if len(rows) == 1:
+        different = {"target": [str(rows[0].summaries[0]["choice"])]}
+    averaged = any(len(row.folders) > 1 for row in rows)
+    lines = []
+    for number, row in enumerate(rows):
+        splits = [split for split in SPLITS if all(split in found for found in row.summaries)]
+        difference = differences[number] if differences else None
+        lines += [
+            {
+                "run": row.name if len(rows) > 1 else str(row.folders[0]),
+                "runs": str(len(row.folders)) if averaged else MISSING,
+                **{key: values[number] for key, values in different.items()},
+                "split": split,
+                **_metric_cells(row, split, difference),
+            }
+            for split in splits[: None if every_split else 1]
+        ]
+    left_out = _ONLY_IN_PAGE if len(rows) > 1 and not every_split else ()
+    columns = [
+        key
+        for key in lines[0]
+        if key not in left_out and any(line[key] not in ("", MISSING) for line in lines)
+    ]
+    return [columns, *([line[key] or MISSING for key in columns] for line in lines)]
 
 
-def describe(runs: Sequence[tuple[Path, dict[str, Any]]], every_split: bool = False) -> str:
-    """Lay out runs as a table, followed by notes and the paths of pictures; see `table_rows`."""
-    table = text_table([HEADER, *table_rows(runs, every_split)])
-    pictures = [f"  {path}" for folder, _ in runs for path in find_pictures(folder)]
-    notes = [f"note: {folder}: {note}" for folder, summary in runs for note in notes_of(summary)]
-    return "\n".join([table, *notes, "", "pictures:", *pictures])
-
-
-def notes_of(summary: dict[str, Any]) -> list[str]:
-    """Where a model and the store that it was measured on do not go together."""
-    notes = summary.get("notes")
-    return [str(note) for note in notes] if isinstance(notes, list) else []
-
-
-def _row(folder: Path, summary: dict[str, Any], split: str) -> tuple[str, ...]:
-    metrics = summary[split]
-    dice = metrics["dice"]
-    low, high = dice["ci95"]
-    return (
-        str(folder),
-        summary["choice"],
-        split,
-        _number(dice["mean"], 4),
-        "-" if low is None or high is None else f"{low:.3f} to {high:.3f}",
-        _number(dice["ed"], 3),
-        _number(dice["es"], 3),
-        _number(dice["pooled"], 4),
-        _number(metrics["hd95"]["mean"], 2),
-        _number(metrics.get("mean_radial_error", {}).get("mean"), 2),
-        str(metrics["missed_frames"]),
-        f"{100 * metrics['shape']['implausible']['mean']:.1f} %",
-        _number(metrics["pixel_accuracy"]["mean"], 4),
-        _number(summary["seconds"], 0),
+def describe(
+    rows: Sequence[Row],
+    differences: Sequence[Difference | None] = (),
+    every_split: bool = False,
+) -> str:
+    """Lay out rows as a table, followed by notes and the paths of pictures; see `table_rows`."""
+    pictures = [
+        f"  {path}" for row in rows for folder in row.folders for path in find_pictures(folder)
+    ]
+    return "\n".join(
+        [
+            text_table(table_rows(rows, differences, every_split)),
+            *(f"note: {folder}: {note}" for folder, note in notes_of(rows)),
+            "",
+            "pictures:",
+            *(pictures if len(rows) <= LISTED else [f"  {len(pictures)} pictures in the page"]),
+        ]
     )
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def notes_of(rows: Sequence[Row]) -> list[tuple[Path, str]]:
+    """What a reader should know about runs, such as a store that is not that of the training."""
+    return [
+        (folder, str(note))
+        for row in rows
+        for folder, summary in zip(row.folders, row.summaries, strict=True)
+        for notes in [summary.get("notes")]
+        if isinstance(notes, list)
+        for note in notes
+    ]
+
+
+def report_csv(rows: Sequence[Row], differences: Sequence[Difference | None]) -> str:
+    """Format all settings and metrics of rows as CSV, and their differences from a baseline."""
+    settings = sorted({key for row in rows for key in row.settings})
+    metrics = list(dict.fromkeys(key for row in rows for key in row.metrics))
+    spreads = [key for key in metrics if any(key in row.spreads for row in rows)]
+    fields = [field.name for field in dataclasses.fields(Difference)]
+    lines: list[list[object]] = [
+        [
+            *("run", "folder", "split", "runs"),
+            *settings,
+            *metrics,
+            *(f"{key}.sd" for key in spreads),
+            *(f"difference.{name}" for name in fields),
+        ]
+    ]
+    for row, difference in zip(rows, differences, strict=True):
+        lines.append(
+            [
+                row.name,
+                "; ".join(map(str, row.folders)),
+                row.split,
+                len(row.folders),
+                *(row.settings.get(key) for key in settings),
+                *(row.metrics.get(key) for key in metrics),
+                *(row.spreads.get(key) for key in spreads),
+                *(getattr(difference, name, None) for name in fields),
+            ]
+        )
+    return csv_table(lines)
+
+
+def _metric_cells(row: Row, split: str, difference: Difference | None) -> dict[str, str]:
+    cells = {column.label: metric_text(row, split, key, column) for key, column in COLUMNS.items()}
+    dice = {
+        COLUMNS["dice"].label: cells.pop(COLUMNS["dice"].label),
+        "95 % interval": interval_text(row, split),
+    }
+    return {**dice, **difference_cells(difference), **cells}
+
+
+def difference_cells(difference: Difference | None) -> dict[str, str]:
+    """Columns of a difference from the baseline."""
+    if difference is None:
+        return {"difference": MISSING, "p (Holm)": MISSING}
+    p = difference.adjusted
+    interval = f"({difference.low:+.4f} to {difference.high:+.4f})"
+    return {
+        "difference": f"{difference.mean:+.4f} {interval}",
+        "p (Holm)": MISSING if p is None else "<0.001" if p < 0.001 else f"{p:.3f}",
+    }

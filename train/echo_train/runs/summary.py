@@ -83,7 +83,7 @@ def _check_summary(summary: Any) -> None:
             raise _LackError(name)
     _check(isinstance(summary["choice"], str), "choice", "a text")
     _check(isinstance(summary["settings"], dict), "settings", "a table")
-    _check(_is_number(summary["seconds"]), "seconds", "a number")
+    _check(is_number(summary["seconds"]), "seconds", "a number")
     area = summary.get("training_area")
     known = area is None or (_are_numbers(area, 2) and None not in area)
     _check(known, "training_area", "two numbers")
@@ -105,11 +105,11 @@ def _check_split(metrics: Any, where: str) -> None:
         elif name in (*_METRICS, *_OTHER_METRICS, *_LANDMARK_METRICS):
             _check_metric(value, f"{where}.{name}")
         elif name in _COUNTS:
-            _check(_is_number(value), f"{where}.{name}", "a number")
+            _check(is_number(value), f"{where}.{name}", "a number")
     dice = metrics["dice"]
     if "pooled" not in dice:
         raise _LackError(f"{where}.dice.pooled")
-    _check(dice["pooled"] is None or _is_number(dice["pooled"]), f"{where}.dice.pooled", "a number")
+    _check(dice["pooled"] is None or is_number(dice["pooled"]), f"{where}.dice.pooled", "a number")
     _check(_are_numbers(dice.get("pooled_ci95"), 2), f"{where}.dice.pooled_ci95", "two numbers")
     implausible = metrics["shape"]["implausible"]["mean"]
     _check(implausible is not None, f"{where}.shape.implausible.mean", "a number")
@@ -122,7 +122,7 @@ def _check_metric(metric: Any, where: str) -> None:
             raise _LackError(f"{where}.{name}")
     for name in ("mean", "ed", "es"):
         value = metric[name]
-        _check(value is None or _is_number(value), f"{where}.{name}", "a number")
+        _check(value is None or is_number(value), f"{where}.{name}", "a number")
     _check(_are_numbers(metric["ci95"], 2), f"{where}.ci95", "two numbers")
 
 
@@ -131,7 +131,8 @@ def _check(condition: bool, where: str, expected: str) -> None:
         raise ValueError(f"{where} is not {expected}")
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of a summary is a number that a run writes."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
@@ -140,5 +141,5 @@ def _are_numbers(value: Any, count: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) == count
-        and all(item is None or _is_number(item) for item in value)
+        and all(item is None or is_number(item) for item in value)
     )
