@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
+
+from echo_train.prediction.clip import Chunk, Clip
 
 CODECS = {
     "h264.mp4": ("libx264", "mp4", "yuv420p", {"g": "8"}),
@@ -61,3 +65,12 @@ def packet_places(content: bytes) -> list[tuple[int, int]]:
     """Offset and size of each frame's packet, in order of storage."""
     with av.open(io.BytesIO(content)) as container:
         return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+
+
+def read_clip(path: Path, numbers: list[int] | None = None) -> tuple[Clip, Chunk]:
+    """A clip, and all of its frames as one chunk."""
+    clip = Clip(path, numbers)
+    chunks = list(clip.chunks())
+    fields = [field.name for field in dataclasses.fields(Chunk)]
+    parts = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in fields}
+    return clip, Chunk(**parts)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from echo_common.geometry.contours import contour_from_landmarks
 from echo_common.geometry.raster import rasterise
 from echo_common.store.reader import EchoStore
-from echo_train.evaluation.trained_model import load_model
+from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.prediction.segment import segment
 from echo_train.transforms.letterbox import Letterbox
 from support.commands import csv_rows
@@ -74,7 +74,10 @@ def test_frames_of_the_store_are_segmented_as_in_the_run(
     model = load_model(runs / target, "best", CPU)
     store = EchoStore(small_store)
     images = store.read("frames")
-    prediction = segment(model, images)
+    prediction = model.predict(torch.from_numpy(images)[:, None].float() / 255)
+    # Only evaluation counts what the shape prior draws from nothing.
+    expected = prediction.masks * (prediction.reasons() == "")[:, None, None]
+    np.testing.assert_array_equal(segment(model, images).masks, expected)
     true = store.read("masks/chords") > 0
     listed = csv_rows(runs / target / "frames.csv")
     assert len(listed) == 12
@@ -110,14 +113,18 @@ def test_masks_of_a_large_frame_are_those_of_the_small_one(runs: Path, small_sto
     np.testing.assert_array_equal(found[:, 1::3, 1::3], small_found)
 
 
-def test_landmarks_that_the_prior_filled_in_count_as_missed(runs: Path, small_store: Path) -> None:
+def test_a_frame_without_any_landmark_is_left_empty(
+    runs: Path, small_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From nothing, the shape prior infers the mean shape, which is nobody's ventricle."""
     model = load_model(runs / "landmarks", "best", CPU)
-    images = torch.from_numpy(EchoStore(small_store).read("frames")[:3])[:, None].float() / 255
-    logits = model.logits(images).clone()
-    logits[:] = 0
+    logits = torch.zeros(3, model.target.channels, 112, 112)
     logits[0, :, 50, 40] = logits[2, 2:, 50, 40] = 50
-    prediction = model.read(logits, images, (112, 112))
+    monkeypatch.setattr(TrainedModel, "logits", lambda model, images: logits)
+    prediction = segment(model, EchoStore(small_store).read("frames")[:3])
     assert prediction.found is not None and prediction.points is not None
-    assert prediction.missed().tolist() == [False, True, False]
+    assert prediction.reasons().tolist() == ["", "no landmark was found", ""]
     assert prediction.found.sum(axis=1).tolist() == [7, 0, 5]
-    assert not np.isnan(prediction.points).any()
+    assert not np.isnan(prediction.points[[0, 2]]).any()
+    assert np.isnan(prediction.points[1]).all() and np.isnan(prediction.contours[1]).all()
+    assert not prediction.masks[1].any()

@@ -25,7 +25,7 @@ def cli(run: Path, videos: tuple[Path, ...], **values: Any) -> None:
     """Segment the left ventricle in videos, or in all videos of a folder, with a run's model.
 
     Writes for each video NAME.npz with the masks, and the landmarks of a landmark model; NAME.csv
-    with the area in every frame; and NAME.avi with the contours drawn over the frames.
+    with the area in every frame; and NAME.mp4 with the contours drawn over the frames.
     """
     with importing("train"):
         from echo_train.prediction.predict import predict_videos

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from echo_common.cli.command import describe_memory_error, describe_os_error
 from echo_common.cli.progress import Progress, silent
@@ -15,9 +16,11 @@ from echo_common.errors import DataError, EchoError
 from echo_common.output_folder import OutputFolder
 from echo_common.outputs import output_name
 from echo_train.evaluation.trained_model import TrainedModel, load_model
-from echo_train.prediction.segment import save_prediction, segment
+from echo_train.prediction.clip import Clip, list_videos
+from echo_train.prediction.overlay import draw, save_overlay
+from echo_train.prediction.results import frame_table, save_arrays
+from echo_train.prediction.segment import Segmentation, segment_clip
 from echo_train.prediction.settings import PredictSettings
-from echo_train.prediction.video import list_videos, read_clip, save_overlay
 from echo_train.runs.run_folder import run_inputs
 from echo_train.runs.run_names import distinct_names
 from echo_train.runtime import device as devices
@@ -57,6 +60,7 @@ def predict_videos(
     with explain_full_memory(device, lambda: "choose --device cpu, or fewer frames with --frames"):
         model = load_model(run, settings.checkpoint, device)
         paths, failures = _find_videos(videos)
+        folders = len(failures)
         names = distinct_names(output_name(path.stem) for path in paths)
         with OutputFolder(
             settings.out or run / "predict",
@@ -69,7 +73,7 @@ def predict_videos(
                 with _collect(failures, path):
                     output.claim(f"{name}.npz", f"{name}.csv")
                     if settings.overlay:
-                        output.claim(f"{name}.avi")
+                        output.claim(f"{name}.mp4")
                     claimed.append((name, path))
             for name, path in progress(claimed, len(claimed), "segmenting"):
                 with _collect(failures, path):
@@ -79,9 +83,10 @@ def predict_videos(
                         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
                         failures.append(f"{path}: {faults[0]}{more}")
     if failures:
+        count = f"{len(failures)} of {len(paths) + folders}"
+        separator = " " if len(failures) == 1 else "\n"
         raise DataError(
-            f"{len(failures)} of {len(videos)} videos could not be segmented completely: "
-            + "; ".join(failures)
+            separator.join([f"{count} clips could not be segmented completely:", *failures])
         )
 
 
@@ -116,19 +121,32 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
 def _predict(
     model: TrainedModel, path: Path, output: OutputFolder, name: str, settings: PredictSettings
 ) -> tuple[str, tuple[str, ...]]:
-    """Segment a video and write its results; returns a summary and the faults of its frames."""
-    clip = read_clip(path, settings.frames)
-    prediction = segment(model, clip.images)
-    save_prediction(output, name, clip, prediction)
+    """Segment a clip and write its results; returns a summary and the faults of its frames."""
+    clip = Clip(path, settings.frames)
+    found = segment_clip(model, clip)
+    with output.writer(f"{name}.npz") as file:
+        save_arrays(file, found)
+    output.write_text(f"{name}.csv", frame_table(found))
     if settings.overlay:
-        with output.writer(f"{name}.avi") as overlay:
-            save_overlay(overlay, clip, prediction)
-    areas = prediction.masks.sum(axis=(1, 2))
-    missed = int(prediction.missed().sum())
-    empty = f", {missed} missed (no ventricle found)" if missed else ""
+        with output.writer(f"{name}.mp4") as file:
+            save_overlay(file, _overlay_frames(clip, found))
+    reasons, counts = np.unique(found.reasons[found.reasons != ""], return_counts=True)
+    missed = "".join(
+        f", {count} missed ({reason})" for reason, count in zip(reasons, counts, strict=True)
+    )
     lost = f", {len(clip.faults)} faults" if clip.faults else ""
     line = (
-        f"{path}: {len(areas)} frames{lost}, area {areas.min()} to {areas.max()} px{empty}; "
-        f"{output.folder / name}.npz"
+        f"{path}: {len(found.areas)} frames{lost}, area {found.areas.min()} to "
+        f"{found.areas.max()} px{missed}; {output.folder / name}.npz"
     )
     return line, clip.faults
+
+
+def _overlay_frames(clip: Clip, found: Segmentation) -> Iterator[tuple[float, np.ndarray]]:
+    """Read the frames again, and draw what was found over them."""
+    frame = 0
+    for chunk in clip.chunks():
+        for seconds, image in zip(chunk.seconds, chunk.images, strict=True):
+            points = None if found.points is None else found.points[frame]
+            yield seconds, draw(image, found.masks[frame], points)
+            frame += 1

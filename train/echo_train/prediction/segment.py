@@ -1,23 +1,72 @@
-"""Segment videos of any size with a trained model, in the pixels of the video.
-
-`echo-predict` calls it.
-"""
+"""Segment frames and clips of any size with a trained model, in the pixels of the video."""
 
 from __future__ import annotations
 
 import dataclasses
+import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from echo_common.output_folder import OutputFolder
-from echo_common.tables import csv_table, fixed
 from echo_train.evaluation.trained_model import TrainedModel
-from echo_train.prediction.video import Clip
+from echo_train.prediction.clip import CHUNK_FRAMES, Clip
 from echo_train.targets.base import Prediction
 
-BATCH = 64
-"""Frames in a batch."""
+
+class PackedMasks:
+    """Masks of a clip of any length, compressed: a few hundred bytes a frame.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (height, width) of a mask.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self._packed: list[bytes] = []
+
+    def append(self, mask: np.ndarray) -> None:
+        """Add a mask, (y, x) uint8 of 0 and 1."""
+        self._packed.append(zlib.compress(np.packbits(mask).tobytes(), 1))
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        """Return the mask of a frame, (y, x) uint8."""
+        bits = np.frombuffer(zlib.decompress(self._packed[frame]), np.uint8)
+        return np.unpackbits(bits, count=self.shape[0] * self.shape[1]).reshape(self.shape)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[frame] for frame in range(len(self)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """The ventricle in every frame of a clip.
+
+    Attributes
+    ----------
+    numbers : ndarray, (frame,) int64
+    seconds : ndarray, (frame,) float64
+        As in `echo_train.prediction.clip.Chunk`.
+    masks : PackedMasks
+    areas : ndarray, (frame,) int64
+        Pixels of the masks.
+    points : ndarray, (frame, landmark, 2) float32, or None
+        (x, y) in pixels; NaN for a missed landmark, None if the model predicts masks.
+    reasons : ndarray, (frame,) of str
+        Why no ventricle was found; empty where one was.
+    """
+
+    numbers: np.ndarray
+    seconds: np.ndarray
+    masks: PackedMasks
+    areas: np.ndarray
+    points: np.ndarray | None
+    reasons: np.ndarray
 
 
 def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
@@ -38,7 +87,8 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
         In the pixels of the frames.
     """
     parts = [
-        _segment(model, images[start : start + BATCH]) for start in range(0, len(images), BATCH)
+        _segment(model, images[start : start + CHUNK_FRAMES])
+        for start in range(0, len(images), CHUNK_FRAMES)
     ]
     joined: dict[str, Any] = {}
     for field in dataclasses.fields(Prediction):
@@ -47,50 +97,48 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     return Prediction(**joined)
 
 
-def save_prediction(output: OutputFolder, name: str, clip: Clip, prediction: Prediction) -> None:
-    """Write NAME.npz with frame numbers, masks and points, and NAME.csv with one row a frame.
+def segment_clip(model: TrainedModel, clip: Clip) -> Segmentation:
+    """Predict all frames of a clip, chunk by chunk.
 
-    Parameters
-    ----------
-    output : OutputFolder
-    name : str
-    clip : Clip
-    prediction : Prediction
-        Of its frames.
+    Raises
+    ------
+    DataError
+        As `Clip.chunks`.
     """
-    arrays = {"frames": clip.numbers, "masks": prediction.masks}
-    if prediction.points is not None:
-        arrays["points"] = prediction.points
-    with output.writer(f"{name}.npz") as path:
-        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-    output.write_text(f"{name}.csv", area_table(clip, prediction))
-
-
-def area_table(clip: Clip, prediction: Prediction) -> str:
-    """Write the area of the ventricle and the landmarks as CSV, one row a frame.
-
-    Missed landmarks and unknown times are empty. In a row whose `missed` is 1, no ventricle was
-    found: a mask or landmarks in it are the shape prior's guess.
-    """
-    count, points = len(clip.numbers), prediction.points
-    landmarks = 0 if points is None else points.shape[1]
-    columns = [f"{axis}{number}" for number in range(landmarks) for axis in "xy"]
-    coordinates = np.empty((count, 0)) if points is None else points.reshape(count, -1)
-    areas = prediction.masks.sum(axis=(1, 2), dtype=np.int64)
-    rows = [
-        [number, fixed(seconds, 4), area, *(fixed(value, 3) for value in position), int(missed)]
-        for number, seconds, area, position, missed in zip(
-            clip.numbers.tolist(),
-            clip.seconds,
-            areas.tolist(),
-            coordinates,
-            prediction.missed(),
-            strict=True,
+    masks = PackedMasks(clip.shape)
+    parts = []
+    for chunk in clip.chunks():
+        prediction = _segment(model, chunk.images)
+        for mask in prediction.masks:
+            masks.append(mask)
+        points = prediction.points
+        parts.append(
+            (
+                chunk.numbers,
+                chunk.seconds,
+                prediction.masks.sum(axis=(1, 2), dtype=np.int64),
+                np.empty((len(chunk.numbers), 0, 2), np.float32) if points is None else points,
+                prediction.reasons(),
+            )
         )
-    ]
-    return csv_table([["frame", "seconds", "area_px", *columns, "missed"], *rows])
+    numbers, seconds, areas, points, reasons = map(np.concatenate, zip(*parts, strict=True))
+    return Segmentation(
+        numbers=numbers,
+        seconds=seconds,
+        masks=masks,
+        areas=areas,
+        points=points if points.shape[1] else None,
+        reasons=reasons,
+    )
 
 
 def _segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     scaled = model.scale_frames(images)
-    return model.read(model.logits(scaled), scaled, (images.shape[1], images.shape[2]))
+    prediction = model.read(model.logits(scaled), scaled, (images.shape[1], images.shape[2]))
+    # In a frame without any landmark, the shape prior draws the mean shape.
+    missed = prediction.reasons() != ""
+    prediction.masks[missed] = 0
+    for coordinates in (prediction.contours, prediction.points, prediction.axes):
+        if coordinates is not None:
+            coordinates[missed] = np.nan
+    return prediction

@@ -19,6 +19,6 @@ class PredictSettings:
         None, "Frames such as 0,12,40, from 0; default: all.", minimum=0
     )
     checkpoint: str = checkpoint_setting()
-    overlay: bool = setting(True, "Write an AVI of the contours over the frames.")
+    overlay: bool = setting(True, "Write a video of the contours over the frames.")
     force: bool = force_setting()
     device: str = device_setting()

@@ -34,6 +34,8 @@ class Prediction:
     found : ndarray, (frame, landmark) bool, or None
         Whether each landmark was found in its map; the shape prior, if there is one, fills in the
         others.
+    constant : ndarray, (frame,) bool, or None
+        Frames of constant gray, in which nothing is found.
     """
 
     masks: np.ndarray
@@ -41,15 +43,19 @@ class Prediction:
     points: np.ndarray | None = None
     axes: np.ndarray | None = None
     found: np.ndarray | None = None
+    constant: np.ndarray | None = None
 
     def measures(self) -> Measures:
         """Area, length and volume of the ventricle in each frame, from its contour."""
         return measure_contours(self.contours, self.axes)
 
-    def missed(self) -> np.ndarray:
-        """Whether no ventricle was found, (frame,) bool: no pixel, or no landmark in its map."""
-        empty = np.asarray(~self.masks.any(axis=(1, 2)))
-        return empty if self.found is None else empty | ~self.found.any(axis=1)
+    def reasons(self) -> np.ndarray:
+        """Why no ventricle was found, (frame,) of str; empty where one was."""
+        empty = ~self.masks.any(axis=(1, 2))
+        constant = np.zeros_like(empty) if self.constant is None else self.constant
+        lost = np.zeros_like(empty) if self.found is None else ~self.found.any(axis=1)
+        texts = ["the frame is of constant gray", "no landmark was found", "no ventricle was found"]
+        return np.select([constant, lost, empty], texts, "")
 
 
 class Target(Protocol):

@@ -121,7 +121,14 @@ class LandmarkTarget:
         contours = self.contours(points)
         masks = rasterise_all(list(contours), shape, self.method)
         axes = axis_points_of_landmarks(points) if self.identity == "anatomical" else None
-        return Prediction(masks=masks, contours=contours, points=points, axes=axes, found=found)
+        return Prediction(
+            masks=masks,
+            contours=contours,
+            points=points,
+            axes=axes,
+            found=found,
+            constant=constant,
+        )
 
     def error_free_masks(self, batch: Batch) -> np.ndarray:
         """Masks rebuilt from the true landmarks, (frame, y, x) uint8."""

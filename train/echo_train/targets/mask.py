@@ -62,7 +62,9 @@ class MaskTarget:
         if constant is not None:
             values[constant] = -1
         return Prediction(
-            masks=(values > 0).astype(np.uint8), contours=soft_outlines(values, level=0)
+            masks=(values > 0).astype(np.uint8),
+            contours=soft_outlines(values, level=0),
+            constant=constant,
         )
 
     def error_free_masks(self, batch: Batch) -> None:
