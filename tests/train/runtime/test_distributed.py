@@ -156,11 +156,7 @@ def test_torchrun_trains_like_a_single_process(
 @pytest.mark.parametrize(
     ("failure", "code", "message"),
     [
-        pytest.param(
-            *("error", 1, "error: it cannot go on"),
-            # On a busy machine the message of the process that failed is sometimes not found.
-            marks=pytest.mark.xfail(strict=False, reason="a race that is not understood yet"),
-        ),
+        ("error", 1, "error: it cannot go on"),
         ("defect", 70, "internal error: ValueError: it is a defect"),
         ("interrupt", 130, "interrupted: resume after the last complete epoch with: "),
     ],

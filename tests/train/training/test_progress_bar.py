@@ -57,6 +57,16 @@ def test_a_terminal_shows_loss_dice_rate_and_remaining_time(
     assert re.search(r"\[\d\d:\d\d<\d\d:\d\d, .*img/s", last)
 
 
+def test_a_line_is_written_in_one_piece(screen: Callable[[bool], Screen]) -> None:
+    """Nothing of another process of the run comes between a line and its end."""
+    shown, pieces = screen(False), list[str]()
+    shown.write = pieces.append  # type: ignore[assignment,method-assign]
+    with ProgressBar(200, 0, 2) as progress:
+        progress.show_epoch(row(1))
+    (line,) = filter(None, pieces)
+    assert line.startswith("epoch 1/2: ") and line.endswith("images/s\n")
+
+
 def test_a_log_has_one_line_per_epoch_and_no_bar(screen: Callable[[bool], Screen]) -> None:
     shown = screen(False)
     with ProgressBar(200, 0, 2) as progress:

@@ -63,4 +63,6 @@ class ProgressBar:
         self._bar.set_description(f"epoch {row.epoch}/{self._epochs}")
         self._metrics = {"loss": f"{row.train_loss:.4f}", "Dice": f"{row.val_dice:.4f}"}
         self._bar.set_postfix(self._metrics)
-        tqdm.write(line, file=sys.stderr)
+        # In one piece with the end of the line, which tqdm would write on its own: a message of
+        # another process of the run could come between.
+        tqdm.write(f"{line}\n", file=sys.stderr, end="")
