@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from echo_common.cli.settings import from_toml, replace
 from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.commands.evaluate import cli
 from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.segment import segment
+from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from support.commands import exit_code
 from support.datasets import small_videos, write_small_dataset
@@ -142,6 +144,75 @@ def test_a_checkpoint_that_does_not_go_with_its_run_is_refused(
     for word in words:
         assert word in last
     assert not (run / "eval-test" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "before", "after"),
+    [
+        ("mask", 'normalise = "frame"', 'normalise = "none"'),
+        ("mask", 'normalise = "frame"', ""),
+        ("mask", 'loss = "dice"', 'loss = "bce"'),
+        ("mask", "folds = 0", "folds = 2\nfold = 1"),
+        ("mask", "learning_rate = 0.03", "learning_rate = 0.01"),
+        ("mask", "width = 4", "width = 8"),
+        ("landmarks", 'decoder = "centroid"', 'decoder = "argmax"'),
+        ("landmarks", "shape_prior = true", "shape_prior = false"),
+        ("landmarks", 'decoder = "centroid"', 'decoder = "centroid"\ncurve = "polygon"'),
+    ],
+)
+def test_a_setting_edited_after_training_is_refused_by_name(
+    runs: Path,
+    tmp_path: Path,
+    target: str,
+    before: str,
+    after: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = shutil.copytree(runs / target, tmp_path / "run")
+    config = (run / "config.toml").read_text()
+    assert before in config
+    (run / "config.toml").write_text(config.replace(before, after))
+    name = (after or before).splitlines()[-1].split(" =")[0]
+    if name == "fold":
+        name = "folds"
+    assert echo_eval(run, "--device", "cpu") == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "best.pt was trained with other settings than config.toml" in last
+    assert f"{name} was " in last
+    with pytest.raises(RunError, match=rf"\b{name} was "):
+        train(from_toml_resumed(run))
+    # The path of the store and the device may be others.
+    lines = [
+        line
+        for line in config.splitlines()
+        if not line.startswith(("store =", "device =", "compile =", "patience ="))
+    ]
+    (run / "config.toml").write_text("\n".join([*lines, 'store = "moved.zarr"']))
+    assert load_model(run).epoch > 0
+
+
+def from_toml_resumed(run: Path) -> TrainSettings:
+    """The settings with which echo-train --resume continues a run."""
+    return replace(from_toml(TrainSettings, run / "config.toml"), run=run, resume=True)
+
+
+def test_checkpoints_of_different_runs_are_not_mixed(
+    runs: Path, small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if they have the same settings and no record of them, as in version 0.1."""
+    first = train(tiny(small_store, tmp_path / "first", epochs=2))
+    second = train(tiny(small_store, tmp_path / "second", epochs=2, seed=1))
+    for folder in (first, second):
+        for name in ("best.pt", "last.pt"):
+            state = checkpoint(folder / name)
+            del state["settings"]
+            torch.save(state, folder / name)
+    shutil.copy(second / "best.pt", first / "best.pt")
+    assert echo_eval(first, "--device", "cpu") == 1
+    assert "best.pt is of another run than metrics.csv beside it" in capsys.readouterr().err
+    assert echo_eval(first, "--checkpoint", "last", "--device", "cpu") == 0
+    with pytest.raises(RunError, match=r"best\.pt and .*last\.pt are of different runs"):
+        train(from_toml_resumed(first))
 
 
 @pytest.mark.parametrize("change", ["another data set", "other videos with the same tracings"])

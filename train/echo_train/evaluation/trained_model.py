@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echo_common.cli.settings import component, from_table
+from echo_common.cli.settings import component, current_keys, from_table, to_table
 from echo_common.errors import RunError
 from echo_common.store import schema
 from echo_train.data.frame_set import Choice, data_set_of
@@ -24,7 +24,13 @@ from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
-from echo_train.runs.checkpoint import DAMAGE, load_checkpoint
+from echo_train.runs.checkpoint import (
+    DAMAGE,
+    UNSAVED,
+    describe_changes,
+    is_same_run,
+    load_checkpoint,
+)
 from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Prediction, Target
@@ -213,10 +219,13 @@ def load_model(
     folder, device = Path(folder), torch.device(device)
     path = folder / f"{checkpoint}.pt"
     config = folder / run_folder.CONFIG
-    settings = from_table(ModelSettings, run_folder.read_config(folder), config)
+    table = run_folder.read_config(folder)
+    settings = from_table(ModelSettings, table, config)
     state = load_checkpoint(path)
     choice = choice_of(settings.selection, config)
     _check_state(state, choice, path)
+    _check_settings(state, {**to_table(settings), **current_keys(ModelSettings, table)}, path)
+    _check_epochs(state, path)
     try:
         # A run that averages its weights is validated with the average.
         if state.get("average"):
@@ -279,6 +288,32 @@ def _check_state(state: dict[str, Any], choice: Choice, path: Path) -> None:
         raise RunError(
             f"{path} was trained on {', '.join(state['store'])}, and {run_folder.CONFIG} beside it "
             f"names {choice}; restore both from a copy of the run, or train again"
+        )
+
+
+def _check_settings(state: dict[str, Any], settings: dict[str, Any], path: Path) -> None:
+    """Check that config.toml holds the settings of a checkpoint, which those of 0.1 lack."""
+    trained = current_keys(ModelSettings, state.get("settings", settings))
+    # A later version that resumed the run may have had further settings.
+    trained = {name: value for name, value in trained.items() if name in settings}
+    if changes := describe_changes(trained, settings, [*UNSAVED, "epochs"]):
+        raise RunError(
+            f"{path} was trained with other settings than {run_folder.CONFIG} beside it says: "
+            f"{changes}; restore both from a copy of the run, or train again"
+        )
+
+
+def _check_epochs(state: dict[str, Any], path: Path) -> None:
+    """Check that a checkpoint is of the run whose epochs metrics.csv lists."""
+    try:
+        rows = run_folder.read_metrics(path.parent)
+    except RunError:
+        # A model is used without it.
+        return
+    if not is_same_run(state["history"], [dataclasses.asdict(row) for row in rows]):
+        raise RunError(
+            f"{path} is of another run than {run_folder.METRICS} beside it; restore both from a "
+            "copy of the run, or train again"
         )
 
 

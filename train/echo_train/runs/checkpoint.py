@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,12 @@ from echo_common.regular_file import open_regular
 from echo_train.runs.run_folder import epoch_rows, reason_of
 
 FORMAT = "echo-run/1"
+
+MAY_DIFFER = ("device", "compile", "patience", "tensorboard", "run", "resume")
+"""Settings that a resumed run may change, since they do not affect the result of an epoch."""
+
+UNSAVED = (*MAY_DIFFER, "store")
+"""Settings that a checkpoint does not contain; its data are known by their keys, not by a path."""
 
 LARGEST_SIDE = 1 << 14
 """Pixels along a side of the frames of any run."""
@@ -83,6 +89,27 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def describe_changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], ignored: Iterable[str]
+) -> str:
+    """Name the settings of two tables that differ; "" if none do."""
+    names = {*before, *now}.difference(ignored)
+    return "; ".join(
+        f"{name} was {before.get(name, 'not set')} and is {now.get(name, 'not set')}"
+        for name in sorted(names)
+        if before.get(name) != now.get(name)
+    )
+
+
+def is_same_run(history: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two records of epochs agree as far as both go; times may be measured again."""
+    return all(
+        str(row[name]) == str(again[name])
+        for row, again in zip(history, other, strict=False)
+        for name in ("train_loss", "val_loss", "val_dice")
+    )
+
+
 def _damaged(path: Path, error: Exception) -> RunError:
     other = "last" if path.stem == "best" else "best"
     return RunError(
@@ -109,6 +136,8 @@ def _check(state: dict[str, Any]) -> None:
     ):
         raise ValueError("store does not consist of texts")
     epoch_rows(state["history"])
+    if not isinstance(state.get("settings", {}), dict):
+        raise ValueError("settings is no table")
     if state["best"] is not None:
         epoch = state["best"]["epoch"]
         if not isinstance(epoch, int) or not 0 < epoch <= len(state["history"]):

@@ -19,13 +19,18 @@ from echo_common.output_folder import OutputFolder
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import changed_content, data_set_of
 from echo_train.runs import run_folder
-from echo_train.runs.checkpoint import DAMAGE, checkpoint_bytes, load_checkpoint
+from echo_train.runs.checkpoint import (
+    DAMAGE,
+    MAY_DIFFER,
+    UNSAVED,
+    checkpoint_bytes,
+    describe_changes,
+    is_same_run,
+    load_checkpoint,
+)
 from echo_train.training.optimiser import load_optimiser
 from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
-
-_MAY_DIFFER = ("device", "compile", "patience", "tensorboard", "run", "resume")
-"""Settings that a resumed run may change, since they do not affect the result of an epoch."""
 
 
 def save_state(trainer: Trainer, output: OutputFolder, store: EchoStore, is_best: bool) -> None:
@@ -43,6 +48,7 @@ def save_state(trainer: Trainer, output: OutputFolder, store: EchoStore, is_best
         "target": trainer.target.state(),
         "architecture": dataclasses.asdict(trainer.architecture),
         "shape": list(trainer.frames.shape),
+        "settings": to_table(trainer.settings, leave_out=UNSAVED),
     }
     if is_best:
         network = trainer.evaluated_network.state_dict()
@@ -67,13 +73,19 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
         be loaded.
     """
     # The store may have been moved, so its content is compared and not its path.
-    check_settings(
-        run_folder.read_config(folder), to_table(trainer.settings), folder, may_differ=["store"]
-    )
-    path = folder / run_folder.LAST
+    settings = to_table(trainer.settings)
+    check_settings(run_folder.read_config(folder), settings, folder, may_differ=["store"])
+    path, best = folder / run_folder.LAST, folder / run_folder.BEST
     if not path.exists() and not path.is_symlink():
         return
     state = load_checkpoint(path)
+    # config.toml may have been edited since.
+    check_settings(state.get("settings", settings), settings, folder, may_differ=["store"])
+    if best.exists() and not is_same_run(load_checkpoint(best)["history"], state["history"]):
+        raise RunError(
+            f"{best} and {path} are of different runs; restore both from a copy of the run, or "
+            "give a new --run"
+        )
     before, now = state["store"], trainer.choice.array_keys(store)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     changed = changed or changed_content(state.get("content", {}), trainer.choice.content(store))
@@ -127,18 +139,11 @@ def check_settings(
         If a setting that affects the weights differs; the message names it.
     """
     before = current_keys(TrainSettings, before)
-    ignored = {*_MAY_DIFFER, *may_differ}
+    ignored = [*MAY_DIFFER, *may_differ]
     if now["schedule"] == "constant" == before.get("schedule"):
         # The learning rates of the other schedules depend on the number of epochs.
-        ignored.add("epochs")
-    changed = sorted(
-        name for name in {*now, *before} - ignored if now.get(name) != before.get(name)
-    )
-    if changed:
-        differences = "; ".join(
-            f"{name} was {before.get(name, 'not set')} and is {now.get(name, 'not set')}"
-            for name in changed
-        )
+        ignored.append("epochs")
+    if differences := describe_changes(before, now, ignored):
         raise RunError(
             f"{folder} was started with other settings: {differences}; omit these options to "
             "resume it, or give a new --run"
