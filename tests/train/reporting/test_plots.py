@@ -6,9 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from echo_common.paper import CURVES, PRESETS, PUBLISHED
 from echo_train.reporting import plots
 from echo_train.reporting.plots import Panel
 from echo_train.runs.run_folder import EpochRow
@@ -42,6 +44,30 @@ def test_curves_show_the_history(tmp_path: Path, drawn: list[Figure]) -> None:
     np.testing.assert_allclose(dice["training"], [[1, 0.1], [2, 0.6]])
     np.testing.assert_allclose(dice["validation"], [[1, 0.2], [2, 0.5]])
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
+
+
+@pytest.mark.parametrize("name", ["experiment-1", "experiment-2", "experiment-3"])
+def test_the_papers_curves_are_drawn_next_to_ours(name: str, drawn: list[Figure]) -> None:
+    published, curves, epochs = PUBLISHED[name], CURVES.get(name), PRESETS[name]["epochs"]
+    plots.experiment_png([epoch_row(1), epoch_row(2)], published, curves, epochs, title="t")
+    losses, scores = (
+        {label: points.T.tolist() for label, points in lines(axes).items()}
+        for axes in drawn[0].axes
+    )
+    assert losses["test, published table 1"] == [[epochs], [published.test_loss]]
+    assert scores["training, published table 1"] == [[epochs], [published.train_dice]]
+    if curves is None:
+        assert not any("curve" in label for label in [*losses, *scores])
+        return
+    numbers = list(range(1, epochs + 1))
+    assert losses["training, published curve"] == [numbers, list(curves.train_loss)]
+    assert losses["test, published curve"] == [numbers, list(curves.test_loss)]
+    assert scores["test, published curve"] == [numbers, list(curves.test_dice)]
+    assert "training, published curve" not in scores
+    # The last value of each is that of table 1, to a unit of its last digit.
+    assert curves.test_dice[-1] == published.test_dice
+    assert abs(curves.train_loss[-1] - published.train_loss) < 1.1e-4
+    assert published.test_loss in curves.test_loss[-2:]
 
 
 def test_overlay_outlines_truth_and_prediction_and_dots_landmarks(

@@ -13,7 +13,7 @@ from typing import Any
 from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import RunError, SettingsError
 from echo_common.output_folder import OutputFolder
-from echo_common.paper import PRESETS, PUBLISHED
+from echo_common.paper import CURVES, PRESETS, PUBLISHED
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
@@ -115,11 +115,11 @@ def write_report(output: OutputFolder, names: list[str]) -> None:
         height, width = EchoStore(Path(summary["settings"]["store"])).shape(schema.FRAMES)[1:]
         black = black_accuracy(base / name, height * width)
         rows.append(table_row(name, history, summary, black))
-        published = PUBLISHED[name]
         figure = experiment_png(
             history,
-            (published.train_dice, published.test_dice),
-            (published.train_loss, published.test_loss),
+            PUBLISHED[name],
+            CURVES.get(name),
+            PRESETS[name]["epochs"],
             title=f"Experiment {_number(name)}: {summary['choice']}",
         )
         output.write_bytes(_figure(name), figure)

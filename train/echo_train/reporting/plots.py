@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from echo_common.geometry.raster import mask_outlines
+from echo_common.paper import Curves, Published
 from echo_train.runs.run_folder import EpochRow
 
 TRUE = "#35d07f"
@@ -66,8 +67,9 @@ def curves_png(history: Sequence[EpochRow]) -> bytes:
 
 def experiment_png(
     history: Sequence[EpochRow],
-    published_dice: tuple[float, float],
-    published_loss: tuple[float, float],
+    published: Published,
+    published_curves: Curves | None,
+    published_epochs: int,
     title: str,
 ) -> bytes:
     """Plot one of the paper's experiments as its figures 9 to 12 do.
@@ -75,20 +77,19 @@ def experiment_png(
     Parameters
     ----------
     history : sequence of EpochRow
-    published_dice, published_loss : tuple of float
-        The paper's values of training and test after the last epoch.
+    published : Published
+        The paper's values after the last epoch, drawn as stars.
+    published_curves : Curves or None
+        Those of its epochs, drawn as dotted lines, if they are known.
+    published_epochs : int
     title : str
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     losses, scores = figure.subplots(1, 2)
-    for part, colour, word, dice, loss in zip(
-        ("train", "val"),
-        (TRAINING, VALIDATION),
-        ("training", "test"),
-        published_dice,
-        published_loss,
-        strict=True,
+    for part, key, colour, word in (
+        ("train", "train", TRAINING, "training"),
+        ("val", "test", VALIDATION, "test"),
     ):
         _plot_epochs(losses, history, f"{part}_loss", color=colour, label=word)
         _plot_epochs(
@@ -106,15 +107,19 @@ def experiment_png(
             linestyle="--",
             label=f"{word}, foreground Dice",
         )
-        for axes, published in ((losses, loss), (scores, dice)):
+        for axes, name in ((losses, f"{key}_loss"), (scores, f"{key}_dice")):
+            curve = getattr(published_curves, name, ())
+            if curve:
+                epochs = range(1, len(curve) + 1)
+                axes.plot(epochs, curve, ":", color=colour, label=f"{word}, published curve")
             axes.plot(
-                history[-1].epoch,
-                published,
+                published_epochs,
+                getattr(published, name),
                 "*",
                 color=colour,
                 markersize=11,
                 clip_on=False,
-                label=f"{word}, published value",
+                label=f"{word}, published table 1",
             )
     for axes, label in ((losses, "loss"), (scores, "Dice")):
         _label_epochs(axes, label)
