@@ -119,6 +119,26 @@ def test_a_right_prediction_has_a_lower_loss_than_a_wrong_or_black_one(name: str
     assert right < black <= wrong
 
 
+@pytest.mark.parametrize("gamma", [0.5, 4 / 3, 3.0])
+def test_focal_tversky_weighs_nearly_right_frames_more_if_gamma_is_above_one(gamma: float) -> None:
+    settings = MaskLossSettings(tversky_alpha=0.3, tversky_beta=0.7, focal_gamma=gamma)
+    masks = torch.zeros(1, 20, 20, dtype=torch.float64)
+    masks[0, 5:15, 5:15] = 1
+    factors = []
+    # From a logit of 5 on, nearly every pixel is classified right.
+    for size in (5.0, 1.0, -1.0):
+        gradients = []
+        for name in ("focal-tversky", "tversky"):
+            logits = (size * (2 * masks - 1)).requires_grad_()
+            loss = MASK_LOSSES[name](logits, masks, None, settings)
+            gradients.append(torch.autograd.grad(loss, logits)[0])
+        factor = gradients[0] / gradients[1]
+        expected = loss.item() ** (1 / gamma - 1) / gamma
+        torch.testing.assert_close(factor, torch.full_like(factor, expected))
+        factors.append(expected)
+    assert factors == sorted(factors, reverse=gamma > 1)
+
+
 def test_tversky_includes_dice_and_focal_tversky_includes_tversky() -> None:
     logits, masks, _ = frames()
     halves = MaskLossSettings(tversky_alpha=0.5, tversky_beta=0.5, focal_gamma=1.0)

@@ -97,6 +97,9 @@ def focal_tversky(
 ) -> Tensor:
     """One minus the Tversky index, to the power 1 / gamma; see `Loss`.
 
+    The gradient of a frame is that of `tversky` times ``(1 - index) ** (1 / gamma - 1) / gamma``.
+    With gamma above 1, as in the paper cited, this grows as the frame gets right.
+
     References
     ----------
     Abraham, Khan: A Novel Focal Tversky Loss Function with Improved Attention

@@ -50,7 +50,8 @@ class MaskLossSettings:
     )
     focal_gamma: float = setting(
         4 / 3,
-        "Exponent 1/gamma of --loss focal-tversky.",
+        "--loss focal-tversky has the exponent 1/gamma: above 1, frames that are nearly right "
+        "weigh more in the gradient, below 1 less.",
         minimum=0.1,
         maximum=10,
     )
