@@ -18,9 +18,10 @@ from echo_common.video.content import VideoError
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.dataset.tracings import split_rows
 from echo_prep.synth.annotator import draw_contour, sample_annotator, trace_rows
-from echo_prep.synth.phantom.movie import Movie, make_movie
+from echo_prep.synth.phantom.motion import Motion, simulate_motion
+from echo_prep.synth.phantom.movie import Movie, make_movie, true_contours
 from echo_prep.synth.phantom.random_study import sample_study
-from echo_prep.synth.phantom.study import SIZE
+from echo_prep.synth.phantom.study import SIZE, Study
 
 JPEG_QUALITY = 95
 
@@ -92,15 +93,12 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
     """
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, number])
-    study = sample_study(rng, frames)
-    movie = make_movie(study, rng)
+    study, motion = draw_study(rng, frames)
+    movie = make_movie(study, motion, rng)
     name = study_name(seed, number)
     write_video(folder / (name + SUFFIX), movie.frames, study.rhythm.fps)
     diastole, systole = _trace(movie, rng)
-    edv, esv = (
-        float(millilitres(trace_volume(*split_rows(rows)), study.ventricle.mm_per_px))
-        for rows, _ in (diastole, systole)
-    )
+    edv, esv = true_volumes(study, motion)
     traces = [(movie.motion.ed_frame, diastole[1]), (movie.motion.es_frame, systole[1])]
     return Record(
         name=name,
@@ -125,7 +123,29 @@ def traced_borders(
         Rows of the true border, and rows of the annotator's tracing.
     """
     rng = np.random.default_rng([seed, number])
-    return _trace(make_movie(sample_study(rng, frames), rng), rng)
+    return _trace(make_movie(*draw_study(rng, frames), rng), rng)
+
+
+def draw_study(rng: np.random.Generator, frames: int | None) -> tuple[Study, Motion]:
+    """Draw a study and the motion of its heart at random; see `sample_study`.
+
+    The heart appears larger where it moves away from the probe. A study whose
+    ventricle would have a larger volume at end-systole is drawn again.
+    """
+    while True:
+        study = sample_study(rng, frames)
+        motion = simulate_motion(study.rhythm, rng)
+        edv, esv = true_volumes(study, motion)
+        if esv < edv:
+            return study, motion
+
+
+def true_volumes(study: Study, motion: Motion) -> tuple[float, float]:
+    """End-diastolic and end-systolic volume in ml, from the true border in the traced frames."""
+    traces = [trace_rows(contour) for contour in true_contours(study, motion)]
+    volumes = [trace_volume(*split_rows(rows)) for rows in traces]
+    edv, esv = millilitres(np.array(volumes), study.ventricle.mm_per_px)
+    return float(edv), float(esv)
 
 
 def _trace(movie: Movie, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -9,7 +9,9 @@ import pytest
 from echo_common.errors import DataError
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import read_frames
-from echo_prep.synth.videos import split_of, write_video
+from echo_prep.synth.annotator import trace_rows
+from echo_prep.synth.phantom.movie import true_contours
+from echo_prep.synth.videos import draw_study, split_of, write_video
 
 
 def test_splits_have_echonet_dynamic_s_proportions() -> None:
@@ -19,6 +21,18 @@ def test_splits_have_echonet_dynamic_s_proportions() -> None:
         assert splits.count("VAL") / 400 == pytest.approx(1288 / 10030, abs=0.01)
         # Even a small data set has videos for validation and test.
         assert {"TRAIN", "VAL", "TEST"} == set(splits[:16])
+
+
+@pytest.mark.parametrize("first", range(0, 10_000, 2_500))
+def test_the_volume_of_ten_thousand_studies_is_smaller_at_end_systole(first: int) -> None:
+    for number in range(first, first + 2_500):
+        study, motion = draw_study(np.random.default_rng([7, number]), 32)
+        volumes = []
+        for contour in true_contours(study, motion):
+            axis, *chords = trace_rows(contour)
+            squares = [(x2 - x1) ** 2 + (y2 - y1) ** 2 for x1, y1, x2, y2 in chords]
+            volumes.append(sum(squares) * np.hypot(axis[2] - axis[0], axis[3] - axis[1]))
+        assert 0 < volumes[1] < volumes[0], number
 
 
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:

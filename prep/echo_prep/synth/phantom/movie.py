@@ -14,7 +14,7 @@ from echo_prep.synth.phantom.anatomy import (
     map_to_diastole,
 )
 from echo_prep.synth.phantom.chambers import Heart, build_heart
-from echo_prep.synth.phantom.motion import Motion, simulate_motion
+from echo_prep.synth.phantom.motion import Motion
 from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner
 from echo_prep.synth.phantom.study import SIZE, Look, Study
 from echo_prep.synth.phantom.tissue import paint, to_canvas
@@ -49,11 +49,10 @@ class Movie:
     es_contour: np.ndarray
 
 
-def make_movie(study: Study, rng: np.random.Generator) -> Movie:
+def make_movie(study: Study, motion: Motion, rng: np.random.Generator) -> Movie:
     """Make the frames of a study, and the true contours of the two traced frames."""
     diastole = end_diastolic_shape(study.ventricle)
     systole = end_systolic_shape(study.ventricle, diastole)
-    motion = simulate_motion(study.rhythm, rng)
     grid = PolarGrid(study.probe)
     sway = grid.sway_to_samples(motion.sway)
     heart = build_heart(study.ventricle, diastole, rng)
@@ -68,11 +67,27 @@ def make_movie(study: Study, rng: np.random.Generator) -> Movie:
         field = tissue.field(contraction, sway[number], speckle[number])
         valves.draw(field, leaflets[number])
         frames[number] = scanner.form(field)
+    ed_contour, es_contour = true_contours(study, motion)
+    return Movie(frames=frames, motion=motion, ed_contour=ed_contour, es_contour=es_contour)
+
+
+def true_contours(study: Study, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """True endocardium of a study in its two traced frames, at end-diastole and end-systole.
+
+    Returns
+    -------
+    ed_contour, es_contour : ndarray, (point, 2) float64
+        As in `Movie`.
+    """
+    diastole = end_diastolic_shape(study.ventricle)
+    systole = end_systolic_shape(study.ventricle, diastole)
+    grid = PolarGrid(study.probe)
+    sway = grid.sway_to_samples(motion.sway)
     ed_contour, es_contour = (
         grid.to_frame(grid.to_samples(shape.contour()) + sway[frame])
         for shape, frame in ((diastole, motion.ed_frame), (systole, motion.es_frame))
     )
-    return Movie(frames=frames, motion=motion, ed_contour=ed_contour, es_contour=es_contour)
+    return ed_contour, es_contour
 
 
 def _speckle_phase(motion: Motion, look: Look) -> np.ndarray:

@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from echo_prep.synth.phantom.motion import simulate_motion
 from echo_prep.synth.phantom.movie import make_movie
 from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.scanner import fan_mask
@@ -31,7 +32,7 @@ def clear_study(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
         septum=8.0, lateral=8.0, apical=8.0,
     )  # fmt: skip
     study = dataclasses.replace(study, probe=PROBE, look=look, ventricle=ventricle)
-    movie = make_movie(study, rng)
+    movie = make_movie(study, simulate_motion(study.rhythm, rng), rng)
     frames = movie.frames[[movie.motion.ed_frame, movie.motion.es_frame]]
     return frames[0], frames[1], movie.ed_contour, movie.es_contour
 
@@ -73,7 +74,8 @@ def test_contours_lie_on_the_endocardium_of_their_own_frame() -> None:
 
 def test_speckle_moves_with_tissue_and_decorrelates() -> None:
     rng = np.random.default_rng([6, 3])
-    movie = make_movie(sample_study(rng, 60), rng)
+    study = sample_study(rng, 60)
+    movie = make_movie(study, simulate_motion(study.rhythm, rng), rng)
     frames = movie.frames.astype(float)
     inside = fan_mask() > 0
 
