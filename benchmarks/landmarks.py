@@ -9,9 +9,10 @@
 `build` builds a store with the masks and all landmark sets of the ladder. `run` trains every rung
 with every seed at the budget of the paper's experiment 3 (800 training images, 5 epochs, batches of
 8), and resumes after an interruption. `table` prints mean and standard deviation over the seeds on
-the test split, which shares no video with training. `limit` prints the results of a model that
-knows the true border; the rest is the inaccuracy of the test split's tracings. `--rungs` selects
-rungs; the names of those that build on the last rung end in `+`.
+the validation split, and on the test split for the rungs that are best on the validation split,
+alone. No video is in two splits. `limit` prints the results of a model that knows the true border
+against the tracings of the test split. `--rungs` selects rungs; the names of those that build on
+the last rung end in `+`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.settings import BuildSettings
 from echo_prep.synth.videos import split_of, traced_borders
 from echo_train.runs.run_folder import SUMMARY
-from echo_train.runs.summary import read_summary
+from echo_train.runs.summary import FLOORS, read_summary
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 
@@ -186,8 +187,8 @@ def run_command_(
                 **(BUDGET | {"train_images": train_images} | ladder[name]),
             )
             train(settings)
-            score = read_summary(folder)["test"]["dice"]["mean"]
-            print(f"{name}, seed {seed}: Dice {score:.4f}", file=sys.stderr, flush=True)
+            score = read_summary(folder)["val"]["dice"]["mean"]
+            print(f"{name}, seed {seed}: validation Dice {score:.4f}", file=sys.stderr, flush=True)
 
 
 @cli.command("limit")
@@ -195,7 +196,7 @@ def run_command_(
 @click.option("--seed", default=7, show_default=True)
 @click.option("--frames", default=32, show_default=True)
 def limit_command(videos: int, seed: int, frames: int) -> None:
-    """Measure a model that knows the true border: the limit set by inaccurate tracings.
+    """Measure a model that knows the true border against the inaccurate tracings.
 
     Give the options that `echo-prep synth` made the data set with.
     """
@@ -233,18 +234,65 @@ def _agreement(true: np.ndarray, drawn: np.ndarray) -> list[float]:
 @cli.command("table")
 @click.option("--out", type=click.Path(path_type=Path, exists=True), required=True)
 def table_command(out: Path) -> None:
-    """Print the table of the finished runs, and write it to table.json."""
-    rows = {name: _results(out, name) for name in rungs()}
-    rows = {name: row for name, row in rows.items() if row}
-    print("| rung | Dice | ceiling | radial error, px | HD95, px | implausible | s | seeds |")
+    """Print validation metrics of the finished runs, and test metrics of the best on validation.
+
+    The validation metrics are also written to table.json.
+    """
+    validated = {name: _results(out, name, "val") for name in rungs()}
+    validated = {name: row for name, row in validated.items() if row}
+    _print_table("validation", validated, _floors(out, "val"))
+    chosen = _choose(validated)
+    tested = {f"{kind}: {name}": _results(out, name, "test") for kind, name in chosen.items()}
+    _print_table("test, chosen on validation", tested, _floors(out, "test"))
+    (out / "table.json").write_text(json.dumps(validated, indent=1) + "\n", encoding="utf-8")
+
+
+def _choose(validated: Mapping[str, Mapping[str, list[float]]]) -> dict[str, str]:
+    """The rung with the highest mean validation Dice of each kind of model."""
+    settings = rungs()
+    kinds = {
+        "mask": [name for name in validated if settings[name]["target"] == "mask"],
+        "7 landmarks": [name for name in validated if settings[name].get("landmarks") == 7],
+        "landmarks": [name for name in validated if settings[name]["target"] == "landmarks"],
+    }
+    return {
+        kind: max(names, key=lambda name: float(np.mean(validated[name]["dice"])))
+        for kind, names in kinds.items()
+        if names
+    }
+
+
+def _print_table(
+    split: str,
+    rows: Mapping[str, Mapping[str, list[float]]],
+    floors: Mapping[str, Mapping[str, list[float]]],
+) -> None:
+    print(f"\n| {split} | Dice | ceiling | radial error, px | HD95, px | implausible | s | seeds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name, row in rows.items():
+    for name, row in {**rows, **floors}.items():
         cells = [
-            _cell(row[metric], 4 if metric in ("dice", "ceiling") else 2) for metric in METRICS
+            _cell(row.get(metric, ()), 4 if metric in ("dice", "ceiling") else 2)
+            for metric in METRICS
         ]
-        cells += [_cell(row["implausible"], 3), f"{np.mean(row['seconds']):.0f}"]
-        print(f"| {name} | {' | '.join(cells)} | {len(row['seconds'])} |")
-    (out / "table.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        seconds = row.get("seconds", ())
+        mean = [float(np.mean(seconds))] if seconds else []
+        cells += [_cell(row.get("implausible", ()), 3), _cell(mean, 0)]
+        print(f"| {name} | {' | '.join(cells)} | {len(seconds) or '-'} |")
+
+
+def _floors(out: Path, split: str) -> dict[str, dict[str, list[float]]]:
+    """Metrics of predictions that do not look at the image, the same for all of 7 landmarks."""
+    for path in sorted(out.glob(f"*/{SUMMARY}")):
+        summary = read_summary(path.parent)
+        floor = summary[split].get("floor", {})
+        if (summary["target"], summary["settings"]["landmarks"]) == ("landmarks", 7) and floor:
+            return {
+                FLOORS[kind]: {
+                    metric: [metrics[metric]["mean"]] for metric in METRICS if metric in metrics
+                }
+                for kind, metrics in floor.items()
+            }
+    return {}
 
 
 def folder_name(rung: str) -> str:
@@ -283,14 +331,14 @@ def harder_command(noise: Path) -> None:
         print(f"| {label} | {' | '.join(cells)} |")
 
 
-def _results(out: Path, name: str) -> dict[str, list[float]]:
-    """Each metric of a rung, with one value per seed."""
+def _results(out: Path, name: str, split: str) -> dict[str, list[float]]:
+    """Each metric of a rung on a split, with one value per seed."""
     results: dict[str, list[float]] = {}
     for path in sorted(out.glob(f"{folder_name(name)}-[0-9]/{SUMMARY}")):
         summary = read_summary(path.parent)
-        test = summary["test"]
-        values = {metric: (test.get(metric) or {}).get("mean") for metric in METRICS}
-        values["implausible"] = test["shape"]["implausible"]["mean"]
+        found = summary[split]
+        values = {metric: (found.get(metric) or {}).get("mean") for metric in METRICS}
+        values["implausible"] = found["shape"]["implausible"]["mean"]
         values["seconds"] = summary["seconds"]
         for metric, value in values.items():
             results.setdefault(metric, [])

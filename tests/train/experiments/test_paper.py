@@ -216,7 +216,7 @@ def test_pixel_accuracy_and_dice_of_an_epoch_are_those_of_its_frames(repeated: P
         assert float(line[column]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_black_accuracy_is_that_of_an_empty_prediction(repeated: Path, paper_store: Path) -> None:
+def test_the_floor_is_that_of_black_and_mean_masks(repeated: Path, paper_store: Path) -> None:
     group = zarr.open_group(paper_store, mode="r")
     masks = np.asarray(group["masks/centroid"])
     for row in table(repeated):
@@ -224,6 +224,11 @@ def test_black_accuracy_is_that_of_an_empty_prediction(repeated: Path, paper_sto
             tested = [int(line["row"]) for line in csv.DictReader(file)]
         expected = (masks[tested] == 0).mean()
         assert float(row["black_pixel_accuracy"]) == pytest.approx(expected, abs=5.1e-5)
+        # Of 15 frames, 12 are for training; a mean mask of others would agree less.
+        assert float(row["mean_mask_pixel_accuracy"]) > expected
+        assert 0 < float(row["mean_mask_foreground_dice"]) < 1
+        text = (repeated / "table1.md").read_text()
+        assert f"| {float(row['mean_mask_foreground_dice']):.4f} |" in text
 
 
 def test_a_store_unlike_the_papers_is_noted(paper_store: Path, repeated: Path) -> None:
@@ -354,13 +359,18 @@ def test_a_row_has_only_the_last_epoch() -> None:
         }
         return EpochRow(epoch=epoch, **figures)
 
-    summary = {
+    summary: dict[str, Any] = {
         "choice": "masks centroid",
         "device": "cpu",
         "seconds": 12.34,
         "settings": {"network": next(iter(NETWORKS)), "width": 8, "split_by": "video"},
     }
-    found = paper.table_row("experiment-2", [row(1, 0.9), row(2, 0.25)], summary, 0.9)
+    metrics = {"pixel_accuracy": {"mean": 0.9}, "dice": {"mean": 0.6}}
+    history = [row(1, 0.9), row(2, 0.25)]
+    with pytest.raises(RunError, match="has no floor"):
+        paper.table_row("experiment-2", history, summary | {"val": {}})
+    summary["val"] = {"floor": {"black": metrics, "mean_mask": metrics}}
+    found = paper.table_row("experiment-2", history, summary)
     assert found["epochs"] == 2 and found["seconds"] == 12.3
     measured = [name for name in found if name.startswith(("train_", "test_"))]
     assert {found[name] for name in measured} == {0.25}

@@ -22,7 +22,8 @@ from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table
 from echo_train.data.frame_set import Choice, changed_content, choose, data_set_of
 from echo_train.data.loader import Loader, make_loader
-from echo_train.evaluation.measure import measure, training_area_range
+from echo_train.evaluation.floor import TrainingSplit, measure_floor, read_training_split
+from echo_train.evaluation.measure import measure
 from echo_train.evaluation.robustness import measure_robustness
 from echo_train.evaluation.settings import EvaluateSettings
 from echo_train.evaluation.trained_model import TrainedModel, load_model
@@ -134,10 +135,16 @@ class Evaluation:
             )
         return orders
 
-    def area_range(self) -> tuple[float, float] | None:
-        """Range of areas in the training split, from the masks or the run's summary.json."""
+    def area_range(self, training: TrainingSplit | None) -> tuple[float, float] | None:
+        """Range of areas in the model's training split, from the store or the run's summary.json.
+
+        Parameters
+        ----------
+        training : TrainingSplit or None
+            Of the store.
+        """
         if self.trained_on_store:
-            return training_area_range(self.store, self.model.choice, self.loader.frames)
+            return None if training is None else training.area_range
         if not (self.model.folder / run_folder.SUMMARY).exists():
             return None
         stored = read_summary(self.model.folder).get("training_area")
@@ -177,7 +184,8 @@ def evaluate(
     started = time.perf_counter()
     evaluation = Evaluation(folder, settings, device)
     model, orders = evaluation.model, evaluation.orders(settings.split)
-    areas = evaluation.area_range()
+    training = read_training_split(evaluation.store, model.choice, evaluation.loader.frames)
+    areas = evaluation.area_range(training)
     measured = measure_splits(model, evaluation.loader, orders, areas, progress)
     seconds = time.perf_counter() - started
     write_measured(
@@ -185,6 +193,7 @@ def evaluate(
         model,
         evaluation.loader,
         measured,
+        training,
         {
             "run": str(folder),
             "store": str(evaluation.store.path),
@@ -223,6 +232,7 @@ def write_measured(
     model: TrainedModel,
     loader: Loader,
     measured: Measured,
+    training: TrainingSplit | None,
     facts: Mapping[str, Any],
 ) -> None:
     """Write summary.json, frames.csv and the pictures of a measured model.
@@ -236,6 +246,8 @@ def write_measured(
     loader : Loader
     measured : Measured
         At least one split.
+    training : TrainingSplit or None
+        Of the same store, for the floor.
     facts : mapping
         Further entries of summary.json.
     """
@@ -248,7 +260,12 @@ def write_measured(
     split, (results, _) = list(measured.items())[-1]
     _draw_frames(output, model, loader, split, results)
     splits = {
-        name: {"loss": loss, **results.summary()} for name, (results, loss) in measured.items()
+        name: {
+            "loss": loss,
+            **results.summary(),
+            "floor": measure_floor(loader, results.index, training),
+        }
+        for name, (results, loss) in measured.items()
     }
     summary = {
         "target": model.settings.selection.target,

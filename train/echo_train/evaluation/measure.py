@@ -10,9 +10,7 @@ import numpy as np
 import torch
 
 from echo_common.cli.progress import Progress, silent
-from echo_common.store import schema
-from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice, FrameSet
+from echo_train.data.frame_set import FrameSet
 from echo_train.data.loader import Loader
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.metrics.overlap import dice, packed_counts
@@ -40,7 +38,7 @@ def measure(
     order : ndarray, (frame,) int64
         Which of the loader's frames to measure; at least one.
     area_range : tuple of float, or None
-        From `training_area_range`.
+        Smallest and largest true mask of the training split, as shares of the image.
     progress : Progress
         Wraps the batches.
 
@@ -73,7 +71,7 @@ class SplitCollector:
     frames : FrameSet
         The frames that batches are from.
     area_range : tuple of float, or None
-        From `training_area_range`.
+        Smallest and largest true mask of the training split, as shares of the image.
     """
 
     def __init__(
@@ -111,25 +109,3 @@ class SplitCollector:
         parts = self._parts
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return SplitResults(frames=self._frames, area_range=self._area_range, **joined)
-
-
-def training_area_range(
-    store: EchoStore, choice: Choice, frames: FrameSet
-) -> tuple[float, float] | None:
-    """Smallest and largest true mask of the training split, as shares of the image.
-
-    Only the masks are read, a few chunks at a time. None if there is no training split.
-
-    Raises
-    ------
-    StoreDamagedError
-        If a chunk is missing or altered.
-    """
-    path, step = schema.mask_path(choice.method), 8 * store.chunk_rows
-    shares = np.concatenate(
-        [
-            store.read_rows(path, start, min(start + step, store.rows)).mean(axis=(1, 2))
-            for start in range(0, store.rows, step)
-        ]
-    )[frames.rows[frames.indices("TRAIN")]]
-    return (float(shares.min()), float(shares.max())) if len(shares) else None

@@ -14,7 +14,6 @@ from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import RunError, SettingsError
 from echo_common.output_folder import OutputFolder
 from echo_common.paper import CURVES, PRESETS, PUBLISHED
-from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
@@ -112,9 +111,7 @@ def write_report(output: OutputFolder, names: list[str]) -> None:
     for name in names:
         history = run_folder.read_metrics(base / name)
         summary = read_summary(base / name)
-        height, width = EchoStore(Path(summary["settings"]["store"])).shape(schema.FRAMES)[1:]
-        black = black_accuracy(base / name, height * width)
-        rows.append(table_row(name, history, summary, black))
+        rows.append(table_row(name, history, summary))
         figure = experiment_png(
             history,
             PUBLISHED[name],
@@ -128,29 +125,8 @@ def write_report(output: OutputFolder, names: list[str]) -> None:
     output.write_text(f"{TABLE}.md", describe(rows))
 
 
-def black_accuracy(folder: Path, pixels: int) -> float:
-    """Mean pixel accuracy of an all-black mask on a run's test frames.
-
-    Parameters
-    ----------
-    folder : Path
-        The run.
-    pixels : int
-        In each image.
-    """
-    rows = run_folder.read_frames(folder)
-    try:
-        true = [int(row["true_pixels"]) for row in rows]
-        return 1 - sum(true) / (len(true) * pixels)
-    except (KeyError, ValueError, ZeroDivisionError) as error:
-        raise RunError(
-            f"{folder / run_folder.FRAMES} does not have the true pixels of each frame; train the "
-            "experiment again in a new folder"
-        ) from error
-
-
 def table_row(
-    name: str, history: list[run_folder.EpochRow], summary: Mapping[str, Any], black: float
+    name: str, history: list[run_folder.EpochRow], summary: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Metrics of one experiment's last epoch, with the paper's values.
 
@@ -160,16 +136,27 @@ def table_row(
         Of the preset.
     history : list of EpochRow
     summary : mapping
-        From summary.json.
-    black : float
-        From `black_accuracy`.
+        From summary.json; the paper's test images are the validation split.
 
     Returns
     -------
     row : dict
         A row of table1.csv.
+
+    Raises
+    ------
+    RunError
+        If the summary has no floor.
     """
     last, published, settings = history[-1], PUBLISHED[name], summary["settings"]
+    try:
+        floor = summary["val"]["floor"]
+        black, mean_mask = floor["black"], floor["mean_mask"]
+    except KeyError as error:
+        raise RunError(
+            f"the {run_folder.SUMMARY} of {name} has no floor; train the experiment again in a new "
+            "folder"
+        ) from error
     return {
         "experiment": name,
         "trained_on": summary["choice"],
@@ -181,9 +168,11 @@ def table_row(
         "paper_train_dice": published.train_dice,
         "test_pixel_accuracy": round(last.val_pixel_accuracy, 4),
         "paper_test_dice": published.test_dice,
-        "black_pixel_accuracy": round(black, 4),
+        "black_pixel_accuracy": round(black["pixel_accuracy"]["mean"], 4),
+        "mean_mask_pixel_accuracy": round(mean_mask["pixel_accuracy"]["mean"], 4),
         "train_foreground_dice": round(last.train_dice, 4),
         "test_foreground_dice": round(last.val_dice, 4),
+        "mean_mask_foreground_dice": round(mean_mask["dice"]["mean"], 4),
         "train_loss": round(last.train_loss, 4),
         "paper_train_loss": published.train_loss,
         "test_loss": round(last.val_loss, 4),
@@ -204,8 +193,10 @@ def describe(rows: list[dict[str, Any]]) -> str:
             "training Dice as in the paper",
             "test Dice as in the paper",
             "of an all-black mask",
+            "of the mean training mask",
             "training foreground Dice",
             "test foreground Dice",
+            "of the mean training mask",
             "training loss",
             "test loss",
             "seconds",
@@ -217,8 +208,10 @@ def describe(rows: list[dict[str, Any]]) -> str:
             f"{row['train_pixel_accuracy']:.4f} ({row['paper_train_dice']:.4f})",
             f"{row['test_pixel_accuracy']:.4f} ({row['paper_test_dice']:.4f})",
             f"{row['black_pixel_accuracy']:.4f}",
+            f"{row['mean_mask_pixel_accuracy']:.4f}",
             f"{row['train_foreground_dice']:.4f}",
             f"{row['test_foreground_dice']:.4f}",
+            f"{row['mean_mask_foreground_dice']:.4f}",
             f"{row['train_loss']:.4f} ({row['paper_train_loss']:.4f})",
             f"{row['test_loss']:.4f} ({row['paper_test_loss']:.4f})",
             f"{row['seconds']:.0f} ({row['paper_seconds']})",

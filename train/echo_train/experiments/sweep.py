@@ -34,6 +34,8 @@ METRICS = (
     "dice.es",
     "pixel_accuracy.mean",
     "mean_radial_error.mean",
+    "floor.mean_mask.dice.mean",
+    "floor.black.pixel_accuracy.mean",
 )
 """Metrics to compare, as paths into a split of summary.json."""
 

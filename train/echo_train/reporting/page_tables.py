@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from echo_train.reporting.paired_difference import Difference
-from echo_train.reporting.run_rows import MISSING, Row, compare_settings
+from echo_train.reporting.run_rows import MISSING, Row, compare_settings, floor_rows
 from echo_train.reporting.run_table import (
     COLUMNS,
     Metric,
@@ -66,11 +66,12 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """Columns, as pairs of key and label, and the cells of each row."""
+    """Columns, as pairs of key and label, and the cells of each row and of the floor below."""
 
     title: str
     columns: list[tuple[str, str]]
     rows: list[list[Cell]]
+    floor: list[list[Cell]]
 
 
 def main_table(rows: Sequence[Row], differences: Sequence[Difference | None]) -> Table:
@@ -113,7 +114,17 @@ def main_table(rows: Sequence[Row], differences: Sequence[Difference | None]) ->
             [_cell(row.name), *(cells[number] for _, cells in kept.values())]
             for number, row in enumerate(rows)
         ],
+        floor=[
+            [_cell(floor.name), *(_floor_cell(floor, path, prefix) for path in kept)]
+            for floor in floor_rows(rows)
+        ],
     )
+
+
+def _floor_cell(floor: Row, path: str, prefix: str) -> Cell:
+    """Cell of a column of the main table, whose metrics are of the split in the prefix."""
+    split, key = ("val", "dice") if path == "val.dice" else (floor.split, path.removeprefix(prefix))
+    return _metric_cell(floor, split, key, COLUMNS[key], ()) if key in COLUMNS else _cell(MISSING)
 
 
 def _difference_columns(
@@ -170,6 +181,13 @@ def metric_tables(rows: Sequence[Row]) -> list[Table]:
                             ),
                         ]
                         for row in measured
+                    ],
+                    floor=[
+                        [
+                            _cell(floor.name),
+                            *(_metric_cell(floor, split, *item, ()) for item in columns.items()),
+                        ]
+                        for floor in floor_rows(measured)
                     ],
                 )
             )

@@ -18,7 +18,7 @@ from typing import Any
 
 from echo_common.errors import SettingsError
 from echo_train.runs.run_names import short_names
-from echo_train.runs.summary import SPLITS, is_number
+from echo_train.runs.summary import FLOORS, SPLITS, is_number
 
 AVERAGED = ("seed", "fold")
 """Settings in which the runs of an averaged row may differ."""
@@ -92,6 +92,23 @@ def make_rows(folders: Sequence[Path], summaries: Sequence[dict[str, Any]]) -> l
         Row(name=name, folders=(folder,), summaries=(summary,))
         for name, folder, summary in zip(short_names(folders), folders, summaries, strict=True)
     ]
+
+
+def floor_rows(rows: Sequence[Row]) -> list[Row]:
+    """Make a row of each prediction that does not look at the image; equal ones are one row."""
+    found = []
+    for name, label in FLOORS.items():
+        same: list[Row] = []
+        for summary in (summary for row in rows for summary in row.summaries):
+            floors = {split: summary.get(split, {}).get("floor", {}).get(name) for split in SPLITS}
+            table = {split: floor for split, floor in floors.items() if floor is not None}
+            row = Row(name=label, folders=(Path(label),), summaries=(table | {"settings": {}},))
+            # Landmarks add a radial error to the floor of masks.
+            if not any(row.metrics.items() <= other.metrics.items() for other in same):
+                same = [other for other in same if not other.metrics.items() < row.metrics.items()]
+                same += [row] if table else []
+        found += same
+    return found
 
 
 def average_rows(rows: Sequence[Row]) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from echo_common.tables import csv_table, text_table
 from echo_train.reporting.paired_difference import Difference
-from echo_train.reporting.run_rows import MISSING, Row, compare_settings
+from echo_train.reporting.run_rows import MISSING, Row, compare_settings, floor_rows
 from echo_train.runs.run_folder import ATTENTION, CURVES, OVERLAY, SUMMARY
 from echo_train.runs.summary import SPLITS
 
@@ -109,7 +109,7 @@ def table_rows(
     differences: Sequence[Difference | None] = (),
     every_split: bool = False,
 ) -> list[list[str]]:
-    """Lay out rows as text; the first line is the header.
+    """Lay out rows as text, and their floor below; the first line is the header.
 
     Parameters
     ----------
@@ -140,6 +140,14 @@ def table_rows(
                 "split": split,
                 **_metric_cells(row, split, difference),
             }
+            for split in splits[: None if every_split else 1]
+        ]
+    for floor in floor_rows(rows):
+        splits = [split for split in SPLITS if split in floor.summaries[0]]
+        lines += [
+            dict.fromkeys(lines[0], MISSING)
+            | {"run": floor.name, "split": split}
+            | _metric_cells(floor, split, None)
             for split in splits[: None if every_split else 1]
         ]
     left_out = _ONLY_IN_PAGE if len(rows) > 1 and not every_split else ()

@@ -20,6 +20,9 @@ _METRICS = ("dice", "hd95", "pixel_accuracy", "shape")
 
 _OTHER_METRICS = ("iou", "surface_distance", "area_error", "area_bias", "ceiling")
 _LANDMARK_METRICS = ("mean_radial_error", *(f"success_{limit}px" for limit in (1, 2, 3, 4)))
+FLOORS = {"mean_mask": "mean training mask", "black": "all-black mask"}
+"""Names of the predictions that do not look at the image, under `floor` of a split."""
+
 _COUNTS = ("frames", "missed_frames", "missed_landmarks")
 
 
@@ -111,8 +114,23 @@ def _check_split(metrics: Any, where: str) -> None:
         raise _LackError(f"{where}.dice.pooled")
     _check(dice["pooled"] is None or is_number(dice["pooled"]), f"{where}.dice.pooled", "a number")
     _check(_are_numbers(dice.get("pooled_ci95"), 2), f"{where}.dice.pooled_ci95", "two numbers")
+    floor = metrics.get("floor", {})
+    _check(isinstance(floor, dict), f"{where}.floor", "a table")
+    for name in FLOORS.keys() & floor.keys():
+        _check_floor(floor[name], f"{where}.floor.{name}")
     implausible = metrics["shape"]["implausible"]["mean"]
     _check(implausible is not None, f"{where}.shape.implausible.mean", "a number")
+
+
+def _check_floor(metrics: Any, where: str) -> None:
+    _check(isinstance(metrics, dict), where, "a table")
+    for name in ("dice", "hd95", "pixel_accuracy"):
+        _check_metric(metrics.get(name), f"{where}.{name}")
+    if "mean_radial_error" in metrics:
+        _check_metric(metrics["mean_radial_error"], f"{where}.mean_radial_error")
+    pooled = metrics["dice"].get("pooled", "")
+    _check(pooled is None or is_number(pooled), f"{where}.dice.pooled", "a number")
+    _check(is_number(metrics.get("missed_frames")), f"{where}.missed_frames", "a number")
 
 
 def _check_metric(metric: Any, where: str) -> None:

@@ -20,7 +20,7 @@ from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader, pick_source
 from echo_train.data.resident import SharedArrays
 from echo_train.evaluation.evaluate import measure_splits, write_measured
-from echo_train.evaluation.measure import training_area_range
+from echo_train.evaluation.floor import read_training_split
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
@@ -212,13 +212,15 @@ def measure_run(
     output.write_bytes(run_folder.CURVES, curves_png(trainer.history))
     model = load_model(folder, "best", trainer.device)
     orders = {name: trainer.frames.indices(name.upper()) for name in ("val", "test")}
-    areas = training_area_range(store, trainer.choice, trainer.frames)
+    training = read_training_split(store, trainer.choice, trainer.frames)
+    areas = None if training is None else training.area_range
     history = trainer.history
     write_measured(
         output,
         model,
         trainer.loader,
         measure_splits(model, trainer.loader, orders, areas, progress),
+        training,
         {
             "best_epoch": trainer.best.epoch,
             "epochs": len(history),
