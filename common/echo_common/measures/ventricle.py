@@ -7,7 +7,12 @@ import dataclasses
 import numpy as np
 
 from echo_common.geometry.contours import shoelace_area
-from echo_common.measures.disks import area_length_volume, disk_volume, disk_widths
+from echo_common.measures.disks import (
+    area_length_volume,
+    disk_volume,
+    disk_widths,
+    trace_volume,
+)
 from echo_common.measures.long_axis import axis_points
 
 
@@ -69,6 +74,31 @@ def measure_contours(contours: np.ndarray, points: np.ndarray | None = None) -> 
         area_length=area_length_volume(area, length),
         wall=wall,
         points=points,
+    )
+
+
+def measure_traces(long_axis: np.ndarray, contour: np.ndarray) -> Measures:
+    """Measure traces by their own long axis, and by their chords if they have twenty.
+
+    Parameters
+    ----------
+    long_axis : ndarray, (trace, 2, 2) float
+        Apex, middle of the mitral plane.
+    contour : ndarray, (trace, point, 2) float
+        Closed polygons; rows of NaN are padding.
+
+    Returns
+    -------
+    measures : Measures
+        The ends of the mitral plane are not known: `wall` is NaN.
+    """
+    axis = np.asarray(long_axis, dtype=np.float64)
+    measures = measure_contours(np.asarray(contour, dtype=np.float64), axis[:, [0, 1, 1]])
+    chords = trace_volume(axis, contour)
+    return dataclasses.replace(
+        measures,
+        volume=np.where(np.isnan(chords), measures.volume, chords),
+        wall=np.full(len(chords), np.nan),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from echo_common.measures.disks import trace_volume
 from echo_common.store.reader import EchoStore
 from echo_train.commands.evaluate import cli
 from echo_train.evaluation.trained_model import load_model
@@ -70,6 +71,25 @@ def test_the_metrics_of_the_run_are_reproduced(runs: Path, tmp_path: Path, targe
     assert file_bytes(runs / target) == before
 
 
+@pytest.mark.parametrize("target", ["mask", "landmarks"])
+def test_ejection_fractions_are_compared_with_the_tracings(
+    runs: Path, small_store: Path, target: str
+) -> None:
+    store = EchoStore(small_store)
+    volumes = trace_volume(store.read("tracing/long_axis"), store.read("tracing/contour"))
+    video, phase = store.read("index/video"), store.read("index/phase")
+    listed = rows(runs / target / "videos.csv")
+    for row in listed:
+        ed, es = (volumes[(video == row["video"]) & (phase == code)].item() for code in (0, 1))
+        assert float(row["traced_ef"]) == pytest.approx(100 * (1 - es / ed), abs=1e-3)
+        found = 100 * (1 - float(row["esv_px3"]) / float(row["edv_px3"]))
+        assert float(row["ef"]) == pytest.approx(found, abs=0.01)
+    test = summary(runs / target)["test"]["ef"]
+    names = {row["video"] for row in rows(runs / target / "frames.csv") if row["split"] == "TEST"}
+    errors = [float(row["ef"]) - float(row["traced_ef"]) for row in listed if row["video"] in names]
+    assert (test["n"], test["bias"]) == (len(errors), pytest.approx(np.mean(errors), abs=1e-3))
+
+
 def test_the_training_area_is_the_range_of_the_masks(runs: Path, small_store: Path) -> None:
     store = EchoStore(small_store)
     shares = store.read("masks/chords")[store.read("index/split") == 0].mean(axis=(1, 2))
@@ -89,7 +109,9 @@ def test_the_default_is_the_test_split_in_the_run_folder(
         ".echo",
         "summary.json",
         "frames.csv",
+        "videos.csv",
         "overlay.png",
+        "ef.png",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from echo_train.reporting import plots
+from echo_train.reporting import agreement_plot, plots
 
 
 @pytest.fixture
@@ -18,5 +18,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         kept.append(figure)
         return real(figure)
 
-    monkeypatch.setattr(plots, "encode_png", png)
+    for module in (plots, agreement_plot):
+        monkeypatch.setattr(module, "encode_png", png)
     return kept

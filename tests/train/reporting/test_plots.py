@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from echo_common.paper import CURVES, PRESETS, PUBLISHED
 from echo_train.reporting import plots
+from echo_train.reporting.agreement_plot import agreement_png
 from echo_train.reporting.plots import Panel
 from echo_train.runs.run_folder import EpochRow
 
@@ -137,3 +138,15 @@ def test_attention_has_a_row_for_each_level(tmp_path: Path, drawn: list[Figure])
     ]
     weights = [np.asarray(axes.images[1].get_array()).mean() for axes in panels]
     assert weights == [0.25] * 3 + [0.75] * 3
+
+
+def test_agreement_shows_bias_and_limits(drawn: list[Figure]) -> None:
+    traced = np.array([30.0, 45, 60, 70])
+    predicted = np.array([28.0, 47, 55, np.nan])
+    agreement_png(predicted, traced, "masks")
+    scatter, difference = drawn[0].axes
+    lines = [line.get_ydata()[0] for line in difference.get_lines()[1:]]
+    mean, sd = -5 / 3, np.std([-2, 2, -5], ddof=1)
+    np.testing.assert_allclose(lines, [0, mean, mean - 1.96 * sd, mean + 1.96 * sd])
+    np.testing.assert_allclose(scatter.get_lines()[1].get_xydata()[:3, 1], predicted[:3])
+    agreement_png(np.array([np.nan]), np.array([50.0]), "nothing predicted")

@@ -31,8 +31,10 @@ FILES = {
     "best.pt",
     "summary.json",
     "frames.csv",
+    "videos.csv",
     "curves.png",
     "overlay.png",
+    "ef.png",
     ".echo",
 }
 

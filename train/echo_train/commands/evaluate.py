@@ -31,8 +31,9 @@ ROBUSTNESS_PICTURE = "noise.png"
 def cli(runs: tuple[Path, ...], **values: Any) -> None:
     """Measure trained runs on any split, on another store, or under corruptions of the images.
 
-    Writes summary.json, frames.csv and overlay.png; of several runs, each has its own folder in
-    --out. With --noise, also writes noise.csv and noise.png, which compare all of the runs.
+    Writes summary.json, frames.csv, videos.csv and pictures; of several runs, each has its own
+    folder in --out. With --noise, also writes noise.csv and noise.png, which compare all of the
+    runs.
     """
     with importing("train"):
         from echo_train.evaluation.evaluate import MEASURED, evaluate

@@ -1,8 +1,7 @@
 """Which of a store's targets a run uses, and what is known of each frame except its pixels.
 
 Everything that handles frames by index uses a `FrameSet`; `echo_train.data.loader`
-gives their pixels. A `FrameSet` needs a few bytes per frame, however large the
-store is.
+gives their pixels. A `FrameSet` needs less than half a kilobyte per frame.
 """
 
 from __future__ import annotations
@@ -139,6 +138,12 @@ class FrameSet:
         (height, width) of every frame, in pixels.
     points : ndarray, (frame, landmark, 2) float32, or None
         True landmarks, (x, y) in pixels; None if the target is the mask.
+    long_axis : ndarray, (frame, 2, 2) float32, or None
+        Traced apex and middle of the mitral plane; None if the frames have no tracings.
+    contour : ndarray, (frame, point, 2) float32, or None
+        Traced contour; rows of NaN are padding.
+    ef : ndarray, (frame,) float32, or None
+        Ejection fraction that the archive lists for the video, in per cent; NaN if unknown.
     """
 
     rows: np.ndarray
@@ -148,6 +153,9 @@ class FrameSet:
     split: np.ndarray
     shape: tuple[int, int]
     points: np.ndarray | None = None
+    long_axis: np.ndarray | None = None
+    contour: np.ndarray | None = None
+    ef: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -179,6 +187,9 @@ def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:
         split=split,
         shape=(height, width),
         points=store.read(choice.landmarks.points)[readable] if choice.landmarks else None,
+        long_axis=store.read(schema.LONG_AXIS)[readable],
+        contour=store.read(schema.CONTOUR)[readable],
+        ef=store.read("index/ef")[readable],
     )
 
 

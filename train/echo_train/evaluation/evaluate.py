@@ -28,6 +28,7 @@ from echo_train.evaluation.robustness import measure_robustness
 from echo_train.evaluation.settings import EvaluateSettings
 from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.metrics.results import SplitResults
+from echo_train.reporting.agreement_plot import agreement_png
 from echo_train.reporting.plots import Panel, attention_png, overlay_png
 from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
@@ -40,7 +41,14 @@ SHOWN = 12
 ATTENTION_FRAMES = 6
 """Frames of them with attention maps."""
 
-MEASURED = (run_folder.SUMMARY, run_folder.FRAMES, run_folder.OVERLAY, run_folder.ATTENTION)
+MEASURED = (
+    run_folder.SUMMARY,
+    run_folder.FRAMES,
+    run_folder.VIDEOS,
+    run_folder.OVERLAY,
+    run_folder.ATTENTION,
+    run_folder.AGREEMENT,
+)
 """Files that `write_measured` writes."""
 
 Measured = Mapping[str, tuple[SplitResults, float | None]]
@@ -158,7 +166,7 @@ def evaluate(
     device: torch.device,
     progress: Progress[Any] = silent,
 ) -> list[RobustnessRow]:
-    """Measure a run, and write summary.json, frames.csv and the pictures.
+    """Measure a run, and write summary.json, frames.csv, videos.csv and the pictures.
 
     Parameters
     ----------
@@ -235,9 +243,10 @@ def write_measured(
     training: TrainingSplit | None,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write summary.json, frames.csv and the pictures of a measured model.
+    """Write summary.json, frames.csv, videos.csv and the pictures of a measured model.
 
-    frames.csv has the frames of all splits, each once; the pictures show the last split.
+    frames.csv has the frames of all splits, each once, and videos.csv their videos; the pictures
+    show the last split.
 
     Parameters
     ----------
@@ -251,14 +260,24 @@ def write_measured(
     facts : mapping
         Further entries of summary.json.
     """
-    rows: dict[Any, list[Any]] = {}
-    for results, _ in measured.values():
-        for row in results.rows():
-            # By the row alone: in a batch with other frames, the last digits may differ.
-            rows.setdefault(row[0], row)
-    output.write_text(run_folder.FRAMES, csv_table(rows.values()))
+    videos = {name: results.videos() for name, (results, _) in measured.items()}
+    tables = {
+        run_folder.FRAMES: [results.rows() for results, _ in measured.values()],
+        run_folder.VIDEOS: [table.rows() for table in videos.values() if table],
+    }
+    for name, parts in tables.items():
+        rows: dict[Any, list[Any]] = {}
+        for part in parts:
+            for row in part:
+                # By its first cell: in a batch with other frames, the last digits may differ.
+                rows.setdefault(row[0], row)
+        output.write_text(name, csv_table(rows.values()))
     split, (results, _) = list(measured.items())[-1]
     _draw_frames(output, model, loader, split, results)
+    shown = videos[split]
+    if shown is not None and len(shown.video):
+        title = f"{model.choice}, {split}"
+        output.write_bytes(run_folder.AGREEMENT, agreement_png(*shown.ef(), title))
     splits = {
         name: {
             "loss": loss,

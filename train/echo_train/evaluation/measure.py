@@ -87,12 +87,16 @@ class SplitCollector:
         true = (batch.masks.cpu().numpy() > 0).astype(np.uint8)
         packed = np.packbits(true.reshape(len(true), -1), axis=1)
         shapes = np.array([count_pieces_and_holes(mask) for mask in prediction.masks])
+        measures = prediction.measures()
         part = {
             "index": batch.index.cpu().numpy(),
             "counts": packed_counts(prediction.masks, packed),
             "distances": surface_distances(prediction.masks, true),
             "pieces": shapes[:, 0],
             "holes": shapes[:, 1],
+            "area": measures.area,
+            "length": measures.length,
+            "volume": measures.volume,
         }
         if prediction.points is not None:
             part["points"] = prediction.points

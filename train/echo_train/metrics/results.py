@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from echo_common.measures.ventricle import measure_traces
 from echo_common.store import schema
 from echo_common.tables import fixed
 from echo_train.data.frame_set import FrameSet
 from echo_train.metrics.bootstrap import bootstrap_intervals
+from echo_train.metrics.clinical import VideoMeasures, pair_frames
 from echo_train.metrics.landmark_errors import SUCCESS_LIMITS, radial_errors, success_rates
 from echo_train.metrics.overlap import dice, iou, missed, pixel_accuracy, pooled_dice
 
@@ -77,6 +79,8 @@ class SplitResults(Results):
     found : ndarray, (frame, landmark) bool, or None
         Whether each landmark was found in its map, before the shape prior; None if masks are
         predicted.
+    area, length, volume : ndarray, (frame,) float64, or None
+        Of the predicted contours, from `echo_common.measures.ventricle.Measures`.
     area_range : tuple of float, or None
         Smallest and largest true mask of the training split, as shares of the image; None if
         unknown.
@@ -88,6 +92,9 @@ class SplitResults(Results):
     crossing: np.ndarray | None = None
     ceiling: np.ndarray | None = None
     found: np.ndarray | None = None
+    area: np.ndarray | None = None
+    length: np.ndarray | None = None
+    volume: np.ndarray | None = None
     area_range: tuple[float, float] | None = None
 
     def hd95(self) -> np.ndarray:
@@ -102,6 +109,22 @@ class SplitResults(Results):
         """
         lost = missed(self.counts)
         return lost if self.found is None else lost | ~self.found.any(axis=1)
+
+    def videos(self) -> VideoMeasures | None:
+        """Measures of the videos; None if the frames have no tracings or were not measured."""
+        frames, index = self.frames, self.index
+        if frames.contour is None or frames.long_axis is None or frames.ef is None:
+            return None
+        if self.area is None or self.length is None or self.volume is None:
+            return None
+        traced = measure_traces(frames.long_axis[index], frames.contour[index])
+        return pair_frames(
+            frames.video[index],
+            frames.phase[index],
+            predicted=(self.area, self.length, self.volume),
+            traced=(traced.area, traced.length, traced.volume),
+            listed=frames.ef[index],
+        )
 
     def implausible(self) -> np.ndarray:
         """Whether each prediction has a shape or size that no ventricle has, (frame,) bool."""
@@ -133,6 +156,9 @@ class SplitResults(Results):
             "pooled_ci95": metrics.pop("pooled")["ci95"],
         }
         shape = {name: metrics.pop(name) for name in flaws}
+        videos = self.videos()
+        if videos is not None:
+            metrics |= videos.summary()
         table = {
             "frames": len(self.index),
             "missed_frames": int(self.missed().sum()),

@@ -28,7 +28,7 @@ METRIC_TABLE = {
     "hd95": Metric(label="HD95, px", digits=2),
     "surface_distance": Metric(label="mean surface distance, px", digits=2),
     "area_error": Metric(label="area error, px", digits=0),
-    "area_bias": Metric(label="area, predicted minus true, px", digits=0),
+    "area_bias": Metric(label="area, predicted minus true, px", digits=0, signed=True),
     "mean_radial_error": Metric(label="mean radial error, px", digits=2),
     **{
         f"success_{limit}px": Metric(label=f"landmarks within {limit} px", digits=3)
@@ -39,6 +39,12 @@ METRIC_TABLE = {
     "shape.self_crossing": Metric(label="contours that cross themselves", digits=3),
     "shape.area_outside": Metric(label="area outside the training range", digits=3),
     "shape.implausible": Metric(label="implausible: any of these", digits=3),
+    "ef.mae": Metric(label="ejection fraction: mean absolute error, points", digits=1),
+    "ef.bias": Metric(label="ejection fraction: bias, points", digits=1, signed=True),
+    "ef.sd": Metric(label="ejection fraction: standard deviation, points", digits=1),
+    "fac.bias": Metric(label="fractional area change: bias, points", digits=1, signed=True),
+    "edv.bias": Metric(label="EDV: bias, % of traced", digits=1, signed=True),
+    "esv.bias": Metric(label="ESV: bias, % of traced", digits=1, signed=True),
     "missed_frames": Metric(label="missed frames", digits=0),
     "missed_landmarks": Metric(label="missed landmarks", digits=0),
 }  # fmt: skip

@@ -10,10 +10,10 @@ from typing import Any
 from echo_common.tables import csv_table, text_table
 from echo_train.reporting.paired_difference import Difference
 from echo_train.reporting.run_rows import MISSING, Row, compare_settings, floor_rows
-from echo_train.runs.run_folder import ATTENTION, CURVES, OVERLAY, SUMMARY
+from echo_train.runs.run_folder import PICTURES, SUMMARY
 from echo_train.runs.summary import SPLITS
 
-_ONLY_IN_PAGE = ("ED", "ES", "pooled", "pixel acc.")
+_ONLY_IN_PAGE = ("ED", "ES", "area ED px", "area ES px", "pooled", "pixel acc.")
 """Columns for which the text of several runs has no room."""
 
 CSV_MARK = b"run,folder,split,"
@@ -30,23 +30,30 @@ class Metric:
     digits : int
         After the point.
     percent : bool
+    signed : bool
     """
 
     label: str
     digits: int
     percent: bool = False
+    signed: bool = False
 
     def text(self, value: float | None) -> str:
         """Format a value; ``-`` for a missing one."""
         if value is None:
             return MISSING
-        return f"{100 * value:.1f} %" if self.percent else f"{value:.{self.digits}f}"
+        sign = "+" if self.signed else ""
+        return f"{100 * value:.1f} %" if self.percent else f"{value:{sign}.{self.digits}f}"
 
 
 COLUMNS = {
     "dice": Metric(label="Dice", digits=4),
     "dice.ed": Metric(label="ED", digits=3),
     "dice.es": Metric(label="ES", digits=3),
+    "area_bias.ed": Metric(label="area ED px", digits=0, signed=True),
+    "area_bias.es": Metric(label="area ES px", digits=0, signed=True),
+    "ef.mae": Metric(label="EF MAE", digits=1),
+    "ef.bias": Metric(label="EF bias", digits=1, signed=True),
     "dice.pooled": Metric(label="pooled", digits=4),
     "hd95": Metric(label="HD95 px", digits=2),
     "mean_radial_error": Metric(label="MRE px", digits=2),
@@ -73,7 +80,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 
 def find_pictures(folder: Path) -> list[Path]:
     """Find the pictures of a run or an evaluation."""
-    paths = [folder / name for name in (CURVES, OVERLAY, ATTENTION)]
+    paths = [folder / name for name in PICTURES]
     return [path for path in paths if path.is_file()]
 
 

@@ -34,8 +34,12 @@ FRAMES = "frames.csv"
 CURVES = "curves.png"
 OVERLAY = "overlay.png"
 ATTENTION = "attention.png"
+VIDEOS = "videos.csv"
+AGREEMENT = "ef.png"
 
-FILES = (CONFIG, METRICS, LAST, BEST, SUMMARY, FRAMES, CURVES, OVERLAY, ATTENTION)
+PICTURES = (CURVES, OVERLAY, ATTENTION, AGREEMENT)
+
+FILES = (CONFIG, METRICS, LAST, BEST, SUMMARY, FRAMES, VIDEOS, *PICTURES)
 """Every file that training writes to a run folder, but for TensorBoard's events."""
 
 LARGEST = 1e30

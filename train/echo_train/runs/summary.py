@@ -20,6 +20,8 @@ _METRICS = ("dice", "hd95", "pixel_accuracy", "shape")
 
 _OTHER_METRICS = ("iou", "surface_distance", "area_error", "area_bias", "ceiling")
 _LANDMARK_METRICS = ("mean_radial_error", *(f"success_{limit}px" for limit in (1, 2, 3, 4)))
+_AGREEMENTS = ("ef", "fac", "edv", "esv", "ed_length", "es_length")
+
 FLOORS = {"mean_mask": "mean training mask", "black": "all-black mask"}
 """Names of the predictions that do not look at the image, under `floor` of a split."""
 
@@ -107,6 +109,8 @@ def _check_split(metrics: Any, where: str) -> None:
                 _check_metric(share, f"{where}.shape.{flaw}")
         elif name in (*_METRICS, *_OTHER_METRICS, *_LANDMARK_METRICS):
             _check_metric(value, f"{where}.{name}")
+        elif name in _AGREEMENTS:
+            _check_agreement(value, f"{where}.{name}")
         elif name in _COUNTS:
             _check(is_number(value), f"{where}.{name}", "a number")
     dice = metrics["dice"]
@@ -142,6 +146,13 @@ def _check_metric(metric: Any, where: str) -> None:
         value = metric[name]
         _check(value is None or is_number(value), f"{where}.{name}", "a number")
     _check(_are_numbers(metric["ci95"], 2), f"{where}.ci95", "two numbers")
+
+
+def _check_agreement(value: Any, where: str) -> None:
+    _check(isinstance(value, dict), where, "a table")
+    for name in ("mae", "bias", "sd", "n"):
+        number = value.get(name)
+        _check(number is None or is_number(number), f"{where}.{name}", "a number")
 
 
 def _check(condition: bool, where: str, expected: str) -> None:

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from echo_train.metrics.clinical import VideoMeasures, pair_frames
+
+
+def paired() -> VideoMeasures:
+    """Three videos in another order than their frames; C has no end-systole, D nothing found."""
+    video = np.array(["A", "B", "A", "C", "B", "D", "D"], dtype=object)
+    phase = np.array([1, 0, 0, 0, 1, 0, 1])
+    volume = np.array([40.0, 120, 100, 90, 84, np.nan, np.nan])
+    traced = np.array([50.0, 100, 100, 90, 50, 60, 30])
+    listed = np.array([52.0, 49, 52, 60, 49, np.nan, np.nan])
+    return pair_frames(
+        video,
+        phase,
+        predicted=(volume / 2, volume / 10, volume),
+        traced=(traced / 2, traced / 10 + 1, traced),
+        listed=listed,
+    )
+
+
+def test_frames_are_paired_by_video_and_phase() -> None:
+    videos = paired()
+    assert videos.video.tolist() == ["B", "A", "D"]
+    assert videos.volume[:2].tolist() == [[[120, 84], [100, 50]], [[100, 40], [100, 50]]]
+    assert videos.listed_ef[:2].tolist() == [49, 52]
+    np.testing.assert_allclose(videos.ef(), [[30, 60, np.nan], [50, 50, 50]])
+    np.testing.assert_allclose(videos.fac(), videos.ef())
+
+
+def test_the_summary_is_in_points_and_per_cent() -> None:
+    summary = paired().summary()
+    ef = summary["ef"]
+    assert (ef["mae"], ef["bias"], ef["n"]) == pytest.approx((15, -5, 2))
+    assert ef["sd"] == pytest.approx(stats.tstd([-20, 10]))
+    assert ef["listed"]["bias"] == pytest.approx((30 - 49 + 60 - 52) / 2)
+    assert ef["traced_listed"]["bias"] == pytest.approx((1 - 2) / 2)
+    assert ef["below_40"]["only_measured_below"] == 1
+    assert ef["below_50"] == {
+        "both_below": 0,
+        "only_measured_below": 1,
+        "only_reference_below": 0,
+        "both_above": 1,
+    }
+    # Of two videos, the bootstrap's percentiles are those of either alone.
+    assert ef["bias_ci95"] == pytest.approx([-20, 10])
+    assert summary["edv"]["bias"] == pytest.approx((20 + 0) / 2)
+    assert summary["esv"]["bias"] == pytest.approx((68 - 20) / 2)
+    assert summary["ed_length"]["bias"] == pytest.approx((12 - 11 + 10 - 11) / 2)
+
+
+def test_rows_have_a_video_each_and_empty_cells_for_what_is_unknown() -> None:
+    columns, first, _, last = paired().rows()
+    row = dict(zip(columns, first, strict=True))
+    assert (row["video"], float(row["ef"]), float(row["traced_ef"])) == ("B", 30, 50)
+    assert (float(row["edv_px3"]), float(row["traced_esv_px3"])) == (120, 50)
+    row = dict(zip(columns, last, strict=True))
+    assert row["ef"] is None and row["listed_ef"] is None and float(row["traced_ef"]) == 50
+
+
+def test_without_pairs_nothing_is_known() -> None:
+    nothing = (np.empty(0), np.empty(0), np.empty(0))
+    videos = pair_frames(np.empty(0, object), np.empty(0), nothing, nothing, np.empty(0))
+    summary = videos.summary()
+    assert summary["ef"]["n"] == 0 and np.isnan(summary["ef"]["mae"])
+    assert len(videos.rows()) == 1

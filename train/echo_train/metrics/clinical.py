@@ -1,0 +1,144 @@
+"""Clinical measures of videos, predicted against traced: ejection fraction, volumes, lengths.
+
+End-diastole and end-systole are the traced frames, so errors are those of the contours alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from echo_common.measures.agreement import EF_LIMITS, agreement, confusion
+from echo_common.measures.ventricle import ejection_fraction, fractional_area_change
+from echo_common.store import schema
+from echo_common.tables import fixed
+from echo_train.metrics.bootstrap import bootstrap_intervals
+
+Measured = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Area, length and volume, (frame,) float64 each, in powers of pixels."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoMeasures:
+    """Measures of the videos that are traced at end-diastole and at end-systole.
+
+    Attributes
+    ----------
+    video : ndarray, (video,) str
+    area, length, volume : ndarray, (video, 2, 2) float64
+        Predicted and traced, each at end-diastole and at end-systole, in powers of pixels; NaN
+        if nothing was predicted.
+    listed_ef : ndarray, (video,) float64
+        Ejection fraction in the archive's list, in per cent; NaN if unknown.
+    """
+
+    video: np.ndarray
+    area: np.ndarray
+    length: np.ndarray
+    volume: np.ndarray
+    listed_ef: np.ndarray
+
+    def ef(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ejection fractions in per cent, predicted and traced, (video,) float64 each."""
+        return _fractions(ejection_fraction, self.volume)
+
+    def fac(self) -> tuple[np.ndarray, np.ndarray]:
+        """Fractional area changes in per cent, predicted and traced, (video,) float64 each."""
+        return _fractions(fractional_area_change, self.area)
+
+    def summary(self) -> dict[str, Any]:
+        """Agreement with the tracings for summary.json.
+
+        Ejection fraction and fractional area change are in percentage points, volumes in per cent
+        of the traced volume, lengths in pixels.
+        """
+        ef, traced_ef = self.ef()
+        errors = 100 * (self.volume[:, 0] / self.volume[:, 1] - 1)
+        table = {
+            "ef": {
+                **self._agreement(ef, traced_ef),
+                "listed": self._agreement(ef, self.listed_ef),
+                "traced_listed": self._agreement(traced_ef, self.listed_ef),
+                **{f"below_{limit:.0f}": confusion(ef, traced_ef, limit) for limit in EF_LIMITS},
+            },
+            "fac": self._agreement(*self.fac()),
+        }
+        for name, values in (("edv", errors[:, 0]), ("esv", errors[:, 1])):
+            table[name] = self._agreement(values, np.zeros(len(values)))
+        for phase, name in enumerate(("ed_length", "es_length")):
+            table[name] = self._agreement(self.length[:, 0, phase], self.length[:, 1, phase])
+        return table
+
+    def rows(self) -> list[list[Any]]:
+        """List the rows of videos.csv, a video each, after its columns."""
+        columns: dict[str, list[Any]] = {"video": self.video.tolist()}
+        ef, traced_ef = self.ef()
+        values = {"ef": ef, "traced_ef": traced_ef, "listed_ef": self.listed_ef}
+        values |= dict(zip(("fac", "traced_fac"), self.fac(), strict=True))
+        for phase, letters in enumerate(("ed", "es")):
+            for kind, prefix in enumerate(("", "traced_")):
+                values[f"{prefix}{letters}v_px3"] = self.volume[:, kind, phase]
+                values[f"{prefix}{letters}_length_px"] = self.length[:, kind, phase]
+        columns |= {name: [fixed(value, 3) for value in cells] for name, cells in values.items()}
+        return [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
+
+    def _agreement(self, measured: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
+        """Agreement as a table, with the 95 % intervals of MAE and bias over videos."""
+        found = agreement(measured, reference)
+        difference = measured - reference
+        known = ~np.isnan(difference)
+        above = np.where(known, [np.abs(difference), difference], 0.0)
+        mae, bias = bootstrap_intervals(above, np.stack([known, known]).astype(float), self.video)
+        return {
+            **dataclasses.asdict(found),
+            "limits": list(found.limits),
+            "mae_ci95": mae.tolist(),
+            "bias_ci95": bias.tolist(),
+        }
+
+
+def pair_frames(
+    video: np.ndarray,
+    phase: np.ndarray,
+    predicted: Measured,
+    traced: Measured,
+    listed: np.ndarray,
+) -> VideoMeasures:
+    """Find the end-diastolic and the end-systolic frame of each video; others are left out.
+
+    Parameters
+    ----------
+    video : ndarray, (frame,) str
+    phase : ndarray, (frame,) uint8
+        Codes of `echo_common.store.schema.PHASES`.
+    predicted, traced : Measured
+    listed : ndarray, (frame,) float
+        Ejection fraction of the frame's video in the archive's list.
+    """
+    diastole, systole = (
+        dict(zip(video[rows].tolist(), rows.tolist(), strict=True))
+        for rows in (np.flatnonzero(phase == schema.PHASES.index(name)) for name in ("ED", "ES"))
+    )
+    names = [name for name in diastole if name in systole]
+    pairs = np.array([[diastole[name], systole[name]] for name in names], dtype=np.int64)
+    pairs = pairs.reshape(-1, 2)
+    area, length, volume = (
+        np.stack([first[pairs], second[pairs]], axis=1)
+        for first, second in zip(predicted, traced, strict=True)
+    )
+    return VideoMeasures(
+        video=np.array(names, dtype=object),
+        area=area,
+        length=length,
+        volume=volume,
+        listed_ef=np.asarray(listed, dtype=np.float64)[pairs[:, 0]],
+    )
+
+
+def _fractions(
+    fraction: Callable[[np.ndarray, np.ndarray], np.ndarray], values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return fraction(values[:, 0, 0], values[:, 0, 1]), fraction(values[:, 1, 0], values[:, 1, 1])
