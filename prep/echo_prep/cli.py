@@ -94,10 +94,8 @@ def verify_command(store: Path, as_json: bool) -> int:
         # Without the list, which a read-only folder or a running build prevents.
         damaged = any(fault.chunk and fault.state == "damaged" for fault in faults)
         check = " with --check" if damaged and not is_damage_list(damage_path(store)) else ""
-        click.echo(
-            f"{store}: {len(faults)} faults; run the same echo-prep build again{check} to repair "
-            "them"
-        )
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        click.echo(f"{store}: {count}; run the same echo-prep build again{check} to repair")
         return 1
     click.echo(f"{store}: whole")
     return 0

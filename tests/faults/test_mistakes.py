@@ -137,6 +137,25 @@ def run(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tiny(small_store, tmp_path_factory.mktemp("mistakes") / "run", epochs=1))
 
 
+def test_the_settings_of_another_command_are_refused_by_name(
+    small_dataset: Path, small_store: Path, run: Path, tmp_path: Path
+) -> None:
+    build = tmp_path / "build.toml"
+    build.write_text(f"data = '{small_dataset}'\nstore = '{small_store}'\njobs = 1\n")
+    target = tmp_path / "made"
+    for program, words, message in (
+        (echo_train, ["--config", str(build), "--run", str(target)], "data, jobs"),
+        (echo_eval, [str(run), "--config", str(build), "--out", str(target)], "data, jobs"),
+        (echo_prep, ["build", "--config", str(run / "config.toml"), "--store", str(target)],
+         "batch_size"),
+        (echo_prep, ["synth", str(target), "--config", str(run / "config.toml")], "batch_size"),
+    ):  # fmt: skip
+        code, said = call(program, words)
+        assert code == 2 and "does not know: " in said and message in said, said
+        assert said.count("Error: ") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["build.toml"]
+
+
 @pytest.mark.parametrize(("command", "option"), _cases())
 def test_wrong_values(
     command: str,

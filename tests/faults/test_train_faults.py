@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import pickle
@@ -19,6 +20,7 @@ import torch
 from echo_common.cli.settings import replace
 from echo_common.errors import RunError
 from echo_train.runs import run_folder
+from echo_train.training.resume import explain_interruption
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from support.diskfaults import be_full, failing_disk, killed_at
@@ -107,6 +109,15 @@ def test_a_run_killed_several_times_ends_with_the_same_result(
         settings = replace(settings, resume=True)
     train(settings)
     assert_same_run(folder, undisturbed[0])
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_a_run_without_settings_yet_is_not_said_to_be_resumable(
+    tmp_path: Path, error: BaseException
+) -> None:
+    with pytest.raises(type(error)) as raised, explain_interruption(tmp_path):
+        raise error
+    assert raised.value is error
 
 
 @pytest.mark.parametrize("step", range(1, 9))

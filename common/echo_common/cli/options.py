@@ -119,7 +119,7 @@ def _load_config(cls: type, ctx: click.Context, param: click.Parameter, value: P
     if unknown:
         known = ", ".join(sorted(key for key in by_key if key not in ("config", "help")))
         raise click.BadParameter(
-            f"{value} has settings that {ctx.info_name} does not know: "
+            f"{value} has settings that {ctx.command_path} does not know: "
             f"{', '.join(unknown)}; it knows {known}"
         )
     settings: dict[str, Any] = {}

@@ -98,9 +98,10 @@ def _write(root: Path, settings: SynthSettings, show: progress.Progress[Record])
     for path in (folder, root / SETTINGS_FILE, root / FILE_LIST, root / TRACINGS):
         if path.is_symlink():
             raise OutputError(f"{path} is a link, which is not written through; remove it")
-    folder.mkdir(parents=True, exist_ok=True)
+    # First of all, so that the same command recognises a folder that a full disk left incomplete.
     content = {"format": FORMAT, **settings.content()}
     atomic.write_text(root / SETTINGS_FILE, json.dumps(content, indent=1) + "\n")
+    folder.mkdir(exist_ok=True)
     records = _write_videos(folder, settings, show)
     if settings.quirks:
         applied = quirks.make_quirks(folder, settings.seed, settings.frames)

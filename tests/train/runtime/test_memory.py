@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import resource
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from echo_common.errors import RunError
 from echo_train.networks.unet import UNet
+from echo_train.runtime import memory
 from echo_train.runtime.memory import explain_full_memory, root_message, training_bytes
 
 CPU = torch.device("cpu")
@@ -55,6 +60,50 @@ def test_full_memory_is_explained(error: Exception) -> None:
         explain_full_memory(CPU, lambda: "lower --width"),
     ):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"proc/self/cgroup": "0::/\n"}, math.inf),
+        ({}, math.inf),
+        (
+            {
+                "proc/self/cgroup": "0::/job/step\n",
+                "sys/fs/cgroup/job/step/memory.max": "max\n",
+                "sys/fs/cgroup/job/memory.max": "5000\n",
+                "sys/fs/cgroup/job/memory.stat": "anon 1200\nfile 3000\n",
+            },
+            3800,
+        ),
+        # The root of a container, whose path is that of the machine outside.
+        ({"proc/self/cgroup": "0::/../pod\n", "sys/fs/cgroup/memory.max": "700\n"}, 700),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/a/b\n3:cpuset:/\n0::/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "900\n",
+                "sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": "1000\n",
+                "sys/fs/cgroup/memory/a/b/memory.stat": "rss 1\ntotal_rss 1300\n",
+            },
+            0,
+        ),
+    ],
+    ids=["no limit", "no groups", "version 2", "container", "version 1"],
+)
+def test_limits_of_control_groups(files: dict[str, str], free: float, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert memory._free_in_groups(tmp_path) == free
+
+
+def test_a_limit_of_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = memory.free_memory(CPU)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (10 << 20)
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (limit, limit))
+    assert before > (10 << 20) >= memory.free_memory(CPU)
 
 
 @pytest.mark.parametrize(

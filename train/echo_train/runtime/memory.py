@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def free_memory(device: torch.device) -> int:
     free = _read_numbers(Path("/proc/meminfo")).get("MemAvailable:")
     if free is None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(min(1024 * free, _free_in_container()))
+    return int(min(1024 * free, _free_in_groups(), _free_address_space()))
 
 
 @contextlib.contextmanager
@@ -128,16 +129,50 @@ def training_bytes(
     return 4 * 4 * weights + sum(sizes) + 2 * max(sizes)
 
 
-def _free_in_container() -> float:
-    # In a container, /proc/meminfo shows the whole machine; the limit is in the control group.
-    # Cached files can be dropped, so only anonymous memory counts as used.
-    group = Path("/sys/fs/cgroup")
+def _free_in_groups(root: Path = Path("/")) -> float:
+    """Free memory under the limits of this process's control groups, of version 1 or 2.
+
+    In a container or a job of a cluster, /proc/meminfo shows the memory of the machine.
+    """
+    free = math.inf
     try:
-        limit = (group / "memory.max").read_text().strip()
+        groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
+        return free
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        first = controllers == "memory"
+        base = root / "sys/fs/cgroup" / controllers
+        group = base / path.strip("/")
+        # A limit of a group is one of all groups in it.
+        for folder in (group, *group.parents):
+            limit = _read_word(folder / ("memory.limit_in_bytes" if first else "memory.max"))
+            if limit.isdigit():
+                # Cached files can be dropped, so only anonymous memory counts as used.
+                used = _read_numbers(folder / "memory.stat")
+                free = min(free, int(limit) - used.get("total_rss" if first else "anon", 0))
+            if folder == base:
+                break
+    return max(free, 0)
+
+
+def _free_address_space() -> float:
+    """Address space that this process may still take; see ``ulimit -v``."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
         return math.inf
-    used = _read_numbers(group / "memory.stat").get("anon", 0)
-    return math.inf if limit == "max" else max(int(limit) - used, 0)
+    pages = _read_word(Path("/proc/self/statm"))
+    return max(limit - int(pages or 0) * os.sysconf("SC_PAGE_SIZE"), 0)
+
+
+def _read_word(path: Path) -> str:
+    """First word of a file of the kernel; empty if there is none."""
+    try:
+        return (path.read_text(encoding="utf-8").split() or [""])[0]
+    except OSError:
+        return ""
 
 
 def _read_numbers(path: Path) -> dict[str, int]:

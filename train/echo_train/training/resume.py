@@ -154,6 +154,8 @@ def check_settings(
 def explain_interruption(folder: Path, options: str = "") -> Iterator[None]:
     """Add the command that resumes a run to the message of Ctrl-C or a full disk.
 
+    A run that has not written its settings yet cannot be resumed.
+
     Parameters
     ----------
     folder : Path
@@ -171,11 +173,14 @@ def explain_interruption(folder: Path, options: str = "") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
+        if not (folder / run_folder.CONFIG).exists():
+            raise
         raise KeyboardInterrupt(
             f"resume after the last complete epoch with: {command}"
         ) from interrupt
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not (full and (folder / run_folder.CONFIG).exists()):
             raise
         raise RunError(
             f"the disk is full; {folder} contains the last saved epoch. Free some space and "
