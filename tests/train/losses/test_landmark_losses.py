@@ -11,6 +11,12 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from torch.overrides import TorchFunctionMode
 
+from echo_common.geometry.raster import rasterise_all
+from echo_prep.dataset.tracings import split_rows
+from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
+from echo_prep.geometry.landmarks import choose_landmarks
+from echo_prep.geometry.polygons import polygons, whole_pixels
+from echo_prep.geometry.settings import HeatmapSettings
 from echo_train.landmarks.maps import mean_position
 from echo_train.losses.landmark_losses import (
     DSNT_SIGMA,
@@ -23,6 +29,7 @@ from echo_train.losses.landmark_losses import (
     scaled_mean_squared_error,
     spatial_cross_entropy,
 )
+from support.datasets import half_ellipse_trace
 
 SIDE = 24
 
@@ -266,3 +273,33 @@ def test_descent_finds_the_landmark_from_a_wrong_peak(name: str) -> None:
 def test_descent_on_the_papers_loss_keeps_the_wrong_peak() -> None:
     """The softmax over a single channel is 1 everywhere, so there is no gradient."""
     assert descend("channel-ce") > 10
+
+
+@pytest.mark.parametrize(("gaussian", "published"), [("whole", 0.068), ("cut", None)])
+def test_maps_that_say_nothing_have_the_loss_at_which_experiment_3_begins(
+    gaussian: str, published: float | None
+) -> None:
+    rng = np.random.default_rng(0)
+    traces = [
+        half_ellipse_trace(
+            tuple(rng.normal([51, 15], 3)), tuple(rng.normal([64, 70], 3)), rng.uniform(23, 29)
+        )
+        for _ in range(40)
+    ]
+    axes, contours = (
+        whole_pixels(np.stack(part)) for part in zip(*map(split_rows, traces), strict=True)
+    )
+    masks = rasterise_all(polygons(axes, contours, "centroid"), (112, 112), "centroid")
+    # The share of the image that the ventricle has in EchoNet-Dynamic.
+    assert masks.mean() == pytest.approx(0.098, abs=0.005)
+    points = choose_landmarks(axes, contours, "centroid", "angle", 7)
+    shape = HeatmapSettings(gaussian=gaussian)
+    bands = np.stack([border_band(mask, shape) for mask in masks])
+    heatmaps = torch.from_numpy(draw_heatmaps(points, bands, "gaussian", shape) / 255).float()
+    loss = (
+        LANDMARK_LOSSES["channel-ce"]
+        .value(torch.zeros_like(heatmaps), heatmaps, torch.from_numpy(points))
+        .item()
+    )
+    assert loss == pytest.approx(math.log(7) * heatmaps.sum(1).mean().item(), rel=1e-5)
+    assert loss == pytest.approx(published or 0.057, abs=0.0015)

@@ -88,8 +88,9 @@ def experiment_png(
     figure.suptitle(title, fontsize=11)
     losses, scores = figure.subplots(1, 2)
     for part, key, colour, word in (
-        ("train", "train", TRAINING, "training"),
+        # First the part with a published curve of the Dice, for even columns of the legend.
         ("val", "test", VALIDATION, "test"),
+        ("train", "train", TRAINING, "training"),
     ):
         _plot_epochs(losses, history, f"{part}_loss", color=colour, label=word)
         _plot_epochs(
