@@ -66,12 +66,19 @@ def build_command(ctx: click.Context, /, paper: bool, dry_run: bool, **values: A
 @cli.command("info")
 @click.argument("store", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
-def info_command(store: Path, as_json: bool) -> None:
+@click.option(
+    "--check-ef",
+    is_flag=True,
+    help="Compare the ejection fraction of each video's tracings with the archive's list instead.",
+)
+def info_command(store: Path, as_json: bool, check_ef: bool) -> None:
     """Print the contents of STORE, its source, its date and its size."""
     with importing():
+        from echo_prep.store.ef_check import compare_ef, describe_ef
         from echo_prep.store.info import describe_info, store_info
-    info = store_info(store)
-    click.echo(json.dumps(info, indent=1) if as_json else "\n".join(describe_info(info)))
+    info = compare_ef(store) if check_ef else store_info(store)
+    lines = describe_ef(info) if check_ef else describe_info(info)
+    click.echo(json.dumps(info, indent=1) if as_json else "\n".join(lines))
 
 
 @cli.command("verify")
