@@ -73,8 +73,8 @@ def draw_heatmaps(
     count, (height, width) = points.shape[-2], band.shape[-2:]
     heatmaps = np.zeros((*points.shape[:-1], height, width), dtype=np.uint8)
     # Only the square around a landmark is computed: a few hundred of 12,544 pixels.
-    whole = falloff == "gaussian" and settings.gaussian == "whole"
-    reach = gaussian_reach(settings.sigma) if whole else settings.radius
+    uncut = falloff == "gaussian" and settings.gaussian == "whole"
+    reach = gaussian_reach(settings.sigma) if uncut else settings.radius
     side = int(2 * reach) + 1
     square = min(side, height), min(side, width)
     maps = _windows(heatmaps.reshape(-1, height, width), square)
@@ -86,7 +86,7 @@ def draw_heatmaps(
         x, y = centres[first : first + at_once].T
         top, down = _squares(y, reach, square[0], height)
         left, across = _squares(x, reach, square[1], width)
-        extent = np.maximum if whole else np.add
+        extent = np.maximum if uncut else np.add
         near = extent(down[:, :, None], across[:, None, :]) <= reach**2
         visible = near.any(axis=(1, 2))
         number = np.arange(first, first + len(x))[visible]

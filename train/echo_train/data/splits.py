@@ -58,10 +58,10 @@ def draw_splits(
         if split_by != "store":
             val_images = train_images * VALIDATION_FRACTION / (1 - VALIDATION_FRACTION)
             counts[val] = max(1, round(val_images))
-    by_name, images = train_order == "name", sum(counts.values())
-    first_images = by_name and split_by == "image" and 0 < images <= len(frames)
+    in_name_order, images = train_order == "name", sum(counts.values())
+    first_images = in_name_order and split_by == "image" and 0 < images <= len(frames)
     if first_images:
-        frames = _select(frames, np.sort(_by_name(frames)[:images]))
+        frames = _select(frames, np.sort(_name_order(frames)[:images]))
     shuffled = _shuffle(frames, split_by)
     split = frames.split.copy()
     if split_by != "store":
@@ -71,7 +71,7 @@ def draw_splits(
     if train_images is None:
         return dataclasses.replace(frames, split=split)
     drawn = split != train if split_by == "store" else np.zeros(len(frames), dtype=bool)
-    order = _by_name(frames) if by_name else shuffled
+    order = _name_order(frames) if in_name_order else shuffled
     for code, count in counts.items():
         candidates = order[split[order] == code]
         if len(candidates) < count:
@@ -132,7 +132,7 @@ def _shuffle(frames: FrameSet, split_by: str) -> np.ndarray:
     return np.argsort(generator.permutation(len(videos))[video_index], kind="stable")
 
 
-def _by_name(frames: FrameSet) -> np.ndarray:
+def _name_order(frames: FrameSet) -> np.ndarray:
     """Frames in order of the name of their video, and of their number in it."""
     _, video = np.unique(frames.video, return_inverse=True)
     return np.lexsort((frames.number, video))

@@ -47,14 +47,14 @@ class HeatmapShape:
     band_iterations: int
 
     @property
-    def whole(self) -> bool:
+    def uncut(self) -> bool:
         """Whether it is a Gaussian that is not cut at the pixel expansion."""
         return self.falloff == "gaussian" and self.gaussian == "whole"
 
     @property
     def reach(self) -> float:
         """Distance from the landmark, in pixels, up to which its heatmap is not 0."""
-        return gaussian_reach(self.sigma) if self.whole else self.radius
+        return gaussian_reach(self.sigma) if self.uncut else self.radius
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> HeatmapShape:
@@ -136,7 +136,7 @@ def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tenso
     x, y = (first[..., axis, None] + steps for axis in (0, 1))
     across, down = (x - points[..., :1]).square(), (y - points[..., 1:]).square()
     squared = down[..., None] + across[..., None, :]
-    extent = torch.maximum(down[..., None], across[..., None, :]) if shape.whole else squared
+    extent = torch.maximum(down[..., None], across[..., None, :]) if shape.uncut else squared
     inside = ((y >= 0) & (y < height))[..., None] & ((x >= 0) & (x < width))[..., None, :]
     near = inside & (extent <= shape.reach**2)
     values = _scaled(_falloff(squared, near, shape), near)
