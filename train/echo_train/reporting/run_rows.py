@@ -6,7 +6,6 @@ The keys of metrics are paths into summary.json, such as ``test.dice`` or ``val.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import fnmatch
 import functools
 import operator
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from echo_common.cli.settings import did_you_mean
 from echo_common.errors import SettingsError
 from echo_train.runs.run_names import short_names
 from echo_train.runs.summary import FLOORS, SPLITS, is_number
@@ -210,10 +210,9 @@ def _resolve(key: str, rows: Sequence[Row], option: str) -> str:
     completed = [f"{split}.{key}" for split in SPLITS if f"{split}.{key}" in known]
     if completed:
         return completed[0]
-    near = difflib.get_close_matches(key, [*known, *(name.partition(".")[2] for name in known)], 1)
+    names = {*known, *(name.partition(".")[2] for name in known)}
     raise SettingsError(
-        f"{option}: no run has a setting or a metric {key!r}"
-        + (f"; did you mean {near[0]}?" if near else "")
+        f"{option}: no run has a setting or a metric {key!r}{did_you_mean(key, names)}"
     )
 
 
