@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,10 +37,11 @@ from echo_prep.dataset.tracings import split_rows
 from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.settings import BuildSettings
 from echo_prep.synth.videos import split_of, traced_borders
+from echo_train.experiments.settings import WorkerSettings
+from echo_train.experiments.sweep import train_each
 from echo_train.runs.run_folder import SUMMARY
 from echo_train.runs.summary import FLOORS, read_summary
 from echo_train.training.settings import TrainSettings
-from echo_train.training.train import train
 
 BUDGET: dict[str, Any] = {
     "train_images": 800,
@@ -159,11 +159,18 @@ def build_command(data: Path, store: Path) -> None:
 @click.option("--width", default=8, show_default=True, help="Channels at full resolution.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--train-images", default=BUDGET["train_images"], show_default=True)
+@click.option("--jobs", default=1, show_default=True, help="Runs that are trained at once.")
 @click.option(
     "--rungs", "names", type=CommaList(click.STRING), help="Names of rungs; all by default."
 )
 def run_command_(
-    store: Path, out: Path, width: int, seeds: int, train_images: int, names: Sequence[str] | None
+    store: Path,
+    out: Path,
+    width: int,
+    seeds: int,
+    train_images: int,
+    jobs: int,
+    names: Sequence[str] | None,
 ) -> None:
     """Train every rung with every seed; finished runs are skipped."""
     ladder = rungs()
@@ -172,23 +179,18 @@ def run_command_(
         raise click.UsageError(
             f"no rung {', '.join(sorted(unknown))}; the rungs are {', '.join(ladder)}"
         )
-    for seed in range(seeds):
-        for name in names or ladder:
-            folder = out / f"{folder_name(name)}-{seed}"
-            if (folder / SUMMARY).exists():
-                continue
-            settings = replace(
-                TrainSettings(),
-                store=store,
-                run=folder,
-                width=width,
-                seed=seed,
-                resume=(folder / "last.pt").exists(),
-                **(BUDGET | {"train_images": train_images} | ladder[name]),
-            )
-            train(settings)
-            score = read_summary(folder)["val"]["dice"]["mean"]
-            print(f"{name}, seed {seed}: validation Dice {score:.4f}", file=sys.stderr, flush=True)
+    runs = {
+        f"{folder_name(name)}-{seed}": replace(
+            TrainSettings(),
+            store=store,
+            width=width,
+            seed=seed,
+            **(BUDGET | {"train_images": train_images} | ladder[name]),
+        )
+        for seed in range(seeds)
+        for name in names or ladder
+    }
+    train_each(out, runs, click.echo, quiet=True, workers=WorkerSettings(jobs=jobs))
 
 
 @cli.command("limit")

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from echo_common.cli.start import INTERRUPTED
+from echo_common.cli.variables import unknown_variables
 from echo_common.errors import EchoError
 
 DISTRIBUTION = "echo-lv-segmentation"
@@ -44,6 +45,8 @@ def run_command(command: click.Command, **context: Any) -> None:
     be used, too little memory) become one line on stderr. Anything else is a
     defect: its traceback goes to a file, which the message names.
     """
+    for line in unknown_variables(command, os.environ):
+        click.echo(line, err=True)
     try:
         outcome = command.main(standalone_mode=False, **context)
         sys.stdout.flush()

@@ -8,14 +8,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import cloup
 
-from echo_common.cli.settings import FormerFlag, current_keys, option_name, settings_of
+from echo_common.cli.settings import (
+    FormerFlag,
+    current_keys,
+    did_you_mean,
+    option_name,
+    settings_of,
+)
 from echo_common.cli.values import PathText, as_text, param_type, read_settings_file
 from echo_common.errors import SettingsError
 
@@ -69,7 +75,8 @@ def _option(
     flags = f"--{name}/--no-{name}" if hint is bool else f"--{name}"
     kind = None if hint is bool else param_type(field, hint)
     default = field.default
-    if isinstance(default, tuple):
+    repeatable = field.metadata["repeatable"]
+    if isinstance(default, tuple) and not repeatable:
         default = ",".join(str(item) for item in default)
     return cloup.option(
         flags,
@@ -78,8 +85,9 @@ def _option(
         former=field.metadata["former"],
         group=section,
         type=kind,
+        multiple=repeatable,
         default=default,
-        show_default=default is not None,
+        show_default=default not in (None, ()),
         envvar=_variable(name),
         help=field.metadata["help"],
     )
@@ -95,6 +103,21 @@ class _Option(cloup.Option):
     def __init__(self, *declarations: Any, former: FormerFlag | None, **settings: Any) -> None:
         super().__init__(*declarations, **settings)
         self._former = former
+        self.former_variables = (_variable(former.key),) if former else ()
+
+    def consume_value(
+        self, ctx: click.Context, opts: Mapping[str, Any]
+    ) -> tuple[Any, click.core.ParameterSource]:
+        """Take the value, and say so if a variable overrides the file of settings."""
+        value, source = super().consume_value(ctx, opts)
+        if source is click.core.ParameterSource.ENVIRONMENT and self.name in (
+            ctx.default_map or {}
+        ):
+            click.echo(
+                f"note: the environment variable {self.envvar} overrides {self.name} of --config",
+                err=True,
+            )
+        return value, source
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         value = super().resolve_envvar_value(ctx)
@@ -120,13 +143,16 @@ def _load_config(cls: type, ctx: click.Context, param: click.Parameter, value: P
         known = ", ".join(sorted(key for key in by_key if key not in ("config", "help")))
         raise click.BadParameter(
             f"{value} has settings that {ctx.command_path} does not know: "
-            f"{', '.join(unknown)}; it knows {known}"
+            f"{', '.join(unknown)}; it knows {known}{did_you_mean(unknown[0], by_key)}"
         )
     settings: dict[str, Any] = {}
     for key, item in table.items():
         parameter = by_key[key.replace("-", "_")]
         try:
-            settings[parameter.name or key] = as_text(parameter.type, item)
+            several = getattr(parameter, "multiple", False)
+            items = item if several and isinstance(item, list) else [item]
+            texts = [as_text(parameter.type, each) for each in items]
+            settings[parameter.name or key] = texts if several else texts[0]
         except click.BadParameter as error:
             raise click.BadParameter(f"{value}: {key}: {error.message}") from error
     ctx.default_map = settings

@@ -11,8 +11,9 @@ options.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -47,6 +48,7 @@ def setting(
     option: str | None = None,
     title: str | None = None,
     former: FormerFlag | None = None,
+    repeatable: bool = False,
 ) -> Any:
     """Declare a field of a settings dataclass, with its documentation and its bounds.
 
@@ -67,6 +69,8 @@ def setting(
         default, the setting is under the title of the one before it.
     former : FormerFlag, optional
         The flag that this setting replaced.
+    repeatable : bool
+        Of a tuple of texts: an option for each item, rather than one with commas.
     """
     metadata = {
         "help": help,
@@ -76,6 +80,7 @@ def setting(
         "option": option,
         "title": title,
         "former": former,
+        "repeatable": repeatable,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -184,7 +189,10 @@ def from_toml(cls: type[Settings], path: Path) -> Settings:
     known = {key_of(declared.field) for declared in settings_of(cls)}
     unknown = sorted(table.keys() - known - former_flags(cls).keys())
     if unknown:
-        raise SettingsError(f"{path} has settings that are not known: {', '.join(unknown)}")
+        raise SettingsError(
+            f"{path} has settings that are not known: {', '.join(unknown)}"
+            f"{did_you_mean(unknown[0], known)}"
+        )
     return from_table(cls, table, path)
 
 
@@ -235,6 +243,18 @@ def settings_of(cls: type, title: str | None = None) -> list[Declared]:
     if twice:
         raise TypeError(f"{cls.__name__} has several settings named {', '.join(twice)}")
     return found
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of a message about an unknown name: the nearest of those that are known, if any is near.
+
+    Examples
+    --------
+    >>> did_you_mean("widht", ["width", "loss"])
+    '; did you mean width?'
+    """
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def option_name(field: dataclasses.Field[Any]) -> str:

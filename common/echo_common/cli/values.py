@@ -113,6 +113,8 @@ def param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     """Give the click type of a setting, from its annotation and its bounds."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
+    if field.metadata["repeatable"]:
+        return Text()
     if typing.get_origin(hint) is tuple:
         items = typing.get_args(hint)
         return CommaList(param_type(field, items[0]), None if ... in items else len(items))
@@ -135,6 +137,9 @@ def from_plain(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         If the value is not allowed.
     """
     kind = click.BOOL if hint is bool else param_type(field, hint)
+    if field.metadata["repeatable"]:
+        items = value if isinstance(value, list) else [value]
+        return tuple(kind.convert(as_text(kind, item), None, None) for item in items)
     return kind.convert(as_text(kind, value), None, None)
 
 

@@ -23,6 +23,7 @@ from echo_common.cli.settings import (
     to_table,
     to_toml,
 )
+from echo_common.errors import SettingsError
 from support.example_settings import Composed, Drawing, Example, Renamed, Shape
 
 
@@ -67,6 +68,24 @@ def test_option_over_environment_over_file_over_default(tmp_path: Path) -> None:
     )
     given = run(*config, *options, env=env).output.splitlines()[1]
     assert set(given.split(",")) == {"jobs", "learning_rate", "method", "strict"}
+
+
+def test_a_variable_that_overrides_the_file_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "build.toml"
+    file.write_text("jobs = 1\nlr = 0.25\n")
+    note = "note: the environment variable ECHO_JOBS overrides jobs of --config\n"
+    env = {"ECHO_JOBS": "2", "ECHO_STRICT": "1"}
+    assert run("--config", str(file), env=env).stderr == note
+    assert run("--config", str(file), "--jobs", "3", env=env).stderr == ""
+    assert run(env=env).stderr == ""
+
+
+def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "build.toml"
+    file.write_text("jbos = 1\n")
+    assert "; did you mean jobs?" in " ".join(run("--config", str(file)).output.split())
+    with pytest.raises(SettingsError, match="not known: jbos; did you mean jobs"):
+        from_toml(Example, file)
 
 
 def test_every_setting_has_its_environment_variable() -> None:

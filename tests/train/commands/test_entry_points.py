@@ -139,7 +139,7 @@ def test_the_subcommands_are_those_of_echo_prep() -> None:
         (
             ["echo-train"],
             ["What to train", "Optimisation", "Run", "Network", "Losses", "Landmarks", "Data",
-             "Augmentation", "Device", "Other options"],
+             "Augmentation", "Device", "Several runs", "Other options"],
             ["--target", "--store", "--landmarks", "--method", "--identity", "--falloff",
              "--epochs"],
         ),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import statistics
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +23,7 @@ from echo_train.commands.train import cli
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments import sweep as sweeps
 from echo_train.experiments.settings import SweepSettings
-from echo_train.experiments.sweep import compare, describe, sweep
+from echo_train.experiments.sweep import best_run, compare, describe, sweep
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from support.training import assert_same_states, checkpoint, open_loader, stopped_before, tiny
@@ -206,3 +210,80 @@ def test_the_command_prints_mean_and_spread(
     (line,) = (line for line in out.splitlines() if line.startswith("val pixel_accuracy.mean"))
     values = [numbers["mean"], numbers["spread"], *numbers["values"]]
     assert line.split()[2:] == [f"{value:.4f}" for value in values]
+
+
+def test_a_grid_is_a_run_for_each_combination(small_store: Path, tmp_path: Path) -> None:
+    grid = ("loss=bce,dice", "width=1,2", "seed=0..1")
+    settings = small_sweep(small_store, tmp_path / "grid", grid=grid, epochs=1)
+    folder = sweep(settings)
+    table = read(folder, "sweep.json")
+    assert len(table["runs"]) == 8
+    group = table["groups"]["loss-dice-width-2"]
+    assert group["runs"] == ["loss-dice-width-2-seed-0", "loss-dice-width-2-seed-1"]
+    values = [read(folder / name, "summary.json")["test"]["dice"]["mean"] for name in group["runs"]]
+    assert group["test"]["dice.mean"]["mean"] == pytest.approx(statistics.mean(values))
+    alone = train(tiny(small_store, tmp_path / "alone", loss="dice", seed=1, epochs=1))
+    assert_same_states(
+        checkpoint(alone / "last.pt")["network"],
+        checkpoint(folder / "loss-dice-width-2-seed-1" / "last.pt")["network"],
+    )
+    header, _, *lines = describe(folder).splitlines()
+    assert header.split()[:5] == ["run", "runs", "loss", "width", "split"]
+    assert sorted(line.split()[0] for line in lines) == sorted(table["groups"])
+    best = max(table["runs"], key=lambda n: read(folder / n, "summary.json")["val"]["dice"]["mean"])
+    assert best_run(folder) == folder / best
+
+
+@pytest.mark.parametrize("backend", ["processes", "dask"])
+def test_runs_at_once_equal_runs_in_turn(small_store: Path, tmp_path: Path, backend: str) -> None:
+    if backend == "dask":
+        pytest.importorskip("distributed", reason="the extra dask is not installed")
+    grid = ("width=1,2", "seed=0..1")
+    expected = sweep(small_sweep(small_store, tmp_path / "turn", grid=grid, epochs=1))
+    said: list[str] = []
+    at_once = small_sweep(
+        small_store, tmp_path / "once", grid=grid, epochs=1, jobs=2, backend=backend
+    )
+    folder = sweep(at_once, said.append)
+    assert len(said) == 4 and said[-1].startswith("4 of 4: ")
+    for name in read(expected, "sweep.json")["runs"]:
+        assert_same_states(
+            checkpoint(folder / name / "last.pt")["network"],
+            checkpoint(expected / name / "last.pt")["network"],
+        )
+    # The workers are no part of the settings that a resumed sweep has to share.
+    said.clear()
+    sweep(small_sweep(small_store, folder, grid=grid, epochs=1, resume=True), said.append)
+    assert len(said) == 4 and all(line.endswith("is finished already") for line in said)
+
+
+def test_a_run_that_fails_does_not_stop_the_others(small_store: Path, tmp_path: Path) -> None:
+    grid = ("learning-rate=1e30,0.01",)
+    settings = small_sweep(small_store, tmp_path / "grid", grid=grid, epochs=1)
+    with pytest.raises(
+        RunError, match=r"1 of 2 runs failed, learning-rate-1e\+30 first: the .*--resume"
+    ):
+        sweep(settings)
+    assert (tmp_path / "grid" / "learning-rate-0.01" / "summary.json").exists()
+    assert not (tmp_path / "grid" / "sweep.json").exists()
+
+
+def test_ctrl_c_ends_runs_at_once_with_their_state(small_store: Path, tmp_path: Path) -> None:
+    """The signal goes to the command alone, as a scheduler sends it."""
+    folder = tmp_path / "grid"
+    words = f"--store {small_store} --run {folder} --grid seed=0..3 --jobs 2 --width 2"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "echo_train", *words.split(), "--epochs", "100000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and len(list(folder.glob("*/last.pt"))) < 2:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert error.splitlines()[-1].endswith(f"--resume --run {folder}")
+    assert "Traceback" not in error
+    for run in ("seed-0", "seed-1"):
+        assert len(checkpoint(folder / run / "last.pt")["history"]) >= 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,8 +49,9 @@ def cli(
 ) -> None:
     """Train a left-ventricle segmentation on a store, and measure it.
 
-    With --seeds or --folds, train several runs and report their spread. On several machines, use
-    torchrun with -m -- echo_train and the same options.
+    With --grid, train a run for each combination of settings, and with --seeds or --folds one for
+    each seed or fold. To train one network on several machines, use torchrun with -m -- echo_train
+    and the same options.
     """
     with importing("train"):
         from torch.distributed.elastic.multiprocessing.errors import record
@@ -56,7 +59,7 @@ def cli(
         from echo_common.store.reader import EchoStore
         from echo_train.experiments.paper import TABLE, experiments, repeat
         from echo_train.experiments.presets import choose_for_preset, differences, with_preset
-        from echo_train.experiments.sweep import SWEEP, sweep
+        from echo_train.experiments.sweep import SWEEP, best_run, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
         from echo_train.reporting.run_rows import make_rows
         from echo_train.reporting.run_table import describe
@@ -104,9 +107,12 @@ def cli(
         return
     if settings.is_sweep():
         if process.world_size > 1:
-            raise SettingsError("--seeds and --folds train in one process; start without torchrun")
+            raise SettingsError(
+                "--grid, --seeds and --folds train each run in one process; start without torchrun"
+            )
         folder = sweep(settings, say=click.echo, quiet=False)
         click.echo(f"{describe_sweep(folder)}\n\n{folder / SWEEP}")
+        click.echo(f"\n{_next_commands(best_run(folder), folder)}")
         return
     # torchrun repeats the message of the process that failed first.
     run: Callable[..., Any] = train if process.world_size == 1 else record(train)
@@ -118,6 +124,13 @@ def cli(
         sys.exit(INTERRUPTED)
     if process.is_first:
         click.echo(describe(make_rows([folder], [read_summary(folder)])))
+        click.echo(f"\n{_next_commands(folder, folder)}")
+
+
+def _next_commands(best: Path, report: Path) -> str:
+    run = shlex.quote(str(best))
+    which = "next" if best == report else f"best on the validation frames: {best}; next"
+    return f"{which}: echo-predict {run} VIDEO; echo-report {shlex.quote(str(report))}"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ so the table holds the metrics of the last epoch on training and validation fram
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import draw_splits
 from echo_train.experiments.presets import choose_for_preset, differences, with_preset
-from echo_train.experiments.settings import ALL
+from echo_train.experiments.settings import ALL, WorkerSettings
 from echo_train.experiments.sweep import choose_base, train_each
 from echo_train.reporting.plots import experiment_png
 from echo_train.runs import run_folder
@@ -27,6 +28,8 @@ from echo_train.runs.summary import read_summary
 from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say
+
+_WORKERS = [field.name for field in dataclasses.fields(WorkerSettings)]
 
 TABLE = "table1"
 """Stem of table1.md and table1.csv."""
@@ -61,6 +64,8 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
         As `echo_train.training.train.train` does.
     """
     runs = experiments(given)
+    workers = WorkerSettings(**{name: given[name] for name in _WORKERS if name in given})
+    workers.check()
     for line in _check(list(runs.values()), given):
         say(line)
     run, resume = given.get("run"), given.get("resume", False)
@@ -77,7 +82,7 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
         for name, settings in runs.items():
             if (base / name / run_folder.SUMMARY).exists():
                 _check_finished(base / name, settings)
-        train_each(base, runs, say, quiet)
+        train_each(base, runs, say, quiet, workers)
         write_report(output, list(runs))
     return base
 
@@ -90,11 +95,12 @@ def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
     SettingsError
         If several seeds or folds are asked for too.
     """
-    if given.get("seeds", 1) > 1 or given.get("folds"):
+    if given.get("seeds", 1) > 1 or given.get("folds") or given.get("grid"):
         raise SettingsError(
-            "--preset all trains each experiment once; leave out --seeds and --folds"
+            "--preset all trains each experiment once; leave out --seeds and --folds, and --grid"
         )
-    own = {name: value for name, value in given.items() if name not in ("seeds", "run", "resume")}
+    own = {name: value for name, value in given.items() if name not in ("run", "resume")}
+    own = _of_runs(own)
     return {name: replace(TrainSettings(), **with_preset(name, own)) for name in PRESETS}
 
 
@@ -263,11 +269,16 @@ def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
 
 def _config(given: Mapping[str, Any]) -> str:
     """The given settings as a file that ``--config`` takes."""
-    shown = replace(
-        TrainSettings(), **{name: value for name, value in given.items() if name != "seeds"}
-    )
+    shown = replace(TrainSettings(), **_of_runs(given))
     unset = to_table(shown).keys() - given.keys()
     return f'preset = "{ALL}"\n' + to_toml(shown, leave_out=(*unset, "run", "resume"))
+
+
+def _of_runs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is said of several runs together."""
+    return {
+        name: value for name, value in given.items() if name not in ("seeds", "grid", *_WORKERS)
+    }
 
 
 def _check_finished(folder: Path, settings: TrainSettings) -> None:

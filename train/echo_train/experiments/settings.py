@@ -1,46 +1,99 @@
-"""Settings of `echo-train`: those of a run, and the number of runs."""
+"""Settings of `echo-train`: those of a run, and which runs are trained together."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from echo_common.cli.settings import replace, setting
+from echo_common.cli.settings import component, replace, setting
+from echo_common.errors import SettingsError
+from echo_train.experiments.grid import Axis, grid_runs, parse_axis
 from echo_train.training.settings import TrainSettings
 
 ALL = "all"
 """Not a preset: all presets, one after the other; see `echo_train.experiments.paper`."""
 
+BACKENDS = ("processes", "dask")
+
+ONE_CALL = ("run", "resume", "jobs", "backend", "scheduler")
+"""Settings of a call, which do not change the results of its runs."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """How many runs are trained at once, and where."""
+
+    jobs: int = setting(
+        1, "Runs of a grid that are trained at once; 0 for one per core.", minimum=0, maximum=4096
+    )
+    backend: str = setting(
+        BACKENDS[0],
+        "What trains several runs at once: processes of this machine, or a dask cluster.",
+        choices=BACKENDS,
+    )
+    scheduler: str | None = setting(
+        None, "Address of a dask cluster; default: start one on this machine."
+    )
+
+    def check(self) -> None:
+        """Check that a cluster is given to a backend that has one.
+
+        Raises
+        ------
+        SettingsError
+            If not.
+        """
+        if self.scheduler is not None and self.backend != "dask":
+            raise SettingsError("--scheduler is for --backend dask")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepSettings(TrainSettings):
-    """Settings of one run, or of several that differ only in seed or fold."""
+    """Settings of one run, or of all runs of a grid."""
 
-    seeds: int = setting(
-        1, "Number of seeds to train with, from --seed on.", minimum=1, title="Run"
+    grid: tuple[str, ...] = setting(
+        (),
+        "Values of a setting to train a run with each, such as loss=bce,lovasz or seed=0..4; "
+        "several options are combined.",
+        repeatable=True,
+        title="Several runs",
     )
+    seeds: int = setting(
+        1, "Number of seeds to train with, from --seed on; short for --grid seed=…", minimum=1
+    )
+    workers: WorkerSettings = component(WorkerSettings)
 
     def is_sweep(self) -> bool:
-        """Whether there is more than one run to train."""
-        return self.seeds > 1 or self._every_fold()
+        """Whether runs are trained as a grid, in a folder each."""
+        return bool(self.axes())
+
+    def axes(self) -> list[Axis]:
+        """The axes of the grid: folds, then those of ``--grid``, then seeds.
+
+        Raises
+        ------
+        SettingsError
+            If an axis is not one of a setting.
+        """
+        splits, first = self.data.splits, self.training.seed
+        folds, seeds = range(1, splits.folds + 1), range(first, first + self.seeds)
+        given = [parse_axis(text) for text in self.grid]
+        every_fold = splits.fold is None and all(axis.field != "fold" for axis in given)
+        return [
+            *(
+                [Axis(field="fold", option="fold", values=tuple(folds))]
+                if folds and every_fold
+                else []
+            ),
+            *given,
+            *([Axis(field="seed", option="seed", values=tuple(seeds))] if self.seeds > 1 else []),
+        ]
 
     def runs(self) -> dict[str, TrainSettings]:
-        """Settings of each run by its name, without run folders; folds are the outer loop."""
-        splits, first, every_fold = self.data.splits, self.training.seed, self._every_fold()
-        runs = {}
-        for fold in range(1, splits.folds + 1) if every_fold else [splits.fold]:
-            for seed in range(first, first + self.seeds):
-                parts = [f"fold-{fold}"] if every_fold else []
-                parts += [f"seed-{seed}"] if self.seeds > 1 else []
-                runs["-".join(parts)] = replace(
-                    self.single_run(), fold=fold, seed=seed, run=None, resume=False
-                )
-        return runs
+        """Settings of each run by its name, without run folders."""
+        return grid_runs(replace(self.single_run(), run=None, resume=False), self.axes())
 
     def single_run(self) -> TrainSettings:
         """Settings of the only run."""
         return TrainSettings(
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(TrainSettings)}
         )
-
-    def _every_fold(self) -> bool:
-        return self.data.splits.folds > 0 and self.data.splits.fold is None

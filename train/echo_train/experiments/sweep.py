@@ -1,13 +1,14 @@
-"""Several runs that differ only in seed or fold, and the spread of their metrics.
+"""The runs of a grid, trained one after the other or at once, and the table of their metrics.
 
-The metrics of one run depend on its seed and its validation videos. `echo-train --seeds 3` and
-`--folds 5` train one run for each, and sweep.json holds the mean and the spread over the runs.
+`echo-train --grid`, `--seeds` and `--folds` train a run for each combination of values. The metrics
+of one run depend on its seed and its validation videos, so sweep.json holds the mean and the spread
+over the runs that differ only in these.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 import torch
 
 from echo_common.cli.settings import replace, to_table, to_toml
-from echo_common.errors import SettingsError
+from echo_common.errors import EchoError, RunError, SettingsError
 from echo_common.tables import text_table
 from echo_train.data.resident import SharedArrays
-from echo_train.experiments.settings import SweepSettings
+from echo_train.experiments.settings import BACKENDS, ONE_CALL, SweepSettings, WorkerSettings
+from echo_train.experiments.workers import train_at_once
+from echo_train.reporting.run_rows import AVERAGED, average_rows, make_rows, sort_rows
+from echo_train.reporting.run_table import table_rows
 from echo_train.runs import run_folder
 from echo_train.runs.summary import read_summary
 from echo_train.training.resume import check_settings, explain_interruption
@@ -26,6 +30,8 @@ from echo_train.training.settings import TrainSettings
 from echo_train.training.train import Say, train
 
 SWEEP = "sweep.json"
+
+ONE_WORKER = WorkerSettings()
 
 METRICS = (
     "dice.mean",
@@ -63,21 +69,25 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
         As `echo_train.training.train.train` does.
     """
     runs = settings.runs()
-    next(iter(runs.values())).check()
+    for run in runs.values():
+        run.check()
+    settings.workers.check()
     resume = settings.folder.resume
-    base = choose_base(settings.folder.run, resume, "sweep")
+    base = choose_base(settings.folder.run, resume, "grid" if settings.grid else "sweep")
+    # A folder of an earlier version has no key for the grid.
+    one_call = ONE_CALL if settings.grid else (*ONE_CALL, "grid")
     inputs = [settings.selection.store]
     with explain_interruption(base), run_folder.open_run_folder(base, resume, inputs) as output:
         if resume:
-            check_settings(run_folder.read_config(base), to_table(settings), base)
+            now = to_table(settings, leave_out=one_call)
+            check_settings(run_folder.read_config(base), now, base)
             output.adopt(run_folder.CONFIG, SWEEP)
         output.claim(SWEEP)
         if not resume:
-            text = to_toml(settings, leave_out=("run", "resume"))
+            text = to_toml(settings, leave_out=one_call)
             output.write_text(run_folder.CONFIG, text)
-        train_each(base, runs, say, quiet)
-        summaries = [read_summary(base / name) for name in runs]
-        table = {"runs": list(runs), **compare(summaries)}
+        train_each(base, runs, say, quiet, settings.workers)
+        table = _results(base, list(runs), {axis.field for axis in settings.axes()})
         output.write_text(SWEEP, json.dumps(table, indent=2, allow_nan=False) + "\n")
     return base
 
@@ -97,7 +107,13 @@ def choose_base(folder: Path | None, resume: bool, name: str) -> Path:
     return run_folder.choose_run_folder(folder, resume, name)
 
 
-def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: bool) -> None:
+def train_each(
+    base: Path,
+    runs: Mapping[str, TrainSettings],
+    say: Say,
+    quiet: bool,
+    workers: WorkerSettings = ONE_WORKER,
+) -> None:
     """Train each run that is not finished, and resume one that was interrupted.
 
     Runs of the same frames read them once.
@@ -110,21 +126,59 @@ def train_each(base: Path, runs: Mapping[str, TrainSettings], say: Say, quiet: b
         By the name of the run's folder.
     say, quiet
         As `sweep` takes them.
+    workers : WorkerSettings
+        How many runs are trained at once, and where.
+
+    Raises
+    ------
+    RunError
+        If a run failed, after all others.
     """
-    shared = SharedArrays()
-    compiled: tuple[object, ...] = ()
-    for number, (name, settings) in enumerate(runs.items(), start=1):
+    remaining = {}
+    for name, settings in runs.items():
         folder = base / name
         if (folder / run_folder.SUMMARY).exists():
             say(f"{folder} is finished already")
             continue
-        say(f"run {number} of {len(runs)}: {folder}")
         started = (folder / run_folder.CONFIG).exists()
+        remaining[name] = replace(settings, run=folder, resume=started)
+    in_turn = workers.jobs == 1 and workers.backend == BACKENDS[0]
+    results = (
+        _train_in_turn(remaining, say, quiet) if in_turn else train_at_once(remaining, workers)
+    )
+    failed = {}
+    for number, (name, error) in enumerate(results, start=1):
+        if error is not None:
+            failed[name] = error
+            say(f"{base / name} failed: {error}")
+        elif not in_turn:
+            score = read_summary(base / name)["val"]["dice"]["mean"]
+            say(f"{number} of {len(remaining)}: {base / name}, validation Dice {score:.4f}")
+    if failed:
+        name, error = next(iter(failed.items()))
+        raise RunError(
+            f"{len(failed)} of {len(runs)} runs failed, {name} first: {error}; the others are "
+            f"finished. To try again: echo-train --resume --run {base}"
+        )
+
+
+def _train_in_turn(
+    runs: Mapping[str, TrainSettings], say: Say, quiet: bool
+) -> Iterator[tuple[str, EchoError | None]]:
+    shared = SharedArrays()
+    compiled: tuple[object, ...] = ()
+    for number, (name, settings) in enumerate(runs.items(), start=1):
+        say(f"run {number} of {len(runs)}: {settings.folder.run}")
         before, compiled = compiled, _compiled_for(settings)
         if before != compiled:
             # After eight networks of different shapes, torch would silently stop compiling.
             torch._dynamo.reset()
-        train(replace(settings, run=folder, resume=started), say, quiet, shared=shared)
+        try:
+            train(settings, say, quiet, shared=shared)
+        except RunError as error:
+            yield name, error
+        else:
+            yield name, None
 
 
 def _compiled_for(settings: TrainSettings) -> tuple[object, ...]:
@@ -168,8 +222,20 @@ def compare(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def describe(folder: Path) -> str:
-    """Lay out a sweep's comparison: mean, spread and the value of each run, a metric per line."""
+    """Lay out the comparison of a sweep.
+
+    Returns
+    -------
+    text : str
+        Of runs that differ only in seed and fold: mean, spread and the value of each run, a metric
+        per line. Of others: a line for each run, or for those that do; the best on the validation
+        frames first.
+    """
     table = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+    if "groups" in table:
+        folders = [folder / name for name in table["runs"]]
+        grid = average_rows(make_rows(folders, [read_summary(path) for path in folders]))
+        return text_table(table_rows(sort_rows(grid, "val.dice")))
     rows = [["", "mean", "spread", *table["runs"]]]
     for split in ("val", "test"):
         for metric, numbers in table.get(split, {}).items():
@@ -177,6 +243,29 @@ def describe(folder: Path) -> str:
             cells = ["-" if value is None else f"{value:.4f}" for value in values]
             rows.append([f"{split} {metric}", *cells])
     return text_table(rows)
+
+
+def best_run(folder: Path) -> Path:
+    """Folder of the run of a sweep with the highest Dice on its validation frames."""
+    names = json.loads((folder / SWEEP).read_text(encoding="utf-8"))["runs"]
+    return max(
+        (folder / name for name in names),
+        key=lambda run: read_summary(run)["val"]["dice"]["mean"] or 0.0,
+    )
+
+
+def _results(base: Path, names: Sequence[str], varied: set[str]) -> dict[str, Any]:
+    """Content of sweep.json: the runs compared, each group that differs in seed or fold alone."""
+    folders = [base / name for name in names]
+    rows = make_rows(folders, [read_summary(folder) for folder in folders])
+    table: dict[str, Any] = {"runs": list(names)}
+    if varied <= set(AVERAGED):
+        return table | compare([summary for row in rows for summary in row.summaries])
+    groups = {
+        row.name: {"runs": [path.name for path in row.folders], **compare(row.summaries)}
+        for row in average_rows(rows)
+    }
+    return table | {"groups": groups}
 
 
 def _look_up(summary: Mapping[str, Any], split: str, metric: str) -> float | None:

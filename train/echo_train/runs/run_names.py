@@ -1,4 +1,4 @@
-"""Names for the results of several runs or videos, and their common folder.
+"""Names of runs, and for the results of several runs or videos, and their common folder.
 
 Evaluation, prediction and reports use them.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from echo_common.outputs import output_name
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
@@ -31,6 +34,21 @@ def distinct_names(names: Iterable[str]) -> list[str]:
         taken.add(_spelling(candidate))
         distinct.append(candidate)
     return distinct
+
+
+def run_name(values: Mapping[str, Any]) -> str:
+    """Name of a run from settings that it differs in, by option.
+
+    Examples
+    --------
+    >>> run_name({"loss": "bce", "learning-rate": 0.001, "compile": False})
+    'loss-bce-learning-rate-0.001-compile-false'
+    """
+    texts = {
+        option: str(value).lower() if isinstance(value, bool) else str(value)
+        for option, value in values.items()
+    }
+    return output_name("-".join(f"{option}-{text}" for option, text in texts.items()))
 
 
 def _spelling(name: str) -> str:
