@@ -103,3 +103,23 @@ def test_the_loss_of_a_long_epoch_is_shown_before_it_ends(
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(tiny(small_store, tmp_path / "run", batch_size=2))
     assert [loss is None for loss in losses] == [True, False] * 3
+
+
+def test_a_log_has_a_line_every_ten_seconds(screen: Callable[[bool], Screen]) -> None:
+    shown = screen(False)
+    times = iter([0.0, 4.0, 10.0, 10.0, 15.0, 21.0, 21.0, 32.0, 40.0, 50.0, 50.0])
+    with ProgressBar(2000, 0, 2, clock=lambda: next(times)) as progress:
+        progress.advance(100)
+        progress.advance(100, 0.4321)
+        progress.advance(100)
+        progress.advance(120)
+        progress.show_epoch(row(1))
+        progress.advance(480)
+        progress.advance(100)
+    lines = shown.getvalue().splitlines()
+    # 200 images in 10 s; then 220 in 11 s; then, without the validation before it, 580 in 18 s.
+    assert lines[0] == "epoch 1/2, 20 %: loss 0.4321, 20 images/s, 0:01:30 left"
+    assert lines[1] == "epoch 1/2, 42 %: loss 0.4321, 20 images/s, 0:01:19 left"
+    assert lines[2].startswith("epoch 1/2: loss 0.2500")
+    assert lines[3] == "epoch 1/2, 100 %: loss 0.2500, 32 images/s, 0:00:31 left"
+    assert len(lines) == 4

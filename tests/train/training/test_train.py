@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from echo_common.cli.settings import replace
 from echo_common.errors import RunError, SettingsError
 from echo_common.output_folder import RECORD_FOLDER, OutputFolder
 from echo_common.store.reader import EchoStore
@@ -262,3 +263,21 @@ def test_the_message_tells_how_to_install_tensorboard(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(SettingsError, match=r"pip install 'echo-lv-segmentation\[tensorboard\]'"):
         train(tiny(small_store, tmp_path / "run", tensorboard=True))
+
+
+def test_a_new_run_is_named_by_what_is_not_a_default(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = replace(
+        TrainSettings(),
+        store=small_store,
+        epochs=1,
+        width=2,
+        learning_rate=0.01,
+        loss="dice",
+        device="cpu",
+    )
+    expected = "mask-epochs-1-learning-rate-0.01-width-2-loss-dice"
+    assert train(settings) == Path("runs", expected)
+    assert train(settings) == Path("runs", f"{expected}-2")

@@ -17,6 +17,9 @@ from echo_train.data.frame_set import FrameSet
 CHECK_EVERY = 64
 """Steps between two checks, each of which synchronises the device."""
 
+CHECK_EVERY_ON_CPU = 8
+"""The same where the loss is in memory; a step takes longer there."""
+
 LISTED_FRAMES = 8
 """Frames that an error message lists."""
 
@@ -53,8 +56,7 @@ class LossLog:
         Returns
         -------
         recent : float or None
-            Mean over the batches since the last check, every `CHECK_EVERY`
-            batches; None in between.
+            Mean over the batches since the last check; None between checks.
 
         Raises
         ------
@@ -65,7 +67,8 @@ class LossLog:
         self._losses.append(loss.detach())
         self._batches.append(index)
         self._counts.append(len(index) if counted else 0)
-        if len(self._losses) - self._checked < CHECK_EVERY:
+        every = CHECK_EVERY if loss.is_cuda else min(CHECK_EVERY, CHECK_EVERY_ON_CPU)
+        if len(self._losses) - self._checked < every:
             return None
         return float(self._check().mean())
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from echo_common.cli.progress import Progress, show, silent
-from echo_common.cli.settings import replace, to_toml
+from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import NotInStoreError, RunError
 from echo_common.output_folder import OutputFolder
+from echo_common.outputs import output_name
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader, pick_source
@@ -24,7 +26,8 @@ from echo_train.evaluation.floor import read_training_split
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
-from echo_train.runs.settings import RunSettings
+from echo_train.runs.provenance import as_comments, provenance
+from echo_train.runs.run_names import run_name
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
@@ -37,6 +40,12 @@ from echo_train.training.tensorboard import TensorBoard
 from echo_train.training.trainer import Trainer
 
 Say = Callable[[str], None]
+
+_NOT_IN_NAME = (
+    *("run", "resume", "store", "target", "landmarks", "device", "loader", "tensorboard"),
+    *("method", "identity", "falloff"),
+)
+"""Settings that the name of a new run folder leaves out."""
 
 
 def train(
@@ -79,7 +88,7 @@ def train(
     first_say = say if process.is_first else lambda line: None
     with _prepared(settings, first_say, process, shared) as (store, trainer):
         settings, choice = trainer.settings, trainer.choice
-        folder = distributed.run_on_first(lambda: _choose_folder(settings.folder, choice), process)
+        folder = distributed.run_on_first(lambda: _choose_folder(settings, choice), process)
         with explain_interruption(folder), contextlib.ExitStack() as stack:
             resume, output = settings.folder.resume, None
             if process.is_first:
@@ -89,7 +98,7 @@ def train(
             if resume:
                 restore_state(trainer, folder, store)
             if output is not None:
-                _claim(output, settings)
+                _claim(output, settings, as_comments(_provenance(trainer, store)))
             first_say(_describe(trainer))
             first_say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             if not quiet and len(trainer.history) < settings.training.epochs:
@@ -227,6 +236,7 @@ def measure_run(
             "seconds": sum(row.seconds for row in history),
             "images_per_second": _harmonic_mean([row.images_per_second for row in history]),
             "training_area": areas,
+            "provenance": _provenance(trainer, store),
         },
     )
 
@@ -258,7 +268,13 @@ def _check_splits(
     distributed.check_batches(process, settings.training.batch_size, frames)
 
 
-def _claim(output: OutputFolder, settings: TrainSettings) -> None:
+def _provenance(trainer: Trainer, store: EchoStore) -> dict[str, Any]:
+    device = devices.describe(trainer.device)
+    keys = trainer.choice.array_keys(store)
+    return provenance(datetime.now(UTC), device, keys, store.attributes)
+
+
+def _claim(output: OutputFolder, settings: TrainSettings, head: str) -> None:
     """Check that all files can be written before hours of training, and write config.toml."""
     if settings.folder.resume:
         # Those of a run of 0.1.0, whose checkpoint and settings have been checked by now.
@@ -266,12 +282,20 @@ def _claim(output: OutputFolder, settings: TrainSettings) -> None:
     output.claim(*run_folder.FILES)
     if not settings.folder.resume:
         text = to_toml(settings, leave_out=("run", "resume"))
-        output.write_text(run_folder.CONFIG, text)
+        output.write_text(run_folder.CONFIG, f"{head}{text}")
 
 
-def _choose_folder(settings: RunSettings, choice: Choice) -> Path:
-    name = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
-    return run_folder.choose_run_folder(settings.run, settings.resume, name)
+def _choose_folder(settings: TrainSettings, choice: Choice) -> Path:
+    """Choose the run folder; a new one is named by the settings that are not the defaults."""
+    kind = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
+    defaults = to_table(TrainSettings())
+    different = {
+        key.replace("_", "-"): value
+        for key, value in to_table(settings, leave_out=_NOT_IN_NAME).items()
+        if value != defaults.get(key)
+    }
+    name = output_name("-".join(filter(None, [kind, run_name(different) if different else ""])))
+    return run_folder.choose_run_folder(settings.folder.run, settings.folder.resume, name)
 
 
 def _resolve(settings: TrainSettings, choice: Choice) -> TrainSettings:
