@@ -42,9 +42,11 @@ def unknown_variables(command: click.Command, environment: Mapping[str, str]) ->
             known.update(_variables(importlib.import_module(module).cli))
     lines = []
     for name in sorted(names - known):
+        # Without the prefix, by which all are alike.
+        near = did_you_mean(name[len(PREFIX) :], {other[len(PREFIX) :] for other in known})
         lines.append(
             f"warning: no command of this software reads the environment variable {name}"
-            f"{did_you_mean(name, known)}"
+            f"{near.replace('mean ', f'mean {PREFIX}')}"
         )
     return lines
 

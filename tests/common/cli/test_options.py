@@ -43,7 +43,7 @@ def shown(*arguments: str, env: dict[str, str] | None = None) -> Example:
     result = run(*arguments, env=env)
     assert result.exit_code == 0, result.output
     names = {"Example": Example, "PosixPath": Path}
-    return eval(result.output.splitlines()[0], names)
+    return eval(result.stdout.splitlines()[0], names)
 
 
 def test_defaults_are_the_dataclasses() -> None:
@@ -66,7 +66,7 @@ def test_option_over_environment_over_file_over_default(tmp_path: Path) -> None:
     assert shown(*config, *options, env=env) == Example(
         jobs=3, learning_rate=0.25, method=("hull",)
     )
-    given = run(*config, *options, env=env).output.splitlines()[1]
+    given = run(*config, *options, env=env).stdout.splitlines()[1]
     assert set(given.split(",")) == {"jobs", "learning_rate", "method", "strict"}
 
 

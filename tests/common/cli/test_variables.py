@@ -18,8 +18,8 @@ def test_variables_of_all_commands_are_known() -> None:
 
 
 def test_an_unknown_variable_is_named_with_the_nearest() -> None:
-    assert unknown_variables(echo_train, {"ECHO_WITDH": "8", "ECHO_SERVER": "x"}) == [
-        "warning: no command of this software reads the environment variable ECHO_SERVER",
+    assert unknown_variables(echo_train, {"ECHO_WITDH": "8", "ECHO_HOST_NAME": "x"}) == [
+        "warning: no command of this software reads the environment variable ECHO_HOST_NAME",
         "warning: no command of this software reads the environment variable ECHO_WITDH; "
         "did you mean ECHO_WIDTH?",
     ]

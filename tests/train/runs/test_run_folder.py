@@ -147,7 +147,8 @@ def test_runs_without_a_given_folder_are_numbered(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folders = [train(tiny(small_store, epochs=1)) for _ in range(2)]
-    assert folders == [Path("runs/mask"), Path("runs/mask-2")]
+    name = "mask-epochs-1-batch-size-4-learning-rate-0.01-width-2-precision-fp32"
+    assert folders == [Path("runs", name), Path("runs", f"{name}-2")]
 
 
 def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: Path) -> None:

@@ -71,6 +71,6 @@ def as_comments(facts: Mapping[str, Any], title: str = "") -> str:
             lines += as_comments(value, f"{title}{key} ")
         else:
             # A text from a store stays in its comment.
-            text = " ".join(str(value).split()).encode("unicode_escape").decode()
-            lines += f"# {title}{key}: {text}\n"
+            line = " ".join(f"{title}{key}: {value}".split())
+            lines += f"# {line.encode('unicode_escape').decode()}\n"
     return lines

@@ -288,7 +288,8 @@ def _claim(output: OutputFolder, settings: TrainSettings, head: str) -> None:
 def _choose_folder(settings: TrainSettings, choice: Choice) -> Path:
     """Choose the run folder; a new one is named by the settings that are not the defaults."""
     kind = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
-    defaults = to_table(TrainSettings())
+    default = replace(TrainSettings(), target=settings.selection.target)
+    defaults = to_table(default) | {"loss": default.loss()}
     different = {
         key.replace("_", "-"): value
         for key, value in to_table(settings, leave_out=_NOT_IN_NAME).items()
