@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from types import TracebackType
 
 from echo_common.video.avi import MOTION_JPEG, AviIndex, read_frame_bytes, read_index
 from echo_common.video.content import HEAD_BYTES, VideoError, container_format
@@ -65,12 +64,7 @@ class Video:
     def __enter__(self) -> Video:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         os.close(self._handle)
 
     def frames(

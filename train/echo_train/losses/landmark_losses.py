@@ -19,6 +19,10 @@ from torch.nn import functional
 from echo_train.landmarks.maps import mean_position, spatial_softmax
 from echo_train.runtime.device import constant
 
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A scalar loss of logits (frame, channel, y, x), heatmaps (frame, landmark, y, x) in [0, 1] and
+points (frame, landmark, 2), (x, y) in pixels; the mean over all pixels or landmarks."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LandmarkLoss:
@@ -26,9 +30,7 @@ class LandmarkLoss:
 
     Attributes
     ----------
-    value : callable
-        Mean loss, a scalar, of logits (frame, channel, y, x), heatmaps
-        (frame, landmark, y, x) in [0, 1] and points (frame, landmark, 2) px.
+    value : Loss
     maps : callable
         Converts logits to maps, (frame, landmark, y, x), at least 0.
     extra_channels : int
@@ -38,7 +40,7 @@ class LandmarkLoss:
         each value is in [0, 1].
     """
 
-    value: Callable[[Tensor, Tensor, Tensor], Tensor]
+    value: Loss
     maps: Callable[[Tensor], Tensor]
     extra_channels: int = 0
     spatial: bool = False
@@ -50,17 +52,6 @@ def channel_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> T
     ``CrossEntropyLoss`` with the heatmaps as soft targets. At pixels where all
     heatmaps are zero, which are most pixels, loss and gradient are zero for any
     logits, and no channel can express "no landmark here".
-
-    Parameters
-    ----------
-    logits, heatmaps : Tensor, (frame, landmark, y, x) float
-    points : Tensor, (frame, landmark, 2) float
-        Not used.
-
-    Returns
-    -------
-    loss : Tensor, scalar
-        Mean over all pixels.
     """
     return functional.cross_entropy(logits, heatmaps)
 
@@ -68,21 +59,8 @@ def channel_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> T
 def background_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     """Cross entropy over the landmark channels and a background channel.
 
-    The target of the background is 1 minus the sum of the heatmaps. Heatmaps
-    with a sum above 1 are scaled to a sum of 1.
-
-    Parameters
-    ----------
-    logits : Tensor, (frame, landmark + 1, y, x) float
-        The last channel is the background.
-    heatmaps : Tensor, (frame, landmark, y, x) float
-    points : Tensor, (frame, landmark, 2) float
-        Not used.
-
-    Returns
-    -------
-    loss : Tensor, scalar
-        Mean over all pixels.
+    The last channel is the background. Its target is 1 minus the sum of the heatmaps.
+    Heatmaps with a sum above 1 are scaled to a sum of 1.
     """
     total = heatmaps.sum(1, keepdim=True)
     targets = torch.cat([heatmaps / total.clamp_min(1), (1 - total).clamp_min(0)], dim=1)
@@ -93,19 +71,8 @@ def spatial_cross_entropy(logits: Tensor, heatmaps: Tensor, points: Tensor) -> T
     """Cross entropy over the pixels of each landmark's map.
 
     The softmax over all pixels is compared with the heatmap scaled to sum 1.
-    The gradient is their difference, so it reaches every pixel.
-
-    Parameters
-    ----------
-    logits, heatmaps : Tensor, (frame, landmark, y, x) float
-        Landmarks outside the image, whose heatmap is all zero, are ignored.
-    points : Tensor, (frame, landmark, 2) float
-        Not used.
-
-    Returns
-    -------
-    loss : Tensor, scalar
-        Mean over the landmarks inside their image; 0 if there are none.
+    The gradient is their difference, so it reaches every pixel. The mean is over the
+    landmarks inside their image, whose heatmap is not all zero; 0 if there are none.
     """
     mass = heatmaps.flatten(2).sum(2, keepdim=True)
     entropy = -(_distribution(heatmaps) * logits.flatten(2).log_softmax(2)).sum(2)
@@ -120,16 +87,6 @@ def scaled_mean_squared_error(logits: Tensor, heatmaps: Tensor, points: Tensor) 
     """Mean squared error of each pixel against the heatmap scaled to a peak of `MSE_PEAK`.
 
     An all-zero output is a plateau of this loss, since nearly all targets are zero.
-
-    Parameters
-    ----------
-    logits, heatmaps : Tensor, (frame, landmark, y, x) float
-    points : Tensor, (frame, landmark, 2) float
-        Not used.
-
-    Returns
-    -------
-    loss : Tensor, scalar
     """
     return functional.mse_loss(logits, MSE_PEAK * heatmaps)
 
@@ -141,17 +98,6 @@ def adaptive_wing(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     is high, and nearly quadratic where it is zero. Pixels within a 3x3 dilation
     of the heatmap above 0.2 have a weight of 11 (the weighted loss map of Wang
     et al.).
-
-    Parameters
-    ----------
-    logits, heatmaps : Tensor, (frame, landmark, y, x) float
-    points : Tensor, (frame, landmark, 2) float
-        Not used.
-
-    Returns
-    -------
-    loss : Tensor, scalar
-        Mean over all pixels.
 
     References
     ----------
@@ -182,17 +128,6 @@ def dsnt(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     between the softmax's mean position and the landmark, in units of half the
     image, plus the Jensen-Shannon divergence between the softmax and a Gaussian
     at the landmark. The heatmaps are not used.
-
-    Parameters
-    ----------
-    logits, heatmaps : Tensor, (frame, landmark, y, x) float
-    points : Tensor, (frame, landmark, 2) float
-        (x, y) in pixels.
-
-    Returns
-    -------
-    loss : Tensor, scalar
-        Mean over the landmarks.
 
     References
     ----------

@@ -83,33 +83,15 @@ def packed_counts(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def dice(counts: np.ndarray) -> np.ndarray:
     """Foreground Dice of each frame, ``2 both / (predicted + true)``.
 
-    It is 1 if both masks are empty, and 0 if only one of them is.
-
-    Parameters
-    ----------
-    counts : ndarray, (frame, 4) int
-        From `MaskCounts`.
-
-    Returns
-    -------
-    dice : ndarray, (frame,) float64
+    It is 1 if both masks are empty, and 0 if only one of them is. `counts`, here and below, are
+    (frame, 4) int from `MaskCounts`; the result is (frame,) float64.
     """
     both, total = counts[:, 0], counts[:, 1] + counts[:, 2]
     return np.divide(2 * both, total, out=np.ones(len(counts)), where=total > 0)
 
 
 def iou(counts: np.ndarray) -> np.ndarray:
-    """Intersection over union of each frame's foreground; 1 where both masks are empty.
-
-    Parameters
-    ----------
-    counts : ndarray, (frame, 4) int
-        From `MaskCounts`.
-
-    Returns
-    -------
-    iou : ndarray, (frame,) float64
-    """
+    """Intersection over union of each frame's foreground; 1 if both masks are empty."""
     both = counts[:, 0]
     either = counts[:, 1] + counts[:, 2] - both
     return np.divide(both, either, out=np.ones(len(counts)), where=either > 0)

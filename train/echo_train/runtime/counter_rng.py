@@ -63,17 +63,8 @@ def uniforms(keys: Tensor, count: int) -> Tensor:
 def normals(keys: Tensor, count: int) -> Tensor:
     """Draw approximately normal numbers: mean 0, standard deviation 1, limited to ±3.5.
 
-    Each number is the sum of the four bytes of one hash, which needs no logarithm.
-
-    Parameters
-    ----------
-    keys : Tensor, (frame,) int32
-    count : int
-        Numbers per frame.
-
-    Returns
-    -------
-    numbers : Tensor, (frame, count) float32
+    Each number is the sum of the four bytes of one hash, which needs no logarithm. Parameters
+    and result are those of `uniforms`.
     """
     bits = _draw(keys, count)
     # Two sums of two bytes each, next to each other in 32 bits, then the sum of both.
