@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from echo_common.errors import RunError
@@ -26,6 +27,10 @@ def fail(self: Trainer, epoch: int, progress: Any) -> Any:
             os.kill(os.getppid(), signal.SIGINT)
         time.sleep(60)
     if epoch == 2 and self.process.rank == 1:
+        # The launcher ends the first process at once, which may still save the first epoch.
+        last = Path(str(self.settings.folder.run)) / "last.pt"
+        while not last.exists():
+            time.sleep(0.1)
         raise RunError("it cannot go on") if failure == "error" else ValueError("it is a defect")
     return train_epoch(self, epoch, progress)
 
