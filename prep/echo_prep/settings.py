@@ -10,6 +10,7 @@ from echo_common.errors import SettingsError
 from echo_common.outputs import resolve_output
 from echo_common.store.schema import FALLOFFS, HDF5_SUFFIXES, IDENTITIES, METHODS, is_hdf5
 from echo_prep.geometry.settings import HeatmapSettings
+from echo_prep.layouts.settings import LayoutSettings
 from echo_prep.workers import worker_count
 
 BACKENDS = ("loky", "threading", "dask", "ray")
@@ -36,8 +37,11 @@ class BuildSettings:
         minimum=3,
         maximum=42,
     )
-    method: tuple[str, ...] = setting(
-        ("chords",), "How traced points become a polygon; several with commas.", choices=METHODS
+    method: tuple[str, ...] | None = setting(
+        None,
+        "How traced points become a mask; several with commas. Default: chords, or annotated for "
+        "archives of masks.",
+        choices=METHODS,
     )
     identity: tuple[str, ...] = setting(
         ("anatomical",), "How landmarks are chosen; several with commas.", choices=IDENTITIES
@@ -69,6 +73,7 @@ class BuildSettings:
         "A folder outside the data set that links in its folder of videos may lead to.",
         title="Store and data set",
     )
+    dataset: LayoutSettings = component(LayoutSettings)
     strict: bool = setting(False, "Stop at the first faulty video or trace.")
     check: bool = setting(
         False, "Compare each chunk of the store with its digest, and rebuild damaged chunks."

@@ -31,11 +31,20 @@ class Letterbox:
     offset: tuple[int, int]
 
     @classmethod
-    def of(cls, size: tuple[int, int], target: tuple[int, int]) -> Self:
-        """Centre frames of a size in the image; frames of the image's size are not changed."""
-        scale = min(target[0] / size[0], target[1] / size[1])
+    def of(cls, size: tuple[int, int], target: tuple[int, int], aspect: float = 1.0) -> Self:
+        """Centre frames of a size in the image; frames of the image's size are not changed.
+
+        Parameters
+        ----------
+        size, target : tuple of int
+            (height, width) of the frame and of the image.
+        aspect : float
+            Height of the frame's pixels by their width; those of the image are square.
+        """
+        height = size[0] * aspect
+        scale = min(target[0] / height, target[1] / size[1])
         inner = (
-            min(target[0], max(1, round(size[0] * scale))),
+            min(target[0], max(1, round(height * scale))),
             min(target[1], max(1, round(size[1] * scale))),
         )
         offset = ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
@@ -50,6 +59,10 @@ class Letterbox:
         fitted = np.zeros(self.target, dtype=np.uint8)
         fitted[self.box] = image
         return fitted
+
+    def shrink_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Scale a mask, (y, x) uint8 of 0 and 1: pixels that are at least half inside are 1."""
+        return np.asarray(self.shrink(mask * np.uint8(254)) >= 127).astype(np.uint8)
 
     def shrink_points(self, points: np.ndarray) -> np.ndarray:
         """Convert points, (…, 2) as (x, y), from the frame to the image; float64."""

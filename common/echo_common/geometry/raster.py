@@ -11,7 +11,10 @@ import numpy.typing as npt
 from skimage.measure import find_contours
 
 from echo_common.errors import SettingsError
-from echo_common.store.schema import METHODS
+from echo_common.store.schema import ANNOTATED, METHODS
+
+CENTRES = ("exact", ANNOTATED)
+"""Methods whose masks are the pixels with their centres inside."""
 
 PIXEL_LIMIT = 1 << 20
 """Coordinates are clipped to this many pixels: far outside any image, within an int32."""
@@ -23,8 +26,9 @@ GROUP_PIXELS = 1 << 21
 def rasterise(contour: npt.ArrayLike, shape: tuple[int, int], method: str) -> np.ndarray:
     """Fill a closed contour by the rule of its method.
 
-    `exact` sets the pixels whose centres are inside, without rounding the
-    points, so that masks have the contours' area on average. For all other
+    `exact`, and `annotated` for predictions, sets the pixels whose centres are
+    inside, without rounding the points, so that masks have the contours' area
+    on average. For all other
     methods points are rounded to the nearest pixel first, and boundary pixels
     are set. `chords` is filled as in EchoNet-Dynamic's own loader, pixel for
     pixel as by `skimage.draw.polygon`; the paper's methods as in its section
@@ -91,12 +95,12 @@ def rasterise_all(
     valid = np.logical_not(np.isnan(points).any(axis=1))
     contour = np.repeat(np.arange(len(contours)), [len(points) for points in contours])[valid]
     pixels = np.clip(points[valid], -PIXEL_LIMIT, PIXEL_LIMIT)
-    if method != "exact":
+    if method not in CENTRES:
         pixels = np.rint(pixels).astype(np.int32)
     ends = np.searchsorted(contour, np.arange(len(contours) + 1))
     filled = np.flatnonzero(np.diff(ends) >= 3)
-    if method in ("chords", "exact"):
-        fill = _fill_centres if method == "exact" else _fill_even_odd
+    if method == "chords" or method in CENTRES:
+        fill = _fill_centres if method in CENTRES else _fill_even_odd
         group = max(GROUP_PIXELS // max(math.prod(shape), 1), 1)
         for first in range(0, len(filled), group):
             chosen = filled[first : first + group]

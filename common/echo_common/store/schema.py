@@ -13,7 +13,10 @@ from typing import Any
 
 SCHEMA = "echo-store/1"
 
-METHODS = ("chords", "exact", "convexhull", "centroid", "simplesort")
+ANNOTATED = "annotated"
+"""The method that takes the archive's own masks."""
+
+METHODS = ("chords", "exact", ANNOTATED, "convexhull", "centroid", "simplesort")
 """How traced points become one polygon; the first is the default if a store has several."""
 
 IDENTITIES = ("anatomical", "angle", "uniform", "optimal")

@@ -24,7 +24,7 @@ from echo_common.store.schema import ArraySpec
 from echo_prep.build.missing import MissingParts
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
-from echo_prep.build.report import BuildReport, Forecast
+from echo_prep.build.report import BuildReport, Forecast, shape_notes
 from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
 from echo_prep.build.video_changes import (
     VideoRecord,
@@ -151,7 +151,7 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
             pass
     deliveries = _deliveries(folder, work)
     status = next(delivery for delivery in deliveries if delivery.spec.path == schema.STATUS)
-    unreadable = frame_rejects(plan.video, plan.frame, status.manifest)
+    unreadable = frame_rejects(plan.video, plan.frame, status.manifest, work.videos)
     if status.new_chunks:
         _check_frames(settings, plan, unreadable)
     attributes: dict[str, Any] = {
@@ -159,6 +159,8 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
         "traced": plan.traced,
         "rejects": [dataclasses.asdict(reject) for reject in plan.rejects],
     }
+    if work.archive.record is not None:
+        attributes["layout"] = work.archive.record
     if plan.notes:
         attributes["notes"] = plan.notes
     publish(store, folder, work.state.container, deliveries, work.removed, attributes)
@@ -179,7 +181,7 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
         videos=len({plan.video[row] for row in usable}),
         traced=plan.traced,
         rejects=rejects,
-        notes=plan.notes,
+        notes=plan.notes | shape_notes(plan.contour, plan.short_axis),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_prep.build.stages import (
     Stage,
@@ -14,6 +15,7 @@ from echo_prep.build.stages import (
     restore_stage,
 )
 from echo_prep.build.video_changes import VideoRecord
+from echo_prep.layouts.layout import Layout
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import Fault, StoreState, array_faults
 from echo_prep.store.verify import read_damage_list
@@ -46,21 +48,33 @@ class MissingParts:
         return bool(self.chunks or self.whole_stage or self.metadata or self.surplus)
 
 
-def requested_stages(settings: BuildSettings, index: Stage, state: StoreState) -> list[Stage]:
+def requested_stages(
+    settings: BuildSettings, layout: Layout, index: Stage, state: StoreState
+) -> list[Stage]:
     """Stages that the settings request and, unless pruned, those that the store has already.
 
     The stages that the store has are part of every build, so that none becomes
     stale while others are updated.
     """
+    methods = settings.method or layout.methods
+    if schema.ANNOTATED in methods and schema.ANNOTATED not in layout.methods:
+        raise SettingsError(
+            f"--method {schema.ANNOTATED} needs an archive with masks of its own, and "
+            f"{settings.data} has the layout {layout.name}"
+        )
     stages = {stage.name: stage for stage in (index, frames_stage(index))}
+    if schema.ANNOTATED in layout.methods:
+        # An archive's own masks are kept, whatever else is made of them.
+        annotated = mask_stage(index, schema.ANNOTATED, settings.truncate)
+        stages[annotated.name] = annotated
     for parameters in () if settings.prune else state.stage_parameters():
-        if parameters.get("method") in settings.method:
+        if parameters.get("method") in methods:
             # All stages of a method in a store are made from the same coordinates.
             parameters = {**parameters, "truncate": settings.truncate}
         restored = restore_stage(index, parameters)
         if restored is not None:
             stages[restored.name] = restored
-    for method in settings.method:
+    for method in methods:
         requested = [mask_stage(index, method, settings.truncate)]
         for identity in () if settings.masks_only else settings.identity:
             for count in settings.landmarks:

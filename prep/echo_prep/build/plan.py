@@ -14,11 +14,12 @@ from echo_common.errors import DataError
 from echo_common.geometry.letterbox import Letterbox
 from echo_common.store import schema
 from echo_common.store.schema import PHASES
-from echo_prep.dataset.file_names import VideoFolder, shown_name
+from echo_prep.build.optional_columns import aspect, optional_columns, short_axis_rows
+from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.frame_sizes import frame_shapes, misplaced
+from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.types import Dataset, Trace, Video
-from echo_prep.layouts.echonet_dynamic import TRACINGS
 
 COLUMNS = {
     **{
@@ -38,14 +39,14 @@ ED, ES, UNKNOWN = (PHASES.index(name) for name in ("ED", "ES", "unknown"))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every row of a store, in the order of FileList.csv, then of the frame numbers.
+    """Every row of a store, in the order of the archive, then of the frame numbers.
 
     Attributes
     ----------
     video : ndarray, (row,) str
         Video names without suffix.
     frame : ndarray, (row,) int32
-        0-based index into the decoded video.
+        0-based number of the frame in its video.
     phase, split : ndarray, (row,) uint8
         Codes of `echo_common.store.schema.PHASES` and `SPLITS`.
     ef, edv, esv, fps : ndarray, (row,) float32
@@ -56,6 +57,8 @@ class Plan:
         Pixels of the store's frame for each of the video's; None if no frame is scaled.
     source_shape : ndarray, (row, 2) int32, or None
         (height, width) of the video's frames; None if no frame is scaled.
+    optional : dict of str to ndarray
+        Columns that only some archives have, by path: `OPTIONAL`.
     shape : tuple of int
         (height, width) of every frame.
     rejects : tuple of Reject
@@ -63,9 +66,9 @@ class Plan:
     notes : dict of str to int
         What was corrected in a valid trace, or is unusual in it, with the number of traces.
     traced : int
-        Number of traces in VolumeTracings.csv.
+        Number of traces in the archive.
     fingerprint : dict of str to str
-        SHA-256 of each CSV file.
+        SHA-256 of the annotations, by file name.
     """
 
     video: np.ndarray
@@ -80,6 +83,7 @@ class Plan:
     contour: np.ndarray
     scale: np.ndarray | None = None
     source_shape: np.ndarray | None = None
+    optional: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     shape: tuple[int, int]
     rejects: tuple[Reject, ...]
     notes: dict[str, int]
@@ -89,10 +93,15 @@ class Plan:
     def __len__(self) -> int:
         return len(self.frame)
 
+    @property
+    def short_axis(self) -> np.ndarray:
+        """Whether each row's view has no apex and no mitral plane, (row,) bool."""
+        return short_axis_rows(self.optional.get("index/view"), len(self))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Content of the index stage's arrays, by path."""
         columns = COLUMNS if self.scale is None else {**COLUMNS, **SCALED_COLUMNS}
-        return {path: getattr(self, name) for name, path in columns.items()}
+        return {path: getattr(self, name) for name, path in columns.items()} | self.optional
 
     def digest(self) -> str:
         """SHA-256 of all rows, on which every stage depends."""
@@ -107,16 +116,22 @@ class Plan:
         if self.scale is not None and self.source_shape is not None:
             _add(digest, self.scale)
             _add(digest, self.source_shape)
+        for path, values in sorted(self.optional.items()):
+            digest.update(path.encode() + b"\0")
+            if values.dtype == object:
+                digest.update("\0".join(map(str, values)).encode())
+            else:
+                _add(digest, values)
         return digest.hexdigest()
 
 
-def make_plan(dataset: Dataset, folder: VideoFolder, size: int | None = None) -> Plan:
+def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) -> Plan:
     """Make the rows of a store from a data set.
 
     Parameters
     ----------
     dataset : Dataset
-    folder : VideoFolder
+    source : FrameSource
         Of videos whose size FileList.csv does not list, or lists wrongly.
     size : int, optional
         Height and width to which all frames and traces are scaled, with black
@@ -127,16 +142,16 @@ def make_plan(dataset: Dataset, folder: VideoFolder, size: int | None = None) ->
     DataError
         If no trace is valid.
     """
-    shapes = frame_shapes(dataset, folder)
+    shapes = frame_shapes(dataset, source)
     common = _most_frequent(shapes.values(), dataset.root)
     shape = common if size is None else (size, size)
     rejects = list(dataset.rejects)
     rows: list[tuple[Video, Trace, int]] = []
     for video in dataset.videos:
-        source = common if size is None else shapes.get(video.name, common)
+        seen = common if size is None else shapes.get(video.name, common)
         visible = []
         for trace in dataset.traces[video.name]:
-            fault = misplaced(trace.contour, source)
+            fault = misplaced(trace.contour, seen)
             if fault is None:
                 visible.append(trace)
                 continue
@@ -144,7 +159,7 @@ def make_plan(dataset: Dataset, folder: VideoFolder, size: int | None = None) ->
                 Reject(
                     video=video.name,
                     frame=trace.frame,
-                    where=f"{TRACINGS} row {trace.line}",
+                    where=trace.where,
                     reason=fault[0],
                     message=fault[1],
                 )
@@ -160,12 +175,22 @@ def make_plan(dataset: Dataset, folder: VideoFolder, size: int | None = None) ->
             f"build{first}"
         )
     sources = np.array([shapes.get(video.name, common) for video, _, _ in rows], dtype=np.int32)
-    scaled = bool((sources != shape).any()) and size is not None
+    spacing = np.array([video.spacing or (np.nan, np.nan) for video, _, _ in rows], np.float32)
+    aspects = aspect(spacing)
+    if size is None and (aspects != 1).any():
+        raise DataError(
+            f"the pixels of {dataset.root} are not square: scale its frames with --size, such as "
+            "--size 112"
+        )
+    scaled = size is not None and bool((sources != shape).any() or (aspects != 1).any())
+    boxes = [
+        Letterbox.of((height, width), shape, float(ratio))
+        for (height, width), ratio in zip(sources.tolist(), aspects, strict=True)
+    ]
 
     def points(part: Callable[[Trace], np.ndarray]) -> np.ndarray:
         found = [part(trace) for _, trace, _ in rows]
         if scaled:
-            boxes = [Letterbox.of((height, width), shape) for height, width in sources.tolist()]
             found = [box.shrink_points(one) for box, one in zip(boxes, found, strict=True)]
         return np.stack(found)
 
@@ -180,14 +205,21 @@ def make_plan(dataset: Dataset, folder: VideoFolder, size: int | None = None) ->
         fps=np.array([video.fps for video, _, _ in rows], dtype=np.float32),
         long_axis=to_float32(points(lambda trace: trace.long_axis)),
         contour=to_float32(points(lambda trace: trace.contour)),
-        scale=(np.array(shape) / sources).min(axis=1).astype(np.float32) if scaled else None,
+        scale=_scale(sources, aspects, shape) if scaled else None,
         source_shape=sources if scaled else None,
+        optional=optional_columns([video for video, _, _ in rows], spacing, boxes),
         shape=shape,
         rejects=tuple(sorted(rejects, key=_file_and_row)),
         notes=dataset.notes,
         traced=dataset.traced,
         fingerprint=dataset.fingerprint,
     )
+
+
+def _scale(sources: np.ndarray, aspects: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels of the store's frame for each of the video's, in x; (row,) float32."""
+    square = sources * np.stack([aspects, np.ones(len(aspects))], axis=1)
+    return np.asarray((np.array(shape) / square).min(axis=1).astype(np.float32))
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
@@ -215,7 +247,13 @@ def to_float32(values: np.ndarray) -> np.ndarray:
 
 
 def _phases(traces: list[Trace]) -> list[int]:
-    """Phase of each trace by area, since the public CSV lists ED and ES in either order."""
+    """Phase of each trace as the archive tells it, or else by area.
+
+    EchoNet-Dynamic's public CSV lists ED and ES in either order.
+    """
+    told = [trace.phase for trace in traces]
+    if any(phase is not None for phase in told):
+        return [UNKNOWN if phase is None else phase for phase in told]
     codes = [UNKNOWN] * len(traces)
     areas = [trace.area for trace in traces]
     if len(set(areas)) > 1:
@@ -240,5 +278,5 @@ def _add(digest: hashlib._Hash, array: np.ndarray) -> None:
 
 
 def _file_and_row(reject: Reject) -> tuple[str, int]:
-    file, *_, row = reject.where.split(" ")
-    return file, int(row)
+    file, _, row = reject.where.partition(" row ")
+    return file, int(row or 0)

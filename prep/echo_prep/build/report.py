@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from echo_prep.dataset.rejects import Reject, count_reasons, rejects_path
 
 
@@ -44,6 +46,34 @@ class BuildReport:
     notes: dict[str, int]
     bytes: int = 0
     seconds: float = 0.0
+
+
+CLOSE_BASE = (
+    "mitral corners implausibly close, so that the first and the last landmark nearly coincide "
+    "(look at a preview)"
+)
+
+_CLOSE = 0.25
+"""Width of the last chord, as a share of the widest, below which the corners are too close."""
+
+
+def shape_notes(contours: np.ndarray, short_axis: np.ndarray) -> dict[str, int]:
+    """Count traces whose chords do not end at the mitral corners.
+
+    Chords perpendicular to the long axis, cut from a ventricle with an oblique
+    mitral plane, end on this plane.
+
+    Parameters
+    ----------
+    contours : ndarray, (row, point, 2) float
+        Ends of the chords, from apex to base and back.
+    short_axis : ndarray, (row,) bool
+        Rows whose view has no mitral plane.
+    """
+    half = contours.shape[1] // 2
+    widths = np.hypot(*(contours[:, :half] - contours[:, : half - 1 : -1]).transpose(2, 0, 1))
+    close = (widths[:, -1] < _CLOSE * np.nanmax(widths, axis=1)) & ~short_axis
+    return {CLOSE_BASE: int(close.sum())} if close.any() else {}
 
 
 def describe_report(report: BuildReport) -> list[str]:

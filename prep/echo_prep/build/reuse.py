@@ -19,8 +19,9 @@ from echo_common.store import schema
 from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_prep.build.missing import MissingParts, find_missing, requested_stages
+from echo_prep.build.optional_columns import OPTIONAL, short_axis_rows
 from echo_prep.build.plan import COLUMNS, SCALED_COLUMNS, Plan, make_plan
-from echo_prep.build.report import BuildReport
+from echo_prep.build.report import BuildReport, shape_notes
 from echo_prep.build.stages import (
     INDEX,
     Stage,
@@ -29,19 +30,9 @@ from echo_prep.build.stages import (
     restore_index_stage,
 )
 from echo_prep.build.video_changes import VideoRecord, frames_digest, record_path
-from echo_prep.dataset.file_names import VideoFolder
+from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.rejects import Reject, frame_rejects
-from echo_prep.dataset.trace_order import in_order
-from echo_prep.dataset.tracings import join_rows
-from echo_prep.layouts.echonet_dynamic import (
-    FILE_LIST,
-    TRACINGS,
-    VIDEOS,
-    find_entry,
-    fingerprint,
-    read_dataset,
-    video_folder,
-)
+from echo_prep.layouts.registry import Archive, open_archive
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import StoreState, group_faults, inspect_store
 from echo_prep.store.publish import refuse_strangers
@@ -61,7 +52,8 @@ class RemainingWork:
         Of every stage that the store will contain, in the order of the build.
     removed : tuple of str
         Arrays to remove from the store.
-    videos : VideoFolder
+    archive : Archive
+    videos : FrameSource
     record : VideoRecord
     """
 
@@ -69,7 +61,8 @@ class RemainingWork:
     plan: Plan
     parts: list[MissingParts]
     removed: tuple[str, ...]
-    videos: VideoFolder
+    archive: Archive
+    videos: FrameSource
     record: VideoRecord
 
     def names(self, complete: bool) -> tuple[str, ...]:
@@ -97,16 +90,16 @@ def find_work(settings: BuildSettings) -> RemainingWork:
     StoreError
         If there is something at the store's path that is not a store.
     """
-    state = _inspect_target(settings)
-    videos = video_folder(settings.data, settings.archive)
-    stored, size = _stored_plan(settings, state), settings.size or _stored_size(state)
-    plan = stored or make_plan(read_dataset(settings.data), videos, size)
-    work = _compare(settings, state, plan, videos)
+    archive, state = _inspect_target(settings)
+    stored = _stored_plan(settings, archive, state)
+    size = settings.size or _stored_size(state) or archive.layout.size
+    plan = stored or make_plan(archive.read(), archive.source(), size)
+    work = _compare(settings, archive, state, plan)
     if stored is not None and any(parts.stage.kind == "frames" for parts in work.parts if parts):
         # Videos that changed may have changed their size, on which the rows depend.
-        plan = make_plan(read_dataset(settings.data), videos, size)
+        plan = make_plan(archive.read(), archive.source(), size)
         if index_stage(plan).key != index_stage(stored).key:
-            work = _compare(settings, state, plan, videos)
+            work = _compare(settings, archive, state, plan)
     if not schema.is_hdf5(settings.target()):
         # Before the work, and in a dry run too.
         refuse_strangers(
@@ -131,16 +124,18 @@ def find_work(settings: BuildSettings) -> RemainingWork:
 
 
 def _compare(
-    settings: BuildSettings, state: StoreState, plan: Plan, videos: VideoFolder
+    settings: BuildSettings, archive: Archive, state: StoreState, plan: Plan
 ) -> RemainingWork:
+    videos = archive.source()
     record = VideoRecord(record_path(settings.target()), videos)
-    stages = requested_stages(settings, index_stage(plan), state)
+    stages = requested_stages(settings, archive.layout, index_stage(plan), state)
     arrays = {array.path for stage in stages for array in stage.arrays}
     return RemainingWork(
         state=state,
         plan=plan,
         parts=find_missing(settings, stages, state, record),
         removed=tuple(array for array in state.arrays if array not in arrays),
+        archive=archive,
         videos=videos,
         record=record,
     )
@@ -155,48 +150,64 @@ def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
         If there is something at the store's path that is not a store.
     """
     store = settings.target()
-    state = _inspect_target(settings)
+    archive, state = _inspect_target(settings)
     if not state.attributes or work_path(store).exists() or damage_path(store).exists():
         return None
     try:
-        if state.attributes.get("fingerprint") != fingerprint(settings.data):
+        if not _is_of(state, archive):
             return None
     except OSError:
         return None
-    stages = _complete_stages(settings, state)
+    stages = _complete_stages(settings, archive, state)
     if stages is None:
         return None
     try:
         opened = EchoStore(store)
-        if not _in_order(opened.read(schema.LONG_AXIS), opened.read(schema.CONTOUR)):
+        if not archive.layout.accepts(opened.read(schema.LONG_AXIS), opened.read(schema.CONTOUR)):
             return None
-        return _report(opened, stages)
+        return _report(opened, stages, archive)
     except (EchoError, LookupError, TypeError, ValueError):
         # The build finds the same fault, and repairs it.
         return None
 
 
-def _inspect_target(settings: BuildSettings) -> StoreState:
-    """State of the store, which must not be in the data set's files nor around them."""
-    files = [find_entry(settings.data, name) for name in (FILE_LIST, TRACINGS, VIDEOS)]
-    refuse_inputs(settings.target(), files)
-    return inspect_store(settings.target())
+def _inspect_target(settings: BuildSettings) -> tuple[Archive, StoreState]:
+    """The archive, and the state of the store, which must not be in the data set's files."""
+    store = settings.target()
+    state = inspect_store(store)
+    stored = state.attributes.get("layout")
+    archive = open_archive(
+        settings.data,
+        settings.dataset,
+        settings.archive,
+        stored if isinstance(stored, dict) else None,
+    )
+    refuse_inputs(store, archive.inputs())
+    return archive, state
 
 
-def _complete_stages(settings: BuildSettings, state: StoreState) -> tuple[str, ...] | None:
+def _is_of(state: StoreState, archive: Archive) -> bool:
+    """Whether a store was made from these annotations, read in the same way."""
+    return (
+        state.attributes.get("layout") == archive.record
+        and state.attributes.get("fingerprint") == archive.fingerprint()
+    )
+
+
+def _complete_stages(
+    settings: BuildSettings, archive: Archive, state: StoreState
+) -> tuple[str, ...] | None:
     """Names of the stages, if the store has all of them, sound, and nothing else."""
     parameters = _index_parameters(state)
     if parameters is None or not _has_size(settings, parameters):
         return None
-    stages = requested_stages(settings, restore_index_stage(parameters), state)
+    stages = requested_stages(settings, archive.layout, restore_index_stage(parameters), state)
     arrays = {array.path for stage in stages for array in stage.arrays}
     if arrays != set(state.arrays) or stage_table(state.manifests) != state.attributes["stages"]:
         return None
     if state.container is None or group_faults(state.container, arrays):
         return None
-    record = VideoRecord(
-        record_path(settings.target()), video_folder(settings.data, settings.archive)
-    )
+    record = VideoRecord(record_path(settings.target()), archive.source())
     if any(find_missing(settings, stages, state, record)):
         return None
     # Videos whose frames were compared need not be compared again; on a read-only disk they are.
@@ -205,18 +216,21 @@ def _complete_stages(settings: BuildSettings, state: StoreState) -> tuple[str, .
     return tuple(stage.name for stage in stages)
 
 
-def _report(store: EchoStore, stages: tuple[str, ...]) -> BuildReport:
+def _report(store: EchoStore, stages: tuple[str, ...], archive: Archive) -> BuildReport:
     video, frame = store.read("index/video"), store.read("index/frame")
     usable = store.read(schema.STATUS) == 0
     rejects = tuple(Reject(**reject) for reject in store.attributes["rejects"])
+    status = store.manifests[schema.STATUS]
+    views = store.read("index/view") if "index/view" in store else None
     return BuildReport(
         store=store.path,
         kept=stages,
         rows=int(usable.sum()),
         videos=len(set(video[usable])),
         traced=store.attributes["traced"],
-        rejects=rejects + frame_rejects(video, frame, store.manifests[schema.STATUS]),
-        notes=store.attributes.get("notes", {}),
+        rejects=rejects + frame_rejects(video, frame, status, archive.source()),
+        notes=store.attributes.get("notes", {})
+        | shape_notes(store.read(schema.CONTOUR), short_axis_rows(views, len(video))),
     )
 
 
@@ -237,31 +251,26 @@ def _index_parameters(state: StoreState) -> dict[str, Any] | None:
     return None
 
 
-def _stored_plan(settings: BuildSettings, state: StoreState) -> Plan | None:
-    """Rows of a store that was made from these very CSV files; None otherwise.
+def _stored_plan(settings: BuildSettings, archive: Archive, state: StoreState) -> Plan | None:
+    """Rows of a store that was made from these very annotations; None otherwise.
 
-    Reading and checking both CSV files takes longer than making the masks of
+    Reading and checking them takes longer than making the masks of
     another method.
     """
     try:
         parameters = _index_parameters(state)
-        if parameters is None or state.attributes.get("fingerprint") != fingerprint(settings.data):
+        if parameters is None or not _is_of(state, archive):
             return None
         if not _has_size(settings, parameters):
             return None
         plan = _read_plan(EchoStore(settings.target()), parameters)
     except (OSError, EchoError, LookupError, TypeError, ValueError):
-        # Whatever the fault is, the CSV files have the same rows.
+        # Whatever the fault is, the annotations have the same rows.
         return None
     # The digest of all rows is one of the parameters.
-    if index_stage(plan).parameters != parameters or not _in_order(plan.long_axis, plan.contour):
+    if index_stage(plan).parameters != parameters:
         return None
-    return plan
-
-
-def _in_order(long_axis: np.ndarray, contour: np.ndarray) -> bool:
-    """Whether traces of a store are in order; an older version did not check it."""
-    return bool(in_order(join_rows(long_axis, contour)).all())
+    return plan if archive.layout.accepts(plan.long_axis, plan.contour) else None
 
 
 def _has_size(settings: BuildSettings, parameters: dict[str, Any]) -> bool:
@@ -271,12 +280,21 @@ def _has_size(settings: BuildSettings, parameters: dict[str, Any]) -> bool:
 def _read_plan(store: EchoStore, parameters: dict[str, Any]) -> Plan:
     paths = {**COLUMNS, **SCALED_COLUMNS} if parameters.get("scaled") else COLUMNS
     columns = {name: store.read(path) for name, path in paths.items()}
-    columns["video"] = np.array([str(name) for name in columns["video"]], dtype=object)
+    columns["video"] = _words(columns["video"])
+    optional = {path: store.read(path) for path in parameters.get("optional", ())}
     return Plan(
         **columns,
+        optional={
+            path: _words(values) if OPTIONAL[path][1] == "str" else values
+            for path, values in optional.items()
+        },
         shape=tuple(parameters["shape"]),
         rejects=tuple(Reject(**reject) for reject in store.attributes["rejects"]),
         notes=store.attributes.get("notes", {}),
         traced=store.attributes["traced"],
         fingerprint=store.attributes["fingerprint"],
     )
+
+
+def _words(texts: np.ndarray) -> np.ndarray:
+    return np.array([str(text) for text in texts], dtype=object)

@@ -17,6 +17,7 @@ from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
+from echo_prep.build.optional_columns import OPTIONAL
 from echo_prep.build.plan import Plan
 from echo_prep.geometry.settings import HeatmapSettings
 
@@ -116,6 +117,11 @@ def index_stage(plan: Plan) -> Stage:
     }
     if plan.scale is not None:
         parameters["scaled"] = True
+    if plan.optional:
+        parameters["optional"] = sorted(plan.optional)
+    if "annotations" in plan.fingerprint:
+        # Masks of the archive, which may change where their outlines do not.
+        parameters["annotations"] = plan.fingerprint["annotations"]
     return restore_index_stage(parameters)
 
 
@@ -123,6 +129,11 @@ def is_index_parameters(parameters: dict[str, Any]) -> bool:
     """Whether parameters from a store's manifest can be those of an index stage."""
     shape = parameters.get("shape")
     if not isinstance(shape, list) or len(shape) != 2:
+        return False
+    optional = parameters.get("optional", [])
+    if not isinstance(optional, list) or not all(
+        isinstance(column, str) and column in OPTIONAL for column in optional
+    ):
         return False
     sizes = (parameters.get("rows"), parameters.get("points"), *shape)
     return all(type(size) is int and size > 0 for size in sizes)
@@ -164,6 +175,10 @@ def restore_index_stage(parameters: dict[str, Any]) -> Stage:
                 description="height and width of the video's frames",
             )
         )
+    for path in parameters.get("optional", ()):
+        dimensions, dtype, attributes = OPTIONAL[path]
+        size = (rows, 2) if "yx" in dimensions else (rows,)
+        index.append(_array(path, size, dimensions, dtype, **attributes))
     arrays = (*index, axis, contour)
     return Stage(name=INDEX, kind="index", parameters=parameters, inputs={}, arrays=arrays)
 

@@ -24,12 +24,10 @@ from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.opening import open_container
 from echo_common.store.reader import EchoStore
+from echo_prep.build.optional_columns import SOURCE_SPACING, aspect
 from echo_prep.build.plan import SCALED_COLUMNS
-from echo_prep.dataset.file_names import SUFFIX, RefusedError, VideoFolder
+from echo_prep.dataset.frame_source import FrameSource, RefusedError, Stamp
 from echo_prep.dataset.video import read_frames
-
-Stamp = list[int]
-"""Size, times of the last change of content and of inode in nanoseconds, and inode."""
 
 _MARK = {"by": SOFTWARE, "purpose": "videos of a store"}
 
@@ -46,17 +44,17 @@ class VideoRecord:
     ----------
     path : Path
         Of the record; a missing or unreadable one is empty.
-    videos : VideoFolder
+    videos : FrameSource
     """
 
-    def __init__(self, path: Path, videos: VideoFolder) -> None:
+    def __init__(self, path: Path, videos: FrameSource) -> None:
         self._path, self._videos = path, videos
         self._store, self._stamps = _read(path) or ("", {})
         self._is_new = False
 
     def note(self, names: Iterable[str]) -> None:
         """Take the stamps of videos that are about to be read."""
-        now = current_stamps(self._videos, names)
+        now = self._videos.stamps(names)
         self._stamps.update({name: stamp for name, stamp in now.items() if stamp is not None})
         self._is_new = True
 
@@ -75,7 +73,7 @@ class VideoRecord:
         sizes : dict of int to list of (str, int or None)
             From `noted_sizes`.
         """
-        now = current_stamps(self._videos, _names(sizes))
+        now = self._videos.stamps(_names(sizes))
         return {
             number
             for number, noted in sizes.items()
@@ -96,7 +94,7 @@ class VideoRecord:
             Compare the frames of every video.
         """
         sizes = noted_sizes(manifests[schema.STATUS].chunks)
-        now = current_stamps(self._videos, _names(sizes))
+        now = self._videos.stamps(_names(sizes))
         if self._store != frames_digest(manifests):
             # There is no record, or that of another store which was at this path.
             self._stamps = {}
@@ -173,41 +171,16 @@ def _names(sizes: dict[int, list[tuple[str, int | None]]]) -> list[str]:
     return [name for noted in sizes.values() for name, _ in noted]
 
 
-def current_stamps(videos: VideoFolder, names: Iterable[str]) -> dict[str, Stamp | None]:
-    """Stamps of videos by name; None for one that is gone or must not be opened."""
-    # In one pass over the folder: ten thousand look-ups take a second.
-    found: dict[str, Stamp] = {}
-    try:
-        with os.scandir(videos.path) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    found[entry.name] = _stamp(entry.stat(follow_symlinks=False))
-    except OSError:
-        return dict.fromkeys(names)
-    return {
-        name: found[name + SUFFIX] if name + SUFFIX in found else _located_stamp(videos, name)
-        for name in dict.fromkeys(names)
-    }
-
-
-def _located_stamp(videos: VideoFolder, name: str) -> Stamp | None:
-    try:
-        return _stamp(videos.locate(name).stat())
-    except (OSError, RefusedError):
-        return None
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
-
-def _compare(store: Path, videos: VideoFolder, suspects: set[str]) -> tuple[set[str], set[int]]:
+def _compare(store: Path, videos: FrameSource, suspects: set[str]) -> tuple[set[str], set[int]]:
     """Compare frames with those of the store; returns equal videos, and chunks to make again."""
     opened = EchoStore(store)
     videos_of_rows, numbers = opened.read("index/video"), opened.read("index/frame")
     status, source = opened.read(schema.STATUS), SCALED_COLUMNS["source_shape"]
     height, width = opened.shape(schema.FRAMES)[1:]
     shapes = opened.read(source) if source in opened else np.full((len(status), 2), (height, width))
+    aspects = (
+        aspect(opened.read(SOURCE_SPACING)) if SOURCE_SPACING in opened else np.ones(len(status))
+    )
     other: set[str] = set()
     chunks: set[int] = set()
     for start in range(0, len(status), opened.chunk_rows):
@@ -228,7 +201,14 @@ def _compare(store: Path, videos: VideoFolder, suspects: set[str]) -> tuple[set[
                 other.add(name)
                 continue
             shape = (int(shapes[rows[0], 0]), int(shapes[rows[0], 1]))
-            reads = read_frames(videos, name, numbers[rows].tolist(), shape, (height, width))
+            reads = read_frames(
+                videos,
+                name,
+                numbers[rows].tolist(),
+                shape,
+                (height, width),
+                float(aspects[rows[0]]),
+            )
             if not all(
                 read.status == status[row]
                 and (read.pixels is None or np.array_equal(read.pixels, frames[row - start]))
@@ -239,10 +219,10 @@ def _compare(store: Path, videos: VideoFolder, suspects: set[str]) -> tuple[set[
     return suspects - other, chunks
 
 
-def _is_readable(videos: VideoFolder, name: str) -> bool:
+def _is_readable(videos: FrameSource, name: str) -> bool:
     # A video that cannot be opened any more is no reason to lose its rows.
     try:
-        return os.access(videos.locate(name), os.R_OK)
+        return all(os.access(path, os.R_OK) for path in videos.files(name))
     except (OSError, RefusedError):
         return False
 

@@ -17,13 +17,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from echo_common.geometry.letterbox import Letterbox
 from echo_common.geometry.raster import rasterise_all
 from echo_common.store import schema
 from echo_common.store.schema import CHUNK_FRAMES
+from echo_prep.build.optional_columns import SOURCE_SPACING, aspect
 from echo_prep.build.plan import SCALED_COLUMNS, Plan
 from echo_prep.build.stages import Stage, landmark_set
-from echo_prep.dataset.file_names import VideoFolder
-from echo_prep.dataset.video import file_size, prepare_process, read_frames
+from echo_prep.dataset.frame_source import FrameSource
+from echo_prep.dataset.video import prepare_process, read_frames
 from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
 from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.geometry.polygons import polygons, whole_pixels
@@ -48,7 +50,7 @@ class ChunkTask:
         The stages that lack this chunk.
     work : Path
         The work folder of the build.
-    videos : VideoFolder
+    videos : FrameSource
     index : dict of str to ndarray
         Rows of the plan in this chunk: content of the index stage's arrays, by path.
     shape : tuple of int
@@ -59,7 +61,7 @@ class ChunkTask:
     start: int
     stages: tuple[Stage, ...]
     work: Path
-    videos: VideoFolder
+    videos: FrameSource
     index: dict[str, np.ndarray]
     shape: tuple[int, int]
 
@@ -80,6 +82,12 @@ class ChunkTask:
         height, width = self.index[SCALED_COLUMNS["source_shape"]][row].tolist()
         return height, width
 
+    def aspect(self, row: int) -> float:
+        """Height of the pixels of a row's video by their width."""
+        if SOURCE_SPACING not in self.index:
+            return 1.0
+        return float(aspect(self.index[SOURCE_SPACING][row : row + 1])[0])
+
     @property
     def frame(self) -> np.ndarray:
         """Frame number of each row."""
@@ -87,7 +95,7 @@ class ChunkTask:
 
 
 def make_tasks(
-    plan: Plan, stages: Mapping[int, list[Stage]], work: WorkFolder, videos: VideoFolder
+    plan: Plan, stages: Mapping[int, list[Stage]], work: WorkFolder, videos: FrameSource
 ) -> list[ChunkTask]:
     """Divide the rows of a plan into one task for each chunk, with the stages to make of it."""
     arrays = plan.arrays()
@@ -100,7 +108,7 @@ def make_tasks(
                 start=rows.start,
                 stages=tuple(missing),
                 work=work.root,
-                videos=videos,
+                videos=videos.subset(set(plan.video[rows])),
                 index={path: content[rows] for path, content in arrays.items()},
                 shape=plan.shape,
             )
@@ -187,10 +195,27 @@ class _ChunkMaker:
     def masks(self, parameters: dict[str, Any]) -> np.ndarray:
         """Masks of a method, (row, y, x) uint8."""
         method, truncate = parameters["method"], parameters["truncate"]
+        if method == schema.ANNOTATED:
+            truncate = False
+        if (method, truncate) not in self._masks and method == schema.ANNOTATED:
+            self._masks[method, truncate] = self._annotated()
         if (method, truncate) not in self._masks:
             outlines = polygons(*self._traces(truncate), method)
             self._masks[method, truncate] = rasterise_all(outlines, self.task.shape, method)
         return self._masks[method, truncate]
+
+    def _annotated(self) -> np.ndarray:
+        """The archive's own masks, scaled like the frames, (row, y, x) uint8."""
+        task = self.task
+        masks = np.zeros((len(task.frame), *task.shape), dtype=np.uint8)
+        for name in dict.fromkeys(task.video):
+            rows = np.flatnonzero(task.video == name)
+            found = task.videos.masks(name, [int(number) for number in task.frame[rows]])
+            for row in rows.tolist():
+                mask = found[int(task.frame[row])]
+                box = Letterbox.of((mask.shape[0], mask.shape[1]), task.shape, task.aspect(row))
+                masks[row] = box.shrink_mask(mask)
+        return masks
 
     def points(self, parameters: dict[str, Any]) -> np.ndarray:
         """Points of a landmark set, (row, landmark, xy) float32."""
@@ -224,10 +249,12 @@ class _ChunkMaker:
         sizes: list[tuple[str, int | None]] = []
         for name in dict.fromkeys(task.video):
             rows = np.flatnonzero(task.video == name)
-            sizes.append((name, file_size(task.videos, name)))
+            sizes.append((name, task.videos.size(name)))
             numbers = [int(number) for number in task.frame[rows]]
             source = task.source_shape(rows[0])
-            reads = read_frames(task.videos, name, numbers, source, task.shape)
+            reads = read_frames(
+                task.videos, name, numbers, source, task.shape, task.aspect(rows[0])
+            )
             for row, read in zip(rows, reads, strict=True):
                 status[row] = read.status
                 if read.pixels is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from echo_common.video.content import VideoError
-from echo_common.video.video_file import Video as VideoFile
-from echo_prep.dataset.file_names import RefusedError, VideoFolder
+from echo_prep.dataset.frame_source import FrameSource, RefusedError
 from echo_prep.dataset.types import Dataset
 
 FARTHEST = 1024.0
@@ -16,7 +15,7 @@ _LEAST_INSIDE = 0.25
 """Share of a contour's points in the frame below which it was traced on another one."""
 
 
-def frame_shapes(dataset: Dataset, folder: VideoFolder) -> dict[str, tuple[int, int]]:
+def frame_shapes(dataset: Dataset, source: FrameSource) -> dict[str, tuple[int, int]]:
     """Find the size of the frames of each video.
 
     A listed size that the traces do not fit, such as the one that the video had
@@ -25,7 +24,7 @@ def frame_shapes(dataset: Dataset, folder: VideoFolder) -> dict[str, tuple[int, 
     Parameters
     ----------
     dataset : Dataset
-    folder : VideoFolder
+    source : FrameSource
 
     Returns
     -------
@@ -38,7 +37,7 @@ def frame_shapes(dataset: Dataset, folder: VideoFolder) -> dict[str, tuple[int, 
         shape = video.shape
         traces = dataset.traces[video.name]
         if shape is None or any(misplaced(trace.contour, shape) for trace in traces):
-            shape = _measured_shape(folder, video.name) or shape
+            shape = _measured_shape(source, video.name) or shape
         if shape is not None:
             shapes[video.name] = shape
     return shapes
@@ -67,10 +66,9 @@ def misplaced(contour: np.ndarray, shape: tuple[int, int]) -> tuple[str, str] | 
     return None
 
 
-def _measured_shape(folder: VideoFolder, name: str) -> tuple[int, int] | None:
+def _measured_shape(source: FrameSource, name: str) -> tuple[int, int] | None:
     try:
-        with VideoFile(folder.locate(name), follow_link=False) as file:
-            return file.shape
+        return source.shape(name)
     except (OSError, RefusedError, VideoError):
         # Its frames cannot be read either, and are rejected with the reason.
         return None

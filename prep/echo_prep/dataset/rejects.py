@@ -13,6 +13,7 @@ from echo_common import atomic
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import STATUSES
 from echo_common.tables import csv_table
+from echo_prep.dataset.frame_source import FrameSource
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,9 @@ _HEADER = ",".join(field.name for field in dataclasses.fields(Reject))
 """First line of a list."""
 
 
-def frame_rejects(video: np.ndarray, frame: np.ndarray, manifest: Manifest) -> tuple[Reject, ...]:
+def frame_rejects(
+    video: np.ndarray, frame: np.ndarray, manifest: Manifest, source: FrameSource
+) -> tuple[Reject, ...]:
     """List the rows whose frames could not be read.
 
     Parameters
@@ -53,12 +56,13 @@ def frame_rejects(video: np.ndarray, frame: np.ndarray, manifest: Manifest) -> t
         The store's index.
     manifest : Manifest
         Manifest of the status array; its notes hold the reasons.
+    source : FrameSource
     """
     return tuple(
         Reject(
             video=str(video[row]),
             frame=int(frame[row]),
-            where=f"Videos/{video[row]}.avi",
+            where=source.where(str(video[row])),
             reason=STATUSES[status],
             message=message,
         )

@@ -75,8 +75,8 @@ def read_traces(table: pd.DataFrame) -> Tracings:
     """
     lines = np.asarray(table.index, dtype=np.int64)
     coordinates = table[list(TRACE_NUMBERS)].to_numpy(np.float64)
-    names, texts = _video_names(table["FileName"].to_numpy()), table["Frame"].to_numpy()
-    order, starts, sizes = _groups(names, texts)
+    names, texts = video_names(table["FileName"].to_numpy()), table["Frame"].to_numpy()
+    order, starts, sizes = group_rows(names, texts)
     complete = np.flatnonzero(sizes == TRACE_ROWS)
     blocks = coordinates[order[starts[complete, None] + np.arange(TRACE_ROWS)]]
     plausible = ((blocks >= _LEAST) & (blocks <= _LARGEST)).all(axis=(1, 2))
@@ -85,20 +85,20 @@ def read_traces(table: pd.DataFrame) -> Tracings:
     # Distant coordinates are rejected below; clipping them here avoids an overflow.
     areas = shoelace_areas(np.clip(contours, _LEAST, _LARGEST))
     blocks_of = dict(zip(complete.tolist(), range(len(complete)), strict=True))
-    numbers = _numbers(texts[order[starts]])
+    numbers = frame_numbers(texts[order[starts]])
     traces: dict[str, list[Trace]] = {}
     rejects: list[Reject] = []
     for group, first in enumerate(order[starts].tolist()):
         name = str(names[first])
         number, block = numbers[group], blocks_of.get(group)
-        fault = _frame_fault(name, str(texts[first]), number)
+        fault = frame_fault(name, str(texts[first]), number)
         if fault is None:
             fault = (
                 _size_fault(int(sizes[group]))
                 if block is None
                 else _block_fault(blocks[block], float(areas[block])) or order_faults.get(block)
             )
-        frame = int(number) if _is_frame_number(number) else None
+        frame = int(number) if is_frame_number(number) else None
         if fault is None and any(trace.frame == frame for trace in traces.get(name, ())):
             fault = ("row-count", "the frame is traced twice, its number written in two ways")
         if fault is not None:
@@ -116,7 +116,7 @@ def read_traces(table: pd.DataFrame) -> Tracings:
         traces.setdefault(name, []).append(
             Trace(
                 frame=frame,
-                line=int(lines[first]),
+                where=f"VolumeTracings.csv row {lines[first]}",
                 long_axis=axes[block],
                 contour=contours[block],
                 area=float(areas[block]),
@@ -169,7 +169,8 @@ def _ordered(
     return blocks, faults, dict(notes)
 
 
-def _video_names(texts: np.ndarray) -> np.ndarray:
+def video_names(texts: np.ndarray) -> np.ndarray:
+    """Names of videos from cells; see `echo_prep.dataset.file_names.video_name`."""
     import pandas as pd
 
     codes, words = pd.factorize(texts)
@@ -194,7 +195,7 @@ def join_rows(long_axis: np.ndarray, contour: np.ndarray) -> np.ndarray:
     return np.concatenate([axis, np.concatenate([first, second], axis=-1)], axis=-2)
 
 
-def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def group_rows(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Group rows by (name, frame): the sorting order, each group's start, and its size."""
     import pandas as pd
 
@@ -207,7 +208,7 @@ def _groups(names: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return order, starts, np.diff(starts, append=len(order))
 
 
-def _numbers(texts: np.ndarray) -> np.ndarray:
+def frame_numbers(texts: np.ndarray) -> np.ndarray:
     """Convert each text to float64; NaN if it is not a number."""
     import pandas as pd
 
@@ -215,14 +216,16 @@ def _numbers(texts: np.ndarray) -> np.ndarray:
     return pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(np.float64)[codes]
 
 
-def _is_frame_number(number: float) -> bool:
+def is_frame_number(number: float) -> bool:
+    """Whether a number can be that of a frame."""
     return bool(np.isfinite(number) and float(number).is_integer() and 0 <= number <= _LAST_FRAME)
 
 
-def _frame_fault(name: str, text: str, number: float) -> tuple[str, str] | None:
+def frame_fault(name: str, text: str, number: float) -> tuple[str, str] | None:
+    """Reason and message if a trace's video or frame is not valid; None if both are."""
     if reason := unsafe_name(name):
         return "refused", reason
-    if not _is_frame_number(number):
+    if not is_frame_number(number):
         return "frame-number", f"Frame is {text[:40]!r}, not a whole number from 0"
     return None
 

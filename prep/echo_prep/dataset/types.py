@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ class Trace:
     ----------
     frame : int
         0-based index into the decoded video.
-    line : int
-        Row of VolumeTracings.csv where the trace begins.
+    where : str
+        File and row where the trace begins.
     long_axis : ndarray, (2, 2) float64
         Apex and middle of the mitral plane, (x, y) in pixels.
     contour : ndarray, (40, 2) float64
@@ -27,23 +28,26 @@ class Trace:
         base to apex; (x, y) in pixels.
     area : float
         Area inside the contour, in square pixels.
+    phase : int or None
+        Code of `echo_common.store.schema.PHASES`; None if the areas decide.
     """
 
     frame: int
-    line: int
+    where: str
     long_axis: np.ndarray
     contour: np.ndarray
     area: float
+    phase: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Video:
-    """A row of FileList.csv.
+    """A video of an archive, or an image, with what the archive says about it.
 
     Attributes
     ----------
     name : str
-        File name without its suffix.
+        Unique in the archive; the file name without its suffix.
     split : int
         Code of `echo_common.store.schema.SPLITS`.
     ef, edv, esv : float
@@ -52,15 +56,26 @@ class Video:
         Frames per second; NaN if not given.
     shape : tuple of int or None
         (height, width) as listed; None if not given.
+    patient, view, quality : str
+        The archive's own words; empty if not given.
+    fold : int or None
+        The fold of an archive that is divided into folds.
+    spacing : tuple of float or None
+        Height and width of a pixel in mm; None if not known.
     """
 
     name: str
     split: int
-    ef: float
-    edv: float
-    esv: float
-    fps: float
-    shape: tuple[int, int] | None
+    ef: float = math.nan
+    edv: float = math.nan
+    esv: float = math.nan
+    fps: float = math.nan
+    shape: tuple[int, int] | None = None
+    patient: str = ""
+    view: str = ""
+    quality: str = ""
+    fold: int | None = None
+    spacing: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,16 +87,16 @@ class Dataset:
     root : Path
         The data set's folder.
     videos : tuple of Video
-        In the order of FileList.csv; only videos with a valid trace.
+        In the order of the archive; only videos with a valid trace.
     traces : dict of str to tuple of Trace
         The valid traces of each video, sorted by frame number.
     rejects : tuple of Reject
     traced : int
-        Number of traces in VolumeTracings.csv, valid or not.
+        Number of traces in the archive, valid or not.
     notes : dict of str to int
         What was corrected in a valid trace, or is unusual in it, with the number of traces.
     fingerprint : dict of str to str
-        SHA-256 of each CSV file.
+        SHA-256 of the annotations, by file name.
     """
 
     root: Path
@@ -91,3 +106,8 @@ class Dataset:
     traced: int
     notes: dict[str, int]
     fingerprint: dict[str, str]
+
+
+def is_short_axis(view: str) -> bool:
+    """Whether a view has no apex and no mitral plane."""
+    return view.upper().startswith("PSAX")

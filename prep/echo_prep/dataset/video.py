@@ -12,8 +12,7 @@ from echo_common.geometry.letterbox import Letterbox
 from echo_common.store.schema import STATUSES
 from echo_common.video.content import VideoError
 from echo_common.video.frame import Frame
-from echo_common.video.video_file import Video
-from echo_prep.dataset.file_names import RefusedError, VideoFolder
+from echo_prep.dataset.frame_source import FrameSource, RefusedError
 
 OK = STATUSES.index("ok")
 MISSING = STATUSES.index("missing")
@@ -47,26 +46,19 @@ def prepare_process() -> None:
     cv2.setNumThreads(1)
 
 
-def file_size(folder: VideoFolder, name: str) -> int | None:
-    """Size in bytes of a video's file; None if there is no file that may be opened."""
-    try:
-        return folder.locate(name).stat().st_size
-    except (OSError, RefusedError):
-        return None
-
-
 def read_frames(
-    folder: VideoFolder,
+    source: FrameSource,
     name: str,
     numbers: Sequence[int],
     shape: tuple[int, int],
     target: tuple[int, int] | None = None,
+    aspect: float = 1.0,
 ) -> list[FrameRead]:
     """Read frames of a video as gray images.
 
     Parameters
     ----------
-    folder : VideoFolder
+    source : FrameSource
     name : str
         The video's name without its suffix.
     numbers : sequence of int
@@ -75,6 +67,8 @@ def read_frames(
         (height, width) that every frame must have.
     target : tuple of int, optional
         (height, width) to scale the frames to, with black borders; `shape` by default.
+    aspect : float
+        Height of the frames' pixels by their width.
 
     Returns
     -------
@@ -82,33 +76,34 @@ def read_frames(
         One per number; a fault of the file is repeated for each.
     """
     try:
-        with Video(folder.locate(name), follow_link=False) as video:
-            frames = {frame.number: frame for frame in video.frames(set(numbers), shape)}
-            count, ending = video.count, video.ending()
+        decoded = source.decode(name, numbers, shape)
     except FileNotFoundError:
-        return _all(numbers, MISSING, f"there is no {name}.avi in {folder.path.name}/")
+        folder, _, file = source.where(name).rpartition("/")
+        return _all(numbers, MISSING, f"there is no {file} in {folder or source.path.name}/")
     except RefusedError as error:
         return _all(numbers, REFUSED, str(error))
     except VideoError as error:
         return _all(numbers, UNREADABLE, str(error))
     except OSError as error:
         return _all(numbers, UNREADABLE, f"the file cannot be opened: {error.strerror}")
+    box = Letterbox.of(shape, target or shape, aspect)
     return [
-        _frame_read(frames[number], shape, target or shape)
-        if number in frames
-        else _absent(number, count, ending)
+        _frame_read(decoded.frames[number], box)
+        if number in decoded.frames
+        else _absent(number, decoded.count, decoded.ending)
         for number in numbers
     ]
 
 
-def _frame_read(frame: Frame, shape: tuple[int, int], target: tuple[int, int]) -> FrameRead:
+def _frame_read(frame: Frame, box: Letterbox) -> FrameRead:
     if frame.other_shape is not None:
         height, width = frame.other_shape
-        message = f"the frames are {width}x{height}, and the data set's {shape[1]}x{shape[0]}"
+        expected = f"{box.size[1]}x{box.size[0]}"
+        message = f"the frames are {width}x{height}, and the data set's {expected}"
         return FrameRead(pixels=None, status=WRONG_SIZE, message=message)
     if frame.pixels is None:
         return FrameRead(pixels=None, status=UNREADABLE, message=frame.fault)
-    return FrameRead(pixels=Letterbox.of(shape, target).shrink(frame.pixels))
+    return FrameRead(pixels=box.shrink(frame.pixels))
 
 
 def _absent(number: int, count: int, ending: str) -> FrameRead:

@@ -14,8 +14,8 @@ import numpy as np
 from echo_common.errors import SettingsError
 from echo_common.geometry.contours import angular_order
 
-IN_ORDER = ("chords", "exact")
-"""Methods whose polygon is the contour; they differ in its filling."""
+IN_ORDER = ("chords", "exact", "annotated")
+"""Methods whose polygon is the contour; their masks differ."""
 
 
 def whole_pixels(points: np.ndarray) -> np.ndarray:
@@ -32,7 +32,8 @@ def whole_pixels(points: np.ndarray) -> np.ndarray:
 def polygons(long_axes: np.ndarray, contours: np.ndarray, method: str) -> list[np.ndarray]:
     """Join the points of each trace to a closed polygon.
 
-    - `chords`, `exact`: the ends of the chords in order, as in the data set's own loader.
+    - `chords`, `exact`, `annotated`: the ends of the chords in order, as in the data set's own
+      loader.
     - `convexhull`: the convex hull of all points, by `cv2.convexHull`.
     - `centroid`: all points by their angle about their mean.
     - `simplesort`: all points sorted by y, those at the same height in the order in which the

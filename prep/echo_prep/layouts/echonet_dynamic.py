@@ -8,21 +8,21 @@ whole data set (no folder, a missing column) is an error.
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from echo_common.errors import DataError, DataNotFoundError
+from echo_common.errors import DataNotFoundError
 from echo_common.store.schema import SPLITS
-from echo_prep.dataset.csv_table import read_columns, read_table, to_numbers
+from echo_prep.dataset.csv_table import read_table, to_numbers
 from echo_prep.dataset.file_names import VideoFolder, unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
-from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, read_traces
+from echo_prep.dataset.trace_order import in_order
+from echo_prep.dataset.tracings import TRACE_COLUMNS, TRACE_NUMBERS, join_rows, read_traces
 from echo_prep.dataset.types import Dataset, Trace, Video
+from echo_prep.layouts.layout import Layout, file_digest, find_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,15 +34,43 @@ VIDEOS = "Videos"
 LARGEST_SIDE = 4096
 """Pixels; a listed height or width above this is a typing error and is ignored."""
 
-_CAMUS = re.compile(r"patient\d{4}")
-"""Names of CAMUS's folders and files."""
-
-_CONVERT = (
-    "this version reads EchoNet-Dynamic's format, with a long axis and 20 chords for each traced "
-    "frame (X1, Y1, X2, Y2): convert the tracings to it"
-)
-
 _NUMBERS = ("EF", "EDV", "ESV", "FPS", "FrameHeight", "FrameWidth")
+
+
+class EchoNetDynamic(Layout):
+    """The layout of EchoNet-Dynamic."""
+
+    name = "echonet-dynamic"
+
+    def recognises(self, root: Path) -> bool:
+        """Whether the folder has one of the two CSV files, or the videos."""
+        return any(find_entry(root, name).exists() for name in (FILE_LIST, TRACINGS, VIDEOS))
+
+    def annotations(self, root: Path) -> list[Path]:
+        """The two CSV files."""
+        return [find_entry(root, name) for name in (FILE_LIST, TRACINGS)]
+
+    def inputs(self, root: Path) -> list[Path]:
+        """The two CSV files and the folder of videos; a store may be next to them."""
+        return [*self.annotations(root), find_entry(root, VIDEOS)]
+
+    def read(self, root: Path, options: Mapping[str, Any]) -> Dataset:
+        """Read and check the two CSV files; see `read_dataset`."""
+        return read_dataset(root)
+
+    def source(
+        self, root: Path, options: Mapping[str, Any], archive: Path | None = None
+    ) -> VideoFolder:
+        """The folder of videos."""
+        return video_folder(root, archive)
+
+    def fingerprint(self, root: Path) -> dict[str, str]:
+        """SHA-256 of the two CSV files; see `Layout.fingerprint`."""
+        return fingerprint(root)
+
+    def accepts(self, long_axes: np.ndarray, contours: np.ndarray) -> bool:
+        """Whether traces of a store are in order; version 0.1.0 did not check it."""
+        return bool(in_order(join_rows(long_axes, contours)).all())
 
 
 def read_dataset(root: Path) -> Dataset:
@@ -65,7 +93,6 @@ def read_dataset(root: Path) -> Dataset:
             f"no data set at {root}: give the folder that holds {FILE_LIST}, {TRACINGS} and "
             f"{VIDEOS}/ with --data or ECHO_DATA (echo-prep synth makes an example)"
         )
-    _refuse_other_layouts(root)
     file_list = read_table(
         find_entry(root, FILE_LIST), required=("FileName", "Split"), optional=_NUMBERS
     )
@@ -87,18 +114,6 @@ def read_dataset(root: Path) -> Dataset:
     )
 
 
-def find_entry(root: Path, name: str) -> Path:
-    """Path of a data set's file or folder, whose name may be in other letters: ``videos``."""
-    path = root / name
-    if path.exists():
-        return path
-    try:
-        others = [other for other in root.iterdir() if other.name.lower() == name.lower()]
-    except OSError:
-        return path
-    return others[0] if len(others) == 1 else path
-
-
 def video_folder(root: Path, archive: Path | None = None) -> VideoFolder:
     """The folder of a data set's videos; for `archive`, see `VideoFolder`."""
     return VideoFolder(find_entry(root, VIDEOS), archive)
@@ -112,35 +127,7 @@ def fingerprint(root: Path) -> dict[str, str]:
     OSError
         If a file cannot be read.
     """
-    return {
-        name: hashlib.sha256(find_entry(root, name).read_bytes()).hexdigest()
-        for name in (FILE_LIST, TRACINGS)
-    }
-
-
-def _refuse_other_layouts(root: Path) -> None:
-    """Name the format of an archive that is not EchoNet-Dynamic's, and what to do.
-
-    Raises
-    ------
-    DataError
-        If the folder is a known archive of another format.
-    """
-    names = {path.name for path in root.iterdir()}
-    if {"X", "Y"} <= set(read_columns(find_entry(root, TRACINGS))):
-        raise DataError(
-            f"{root} has the format of EchoNet-Pediatric: {TRACINGS} has a point of the contour in "
-            f"each row (X, Y); {_CONVERT}"
-        )
-    if FILE_LIST in names:
-        return
-    if {"A4C", "PSAX"} & names:
-        raise DataError(
-            f"{root} has the format of EchoNet-Pediatric, whose views are data sets of their own: "
-            f"give its folder A4C or PSAX with --data"
-        )
-    if any(_CAMUS.match(name) for name in names):
-        raise DataError(f"{root} has the format of CAMUS (NIfTI files of patients); {_CONVERT}")
+    return {name: file_digest(find_entry(root, name)) for name in (FILE_LIST, TRACINGS)}
 
 
 def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
@@ -215,7 +202,7 @@ def _unlisted(traces: dict[str, tuple[Trace, ...]], known: dict[str, object]) ->
     return [
         Reject(
             video=name,
-            where=f"{TRACINGS} row {found[0].line}",
+            where=found[0].where,
             reason="not-listed",
             message=f"the video is traced but not listed in {FILE_LIST}",
         )

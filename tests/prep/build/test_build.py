@@ -20,13 +20,14 @@ import zarr
 from echo_common.errors import DataError, DataNotFoundError, StoreError, StoreLockedError
 from echo_common.lock import build_lock
 from echo_common.store.reader import EchoStore
-from echo_prep.build import reuse, stages
+from echo_prep.build import stages
 from echo_prep.build.build import build
 from echo_prep.build.report import BuildReport
 from echo_prep.dataset import tracings
 from echo_prep.dataset import video as frames_module
 from echo_prep.dataset.rejects import rejects_path
 from echo_prep.dataset.trace_order import ROWS_IN_ORDER
+from echo_prep.layouts import echonet_dynamic
 from echo_prep.settings import BuildSettings
 from support.avi import ffmpeg_frames
 from support.datasets import (
@@ -128,7 +129,7 @@ def test_more_is_added_without_a_video_being_read(
         patch.setattr(frames_module, "read_frames", None)
         patch.setattr("echo_prep.build.worker.read_frames", None)
         # The rows stand in the store, made from the same CSV files.
-        patch.setattr("echo_prep.build.reuse.read_dataset", None)
+        patch.setattr("echo_prep.layouts.echonet_dynamic.read_dataset", None)
         added = make(data, store, backend="threading")
         assert set(added.made) == {
             "masks/convexhull",
@@ -174,7 +175,7 @@ def test_traces_that_an_older_version_took_in_the_wrong_order_are_put_in_order(
     store = tmp_path / "echo.zarr"
     with monkeypatch.context() as older:
         older.setattr(tracings, "in_order", lambda rows: np.ones(len(rows), dtype=bool))
-        older.setattr(reuse, "in_order", lambda rows: np.ones(len(rows), dtype=bool))
+        older.setattr(echonet_dynamic, "in_order", lambda rows: np.ones(len(rows), dtype=bool))
         assert make(data, store).notes.keys() <= {tracings._IRREGULAR}
         assert not make(data, store).made
     report = make(data, store)

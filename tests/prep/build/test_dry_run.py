@@ -68,7 +68,7 @@ def test_nothing_to_do_is_found_from_the_files_alone(
     def never(root: Path) -> None:
         raise AssertionError("the CSV files were read")
 
-    monkeypatch.setattr("echo_prep.build.reuse.read_dataset", never)
+    monkeypatch.setattr("echo_prep.layouts.echonet_dynamic.read_dataset", never)
     second = build(BuildSettings(data=data, store=store, jobs=1))
     assert second.made == first.made == ()
     assert (second.rows, second.videos, second.traced) == (600, 300, 600)

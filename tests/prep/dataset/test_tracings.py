@@ -47,7 +47,7 @@ def test_rows_become_long_axis_and_ordered_contour(rows: np.ndarray) -> None:
     traces, rejects = read(cells("a.avi", 46, rows))
     (trace,) = traces["a"]
     assert not rejects
-    assert (trace.frame, trace.line) == (46, 2)
+    assert (trace.frame, trace.where) == (46, "VolumeTracings.csv row 2")
     np.testing.assert_array_equal(trace.long_axis, [rows[0, :2], rows[0, 2:]])
     np.testing.assert_array_equal(trace.contour[:20], rows[1:, :2])
     np.testing.assert_array_equal(trace.contour[20:], rows[:0:-1, 2:])
@@ -76,7 +76,7 @@ def test_traces_may_be_interleaved_and_come_in_order_of_frame() -> None:
     traces, rejects = read(mixed)
     assert not rejects
     assert [trace.frame for trace in traces["a"]] == [3, 90]
-    assert [trace.line for trace in traces["a"]] == [4, 2]
+    assert [trace.where.split()[-1] for trace in traces["a"]] == ["4", "2"]
     np.testing.assert_array_equal(traces["b"][0].contour, traces["a"][1].contour)
 
 

@@ -15,7 +15,7 @@ from echo_common.video.avi import read_frame_bytes, read_index
 from echo_common.video.content import VideoError
 from echo_common.video.jpeg import jpeg_shape
 from echo_prep.dataset.file_names import VideoFolder
-from echo_prep.dataset.video import file_size, prepare_process, read_frames
+from echo_prep.dataset.video import prepare_process, read_frames
 from support.avi import Layout, avi_bytes, chunk, ffmpeg_frames, jpeg
 from support.datasets import SHAPE, frame_pattern, write_video
 
@@ -153,7 +153,7 @@ def test_a_missing_file_and_names_that_are_refused(tmp_path: Path) -> None:
     assert statuses(videos, "none", [0, 1]) == "missing missing"
     for name in ("../secret", "link", "folder", "pipe", "", "a\0"):
         assert statuses(videos, name, [0]) == "refused", name
-        assert file_size(VideoFolder(videos), name) is None
+        assert VideoFolder(videos).size(name) is None
     assert statuses(videos, "x" * 300, [0]) == "unreadable"
 
 

@@ -215,7 +215,7 @@ def test_tables_of_a_german_excel_are_the_same_data_set(root: Path) -> None:
     assert found.videos == expected.videos and found.rejects == ()
     for name, traces in expected.traces.items():
         for trace, other in zip(traces, found.traces[name], strict=True):
-            assert (trace.frame, trace.line) == (other.frame, other.line)
+            assert (trace.frame, trace.where) == (other.frame, other.where)
             np.testing.assert_array_equal(trace.contour, other.contour)
 
 
@@ -228,27 +228,6 @@ def test_names_of_files_in_other_letters(root: Path) -> None:
     assert found.videos == expected.videos
     assert found.fingerprint == expected.fingerprint
     assert video_folder(root).path == root / "videos"
-
-
-def test_echonet_pediatric_is_named(tmp_path: Path) -> None:
-    view = tmp_path / "A4C"
-    view.mkdir()
-    (view / "FileList.csv").write_text(
-        "FileName,EF,Sex,Age,Weight,Height,Split\na.avi,60,F,3,14,95,0\n"
-    )
-    (view / "VolumeTracings.csv").write_text(
-        "FileName,X,Y,Frame\na.avi,50.5,20.25,12\na.avi,,,No Systolic\n"
-    )
-    with pytest.raises(DataError, match=r"format of EchoNet-Pediatric.*convert the tracings"):
-        read_dataset(view)
-    with pytest.raises(DataError, match=r"EchoNet-Pediatric.*give its folder A4C or PSAX"):
-        read_dataset(tmp_path)
-
-
-def test_camus_is_named(tmp_path: Path) -> None:
-    (tmp_path / "patient0001").mkdir()
-    with pytest.raises(DataError, match=r"format of CAMUS .*convert the tracings"):
-        read_dataset(tmp_path)
 
 
 POISON: dict[str, tuple[str, Callable[[list[str]], object], Counter[str], set[str]]] = {
