@@ -58,7 +58,8 @@ def test_the_head_is_outside_autocast(name: str) -> None:
     network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         logits = network(images(4, 1, 112, 112))
-        features = network.up[0](torch.rand(1, 4 if name == "unet-no-skip" else 8, 16, 16))
+        channels = network.up[0][0].in_channels  # type: ignore[index]
+        features = network.up[0](torch.rand(1, channels, 16, 16))
     assert features.dtype == torch.bfloat16
     assert logits.dtype == torch.float32
     # The features have the precision of bfloat16, and the head that of float32.
@@ -153,7 +154,9 @@ def test_a_network_is_rebuilt_from_its_checkpoint(name: str, prior: bool) -> Non
         assert torch.equal(rebuilt(images(1, 1, 32, 32)), trained.eval()(images(1, 1, 32, 32)))
 
 
-def reference_unet(state: dict[str, Tensor], features: Tensor, skips: bool = True) -> Tensor:
+def reference_unet(
+    state: dict[str, Tensor], features: Tensor, skips: bool = True, levels: int = 4
+) -> Tensor:
     """Figure 4 of the paper, layer by layer, from the named weights alone."""
 
     def block(name: str, features: Tensor) -> Tensor:
@@ -166,11 +169,11 @@ def reference_unet(state: dict[str, Tensor], features: Tensor, skips: bool = Tru
         return features
 
     encoder = []
-    for level in range(4):
+    for level in range(levels):
         encoder.append(block(f"down.{level}", features))
         features = encoder[-1].unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
-    features = block("down.4", features)
-    for level in (3, 2, 1, 0):
+    features = block(f"down.{levels}", features)
+    for level in reversed(range(levels)):
         weight, bias = state[f"rise.{level}.weight"], state[f"rise.{level}.bias"]
         upsampled = torch.einsum("bchw,cdyx->bdhywx", features, weight).flatten(2, 3).flatten(3)
         upsampled = upsampled + bias[:, None, None]
@@ -191,6 +194,29 @@ def test_unet_equals_the_papers_figure(name: str) -> None:
             network.state_dict(), images(2, 1, 32, 48).double(), name == "unet"
         )
     torch.testing.assert_close(found, expected)
+
+
+def interpolation(small: int, large: int) -> np.ndarray:
+    """Matrix of linear interpolation between pixel centres, constant beyond the ends."""
+    positions = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
+    return np.maximum(1 - np.abs(positions[:, None] - np.arange(small)), 0)
+
+
+def test_fast_unet_is_a_unet_of_three_levels_on_half_the_grid() -> None:
+    network = make("fast-unet").double()
+    network(images(4, 1, 32, 32).double())
+    network.eval()
+    batch = images(2, 1, 32, 48).double()
+    # The four pixels of a square as channels, row by row.
+    squares = torch.cat([batch[..., y::2, x::2] for y in (0, 1) for x in (0, 1)], dim=1)
+    with torch.no_grad():
+        found = network(batch).numpy()
+        coarse = reference_unet(network.state_dict(), squares, levels=3).numpy()
+    expected = interpolation(16, 32) @ coarse @ interpolation(24, 48).T
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    # Each of the levels that are left is as wide as in the U-Net.
+    widths = [block[0].out_channels for block in make("unet").down][1:]  # type: ignore[index]
+    assert [block[0].out_channels for block in network.down] == widths  # type: ignore[index]
 
 
 def test_width_64_has_the_parameters_of_the_papers_network() -> None:
@@ -221,11 +247,6 @@ def test_gate_is_additive_attention_on_the_coarser_grid() -> None:
             mixed = np.maximum(mixed + gate.below.bias.detach().numpy(), 0)
             scores[y, x] = gate.score.weight.detach().numpy()[0, :, 0, 0] @ mixed
     weights = 1 / (1 + np.exp(-(scores + gate.score.bias.item())))
-
-    def interpolation(small: int, large: int) -> np.ndarray:
-        """Matrix of linear interpolation between pixel centres, constant beyond the ends."""
-        positions = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
-        return np.maximum(1 - np.abs(positions[:, None] - np.arange(small)), 0)
 
     expected = interpolation(3, 6) @ weights @ interpolation(4, 8).T
     with torch.no_grad():

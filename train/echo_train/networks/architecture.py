@@ -14,12 +14,13 @@ from torch import Tensor
 
 from echo_train.networks.attention_unet import AttentionUNet
 from echo_train.networks.prior_channel import PriorChannel
-from echo_train.networks.unet import UNet, UNetNoSkip
+from echo_train.networks.unet import FastUNet, UNet, UNetNoSkip
 
 NETWORKS: dict[str, type[UNet]] = {
     "unet": UNet,
     "unet-no-skip": UNetNoSkip,
     "attention-unet": AttentionUNet,
+    "fast-unet": FastUNet,
 }
 """By name, the first is the default; all take in_channels, out_channels and width."""
 

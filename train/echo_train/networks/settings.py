@@ -7,7 +7,7 @@ import dataclasses
 from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
 
-NETWORK_NAMES = ("unet", "unet-no-skip", "attention-unet")
+NETWORK_NAMES = ("unet", "unet-no-skip", "attention-unet", "fast-unet")
 """Names of `echo_train.networks.architecture.NETWORKS`; the first is the default."""
 
 PRIORS = ("none", "mean-mask", "box")

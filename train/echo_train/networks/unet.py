@@ -27,6 +27,30 @@ class ConvBlock(nn.Sequential):
         )
 
 
+class Head(nn.Conv2d):
+    """A 1x1 convolution whose output is interpolated to the resolution of the image.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    enlargement : int
+        Pixels of the image along a side of a pixel of the features.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, enlargement: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+        self.enlargement = enlargement
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute logits, (batch, out_channels, y, x), of features at any resolution."""
+        logits = super().forward(features)
+        if self.enlargement == 1:
+            return logits
+        return nn.functional.interpolate(
+            logits, scale_factor=self.enlargement, mode="bilinear", align_corners=False
+        )
+
+
 class UNet(nn.Module):
     """U-Net of four levels and a bottleneck, with `width` channels at full resolution.
 
@@ -55,24 +79,28 @@ class UNet(nn.Module):
     skips = True
     """Whether skip connections lead from the encoder to the decoder."""
 
+    finest = 0
+    """The first level with convolutions; level 0 has the resolution of the image."""
+
     def __init__(self, *, in_channels: int = 1, out_channels: int, width: int = 64) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.width = width
-        widths = [width << level for level in range(LEVELS + 1)]
+        widths = [width << level for level in range(self.finest, LEVELS + 1)]
+        pixels = 1 << 2 * self.finest
         self.down = nn.ModuleList(
             ConvBlock(before, after)
-            for before, after in zip([in_channels, *widths], widths, strict=False)
+            for before, after in zip([pixels * in_channels, *widths], widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         self.rise = nn.ModuleList(
-            nn.ConvTranspose2d(2 * here, here, 2, stride=2) for here in widths[:LEVELS]
+            nn.ConvTranspose2d(2 * here, here, 2, stride=2) for here in widths[:-1]
         )
         self.up = nn.ModuleList(
-            ConvBlock(2 * here if self.skips else here, here) for here in widths[:LEVELS]
+            ConvBlock(2 * here if self.skips else here, here) for here in widths[:-1]
         )
-        self.head = nn.Conv2d(width, out_channels, 1)
+        self.head = Head(widths[0], out_channels, 1 << self.finest)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits of the same height and width as the images.
@@ -91,13 +119,15 @@ class UNet(nn.Module):
         height, width = images.shape[-2:]
         multiple = 1 << LEVELS
         features = nn.functional.pad(images, (0, -width % multiple, 0, -height % multiple))
+        if self.finest:
+            features = nn.functional.pixel_unshuffle(features, 1 << self.finest)
         skips = []
-        for level in range(LEVELS):
+        for level in range(len(self.up)):
             features = self.down[level](features)
             skips.append(features)
             features = self.pool(features)
-        features = self.down[LEVELS](features)
-        for level in reversed(range(LEVELS)):
+        features = self.down[-1](features)
+        for level in reversed(range(len(self.up))):
             upsampled = self.rise[level](features)
             features = self.up[level](self.join(level, skips[level], upsampled, features))
         # Autocast excludes the head: logits in bfloat16 gave several equal maxima to nearly half
@@ -112,7 +142,7 @@ class UNet(nn.Module):
         Parameters
         ----------
         level : int
-            0 at full resolution.
+            0 at the finest level.
         skip : Tensor, (batch, channel, y, x) float
             Features of the encoder at this level.
         upsampled : Tensor, (batch, channel, y, x) float
@@ -149,3 +179,14 @@ class UNetNoSkip(UNet):
     def join(self, level: int, skip: Tensor, upsampled: Tensor, below: Tensor) -> Tensor:
         """Return the upsampled features; see `UNet.join`."""
         return upsampled
+
+
+class FastUNet(UNet):
+    """The U-Net without its finest level, which takes the most time and little of the arithmetic.
+
+    Four neighbouring pixels enter as four channels, and the logits of half the
+    resolution are interpolated. The other levels have the channels of the U-Net
+    of the same width.
+    """
+
+    finest = 1
