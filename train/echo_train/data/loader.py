@@ -254,7 +254,6 @@ def make_augmenter(settings: AugmentSettings, landmarks: schema.LandmarkSet | No
     """
     strengths = settings.strengths()
     landmark_order = None
-    if landmarks is not None:
-        identity, count = landmarks.identity, landmarks.count
-        landmark_order = mirror_order(identity, count) if strengths.flip else list(range(count))
+    if landmarks is not None and strengths.flip:
+        landmark_order = mirror_order(landmarks.identity, landmarks.count)
     return Augmenter(strengths, landmark_order)

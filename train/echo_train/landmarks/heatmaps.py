@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from echo_common.store.schema import GAUSSIANS, gaussian_reach
-from echo_train.runtime.device import constant
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,9 +130,11 @@ def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tenso
     # Only the square around a landmark is computed: 441 of 12,544 pixels. The position of a
     # square entirely outside the image does not matter; the clamp keeps its integers small.
     steps = torch.arange(math.floor(2 * shape.reach) + 1, device=points.device)
-    limit = constant((width, height), points.device) + len(steps)
-    first = (points - shape.reach).ceil().clamp_min(-len(steps)).minimum(limit).long()
-    x, y = (first[..., axis, None] + steps for axis in (0, 1))
+    first = (points - shape.reach).ceil()
+    x, y = (
+        first[..., axis, None].clamp(-len(steps), side + len(steps)).long() + steps
+        for axis, side in ((0, width), (1, height))
+    )
     across, down = (x - points[..., :1]).square(), (y - points[..., 1:]).square()
     squared = down[..., None] + across[..., None, :]
     extent = torch.maximum(down[..., None], across[..., None, :]) if shape.uncut else squared

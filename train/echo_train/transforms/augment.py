@@ -62,7 +62,7 @@ class Augmenter:
     strengths : Strengths
     landmark_order : list of int or None
         Order of the landmarks in mirrored frames, from `mirror_order`; None
-        without landmarks.
+        without landmarks or mirrored frames.
     """
 
     def __init__(self, strengths: Strengths, landmark_order: list[int] | None) -> None:
