@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from echo_common.errors import RunError
 from echo_train.runtime import device as devices
@@ -18,8 +17,8 @@ from support.training import assert_same_states, checkpoint, open_loader, tiny
 def compile_with(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
     """Let the CPU compile as CUDA does."""
 
-    def compile_on_cpu(network: nn.Module, device: torch.device, enabled: bool) -> nn.Module:
-        return torch.compile(network, dynamic=False, backend=backend) if enabled else network
+    def compile_on_cpu(function: Any, device: torch.device, enabled: bool) -> Any:
+        return torch.compile(function, dynamic=False, backend=backend) if enabled else function
 
     monkeypatch.setattr(devices, "compile_on_cuda", compile_on_cpu)
 

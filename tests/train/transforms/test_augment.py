@@ -54,13 +54,20 @@ def batch_of(points: np.ndarray, masks: torch.Tensor | None = None) -> Batch:
     )
 
 
-def augmenter(strengths: Strengths, count: int = 7) -> Augmenter:
-    return Augmenter(strengths, mirror_order("anatomical", count))
+def augment(
+    strengths: Strengths,
+    before: Batch,
+    seed: int = 0,
+    epoch: int = 1,
+    order: list[int] | None = None,
+) -> Batch:
+    augmenter = Augmenter(strengths, order or mirror_order("anatomical", 7))
+    return augmenter(before, augmenter.draw(torch.arange(FRAMES), epoch_key(seed, epoch)))
 
 
 def test_points_go_where_the_image_goes() -> None:
     before = batch_of(points_of(7))
-    after = augmenter(GEOMETRY)(before, epoch_key(0, 1))
+    after = augment(GEOMETRY, before)
     assert after.points is not None and after.heatmaps is not None and before.points is not None
     # The centroid of each warped Gaussian against the transformed point.
     assert np.abs(centroids(after.heatmaps) - after.points.numpy()).max() < 0.1
@@ -76,8 +83,9 @@ def test_points_go_where_the_image_goes() -> None:
 def test_without_augmentation_nothing_is_drawn() -> None:
     before, key = batch_of(points_of(7)), epoch_key(0, 1)
     for name, computes in (("none", False), ("light", True)):
+        augmenter = Augmenter(AUGMENTS[name], None)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-            augmenter(AUGMENTS[name])(before, key)
+            augmenter(before, augmenter.draw(before.index, key))
         operations = [event for event in profiler.events() if event.name.startswith("aten::")]
         assert bool(operations) == computes
 
@@ -115,7 +123,7 @@ def test_the_moved_mask_is_the_mask_of_the_moved_contour() -> None:
     points = np.stack(contours).astype(np.float32)
     masks = np.stack([rasterise(contour, (SIZE, SIZE), "chords") for contour in contours])
     before = batch_of(points, torch.from_numpy(masks).float())
-    after = Augmenter(GEOMETRY, list(range(points.shape[1])))(before, epoch_key(0, 1))
+    after = augment(GEOMETRY, before, order=list(range(points.shape[1])))
     assert after.points is not None
     drawn = np.stack(
         [rasterise(contour, (SIZE, SIZE), "chords") for contour in after.points.numpy()]
@@ -149,28 +157,25 @@ def test_mirrored_landmarks_are_those_that_preparation_chooses(identity: str, co
 
 def test_zero_strengths_change_nothing() -> None:
     before = batch_of(points_of(7))
-    after = augmenter(AUGMENTS["none"])(before, epoch_key(0, 1))
+    after = augment(AUGMENTS["none"], before)
     for field in dataclasses.fields(Batch):
         assert torch.equal(getattr(before, field.name), getattr(after, field.name)), field.name
 
 
 def test_changes_depend_on_seed_epoch_and_frame_but_not_on_the_batch() -> None:
     before = batch_of(points_of(7))
-    full = augmenter(STRONG)(before, epoch_key(0, 3))
+    full = augment(STRONG, before, epoch=3)
     some = torch.tensor([19, 2, 7])
     part = Batch(
         **{
             field.name: getattr(before, field.name)[some] for field in dataclasses.fields(Batch)
         }
     )  # fmt: skip
-    again = augmenter(STRONG)(part, epoch_key(0, 3))
+    again = augment(STRONG, part, epoch=3)
     torch.testing.assert_close(again.images, full.images[some], atol=1e-6, rtol=0)
     assert again.points is not None and full.points is not None
     torch.testing.assert_close(again.points, full.points[some])
-    for other in (
-        augmenter(STRONG)(before, epoch_key(0, 4)),
-        augmenter(STRONG)(before, epoch_key(1, 3)),
-    ):
+    for other in (augment(STRONG, before, epoch=4), augment(STRONG, before, seed=1, epoch=3)):
         assert other.points is not None
         assert (other.points - full.points).abs().amax((1, 2)).min() > 1e-3
 
@@ -179,9 +184,7 @@ def test_changes_depend_on_seed_epoch_and_frame_but_not_on_the_batch() -> None:
 def test_each_strength_changes_only_what_it_names(name: str) -> None:
     points = points_of(7)
     before = batch_of(points, (gaussians(points)[:, 0] > 0.5).float())
-    after = augmenter(Strengths(**{name: 30 if name in ("sector", "rotation") else 0.5}))(
-        before, epoch_key(0, 1)
-    )
+    after = augment(Strengths(**{name: 30 if name in ("sector", "rotation") else 0.5}), before)
     moves = name in ("shift", "scale", "rotation", "flip")
     assert torch.equal(after.masks, before.masks) is not moves
     assert torch.equal(after.points, before.points) is not moves  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from echo_train.data.settings import LoaderSettings
 from echo_train.data.splits import assign_folds, draw_splits
 from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
+from echo_train.runtime import device as devices
 from echo_train.runtime import memory
 from echo_train.runtime.counter_rng import epoch_key
 from echo_train.transforms.augment import Augmenter, mirror_order
@@ -90,9 +91,14 @@ class Loader:
         self._augmenter = augmenter
         self._rendered = rendered
         self._seed = seed
+        self._training_batch = self._prepare
         self._points = None if frames.points is None else torch.from_numpy(frames.points)
         if self._points is not None:
             self._points = self._points.to(self.device)
+
+    def compile(self, enabled: bool = True) -> None:
+        """Compile the preparation of full batches of training on CUDA, or undo it."""
+        self._training_batch = devices.compile_on_cuda(self._prepare, self.device, enabled)
 
     def order(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """Shuffle frames for an epoch of training.
@@ -130,18 +136,23 @@ class Loader:
         normalised : bool
             Normalise images as for the network; else they are gray values in [0, 1].
         """
-        key = None
+        draws = None
         if augment_epoch is not None:
             key = epoch_key(self._seed, augment_epoch, self.device)
+            every_frame = torch.arange(len(self.frames), device=self.device)
+            draws = self._augmenter.draw(every_frame, key)
         for pixels in self._source.pixels(order, batch_size):
-            yield self._prepare(pixels, key, normalised)
+            # A batch of another size would compile it again.
+            full_training = draws is not None and len(pixels.index) == batch_size
+            prepare = self._training_batch if full_training else self._prepare
+            yield prepare(pixels, draws, normalised)
 
-    def _prepare(self, pixels: Pixels, key: Tensor | None, normalised: bool) -> Batch:
-        """Make a batch of stored pixels, augmented if there is the key of an epoch."""
+    def _prepare(self, pixels: Pixels, draws: dict[str, Tensor] | None, normalised: bool) -> Batch:
+        """Make a batch of stored pixels, augmented if there are draws."""
         points = None if self._points is None else self._points[pixels.index]
         batch = to_batch(pixels, points)
-        if key is not None:
-            batch = self._augmenter(batch, key)
+        if draws is not None:
+            batch = self._augmenter(batch, draws)
         images, heatmaps = batch.images, batch.heatmaps
         if normalised:
             images = normalise(images, self._settings.normalise)

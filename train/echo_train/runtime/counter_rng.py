@@ -21,7 +21,7 @@ def epoch_key(seed: int, epoch: int, device: torch.device | None = None) -> Tens
     Returns
     -------
     key : Tensor, () int64
-        In [0, 2**32). As a tensor, it is an input of a compiled function and no constant in it.
+        In [0, 2**32).
     """
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     return torch.tensor(mixed, device=device)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from echo_common.errors import SettingsError
 from echo_train.runtime import nvidia
 from echo_train.runtime.precision import NAMES
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
 
 def pick_device(
@@ -80,12 +83,12 @@ def _check_count(device: torch.device) -> None:
         )
 
 
-def compile_on_cuda(network: nn.Module, device: torch.device, enabled: bool) -> nn.Module:
-    """Compile a network on CUDA, if enabled; on other devices return it unchanged."""
+def compile_on_cuda(function: Compiled, device: torch.device, enabled: bool) -> Compiled:
+    """Compile a network or a function on CUDA, if enabled; else return it unchanged."""
     if enabled and device.type == "cuda":
-        # The compiled network receives batches of one shape only.
-        network = torch.compile(network, dynamic=False)  # type: ignore[assignment]
-    return network
+        # It receives batches of one shape only.
+        function = cast(Compiled, torch.compile(function, dynamic=False))
+    return function
 
 
 def describe(device: torch.device) -> str:

@@ -96,6 +96,8 @@ class Trainer:
         compiles = settings.hardware.compile and process.world_size == 1
         self._compiled = devices.compile_on_cuda(parallel, device, compiles)
         self.compiled = self._compiled is not parallel
+        if self.compiled:
+            loader.compile()
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
 
@@ -121,6 +123,7 @@ class Trainer:
                 raise
             torch._dynamo.reset()
             self._compiled, self.compiled = self.network, False
+            self.loader.compile(False)
             return root_message(error)
         finally:
             self.optimiser.zero_grad(set_to_none=True)

@@ -69,67 +69,89 @@ class Augmenter:
         self.strengths = strengths
         self._landmark_order = landmark_order
 
-    def __call__(self, batch: Batch, key: Tensor) -> Batch:
+    def draw(self, index: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """Draw the changes of frames at random.
+
+        They are drawn once for an epoch: within each batch these few numbers would
+        be as many operations as the changes of its pixels.
+
+        Parameters
+        ----------
+        index : Tensor, (frame,) int64
+        key : Tensor, () int64
+            Of the epoch, from `echo_train.runtime.counter_rng.epoch_key`.
+
+        Returns
+        -------
+        draws : dict of str to Tensor
+            Arguments of the changes by name, whose first dimension is that of
+            `index`; empty if all strengths are 0.
+        """
+        strengths = self.strengths
+        if not any(dataclasses.astuple(strengths)):
+            return {}
+        keys = frame_keys(index, key)
+        uniform = dict(zip(_DRAWS, uniforms(keys, len(_DRAWS)).unbind(1), strict=True))
+        flip = uniform["flip"] < strengths.flip
+        angle = math.radians(strengths.rotation) * _symmetric(uniform["rotation"])
+        scale_y = _factor(uniform["scale"], strengths.scale)
+        scale_x = scale_y * torch.where(flip, -1.0, 1.0)
+        cos, sin = angle.cos(), angle.sin()
+        matrix = torch.stack([scale_x * cos, -scale_y * sin, scale_x * sin, scale_y * cos], dim=1)
+        shift = torch.stack([_symmetric(uniform[f"shift_{axis}"]) for axis in "xy"], dim=1)
+        return {
+            "matrix": matrix.reshape(-1, 2, 2),
+            "shift": strengths.shift * shift,
+            "flip": flip,
+            "gamma": _factor(uniform["gamma"], strengths.gamma),
+            "gain": _factor(uniform["gain"], strengths.gain),
+            "blur": strengths.blur * _half_zero(uniform["blur"]),
+            "speckle": strengths.speckle * _half_zero(uniform["speckle"]),
+            # Other keys than those of the draws above, so that the noise is independent of them.
+            "speckle_key": keys + 1,
+            "sector": strengths.sector * _half_zero(uniform["sector"]),
+            "sector_middle": intensity.FAN_ANGLE * _symmetric(uniform["sector_middle"]),
+        }
+
+    def __call__(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
         """Augment a batch; truth moves with the images.
 
         Parameters
         ----------
         batch : Batch
-        key : Tensor, () int64
-            Of the epoch, from `echo_train.runtime.counter_rng.epoch_key`.
+        draws : dict of str to Tensor
+            From `draw`, of all frames of the `echo_train.data.frame_set.FrameSet`.
         """
-        if not any(dataclasses.astuple(self.strengths)):
-            # Random numbers take a dozen operations on the device, each of which is launched.
+        if not draws:
             return batch
         if not _on_cpu(batch.images) or len(batch.index) <= CACHED_FRAMES:
-            return self._augment(batch, key)
-        return join([self._augment(piece, key) for piece in split(batch, CACHED_FRAMES)])
+            return self._augment(batch, draws)
+        return join([self._augment(piece, draws) for piece in split(batch, CACHED_FRAMES)])
 
-    def _augment(self, batch: Batch, key: Tensor) -> Batch:
+    def _augment(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
         strengths = self.strengths
-        keys = frame_keys(batch.index, key)
-        draws = dict(zip(_DRAWS, uniforms(keys, len(_DRAWS)).unbind(1), strict=True))
+        draws = {name: values[batch.index] for name, values in draws.items()}
         images = batch.images
         if strengths.sector:
             # Before the geometric transform, while the apex of the fan is where it was scanned.
-            middle = intensity.FAN_ANGLE * _symmetric(draws["sector_middle"])
-            width = strengths.sector * _half_zero(draws["sector"])
-            images = intensity.drop_sector(images, middle, width)
+            images = intensity.drop_sector(images, draws["sector_middle"], draws["sector"])
         batch = dataclasses.replace(batch, images=images)
         if strengths.shift or strengths.scale or strengths.rotation or strengths.flip:
-            batch = self._transform(batch, draws)
+            height, width = batch.masks.shape[1:]
+            x, y = draws["shift"].unbind(1)
+            shift = torch.stack([width * x, height * y], dim=1)
+            batch = transform(batch, draws["matrix"], shift, draws["flip"], self._landmark_order)
         images = batch.images
         if strengths.gamma:
-            exponent = _factor(draws["gamma"], strengths.gamma)
-            images = intensity.change_gamma(images, exponent)
+            images = intensity.change_gamma(images, draws["gamma"])
         if strengths.gain:
-            images = intensity.change_gain(images, _factor(draws["gain"], strengths.gain))
+            images = intensity.change_gain(images, draws["gain"])
         if strengths.blur:
-            sigma = strengths.blur * _half_zero(draws["blur"])
-            images = _change(images, sigma, intensity.blur)
+            images = _change(images, draws["blur"], intensity.blur)
         if strengths.speckle:
-            deviation = strengths.speckle * _half_zero(draws["speckle"])
-            # Other keys than those of the draws above, so that the noise is independent of them.
-            images = _change(images, deviation, intensity.add_speckle, keys + 1)
+            key = draws["speckle_key"]
+            images = _change(images, draws["speckle"], intensity.add_speckle, key)
         return dataclasses.replace(batch, images=images)
-
-    def _transform(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
-        strengths = self.strengths
-        height, width = batch.masks.shape[1:]
-        flip = draws["flip"] < strengths.flip
-        angle = math.radians(strengths.rotation) * _symmetric(draws["rotation"])
-        scale_y = _factor(draws["scale"], strengths.scale)
-        scale_x = scale_y * torch.where(flip, -1.0, 1.0)
-        cos, sin = angle.cos(), angle.sin()
-        matrix = torch.stack([scale_x * cos, -scale_y * sin, scale_x * sin, scale_y * cos], dim=1)
-        shift = torch.stack(
-            [
-                strengths.shift * width * _symmetric(draws["shift_x"]),
-                strengths.shift * height * _symmetric(draws["shift_y"]),
-            ],
-            dim=1,
-        )
-        return transform(batch, matrix.reshape(-1, 2, 2), shift, flip, self._landmark_order)
 
 
 _DRAWS = (
