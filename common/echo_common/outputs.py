@@ -52,7 +52,7 @@ def name_fault(name: str) -> str | None:
 
 
 def output_name(name: str) -> str:
-    """Derive a file name that every system takes from any text; a sound name stays as it is.
+    """Derive a file name that every system takes from any text; a sound name is not changed.
 
     Letters that a file name may not have become underscores. A name that had
     to change, or that is too long, gets six digits of its SHA-256, so that two
@@ -190,7 +190,7 @@ def check_replaceable(
     except (FileNotFoundError, NotADirectoryError):
         return
     if stat.S_ISDIR(mode):
-        raise OutputError(f"{path} is a folder, and a file is to be written there; move it away")
+        raise OutputError(f"{path} is a folder, where a file has to be written; move it away")
     if not stat.S_ISREG(mode):
         kind = "a link" if stat.S_ISLNK(mode) else "not a regular file"
         raise OutputError(f"{path} is {kind}, which is not replaced; give another name")

@@ -35,7 +35,7 @@ class FrameOrder:
         self._intra_only = intra_only
         self._next = 0
         self._last: int | None = None
-        self._held: list[tuple[av.VideoFrame, bool]] = []
+        self._waiting: list[tuple[av.VideoFrame, bool]] = []
         self._damage = ""
         self._damaged_stamp = -math.inf
         self._tainted = False
@@ -65,7 +65,7 @@ class FrameOrder:
                 self._tainted = False
             if frame.pict_type == av.video.frame.PictureType.B:
                 # It is predicted from the next frame too, which may yet turn out to be damaged.
-                self._held.append((frame, self._tainted))
+                self._waiting.append((frame, self._tainted))
                 continue
             yield from self._release(frame.is_corrupt)
             yield from self._emit(frame, self._tainted)
@@ -77,8 +77,8 @@ class FrameOrder:
             yield self._number(None, self._damage)
 
     def _release(self, tainted: bool) -> Iterator[PlacedFrame]:
-        held, self._held = self._held, []
-        for frame, own in held:
+        waiting, self._waiting = self._waiting, []
+        for frame, own in waiting:
             yield from self._emit(frame, own or tainted)
 
     def _emit(self, frame: av.VideoFrame, tainted: bool) -> Iterator[PlacedFrame]:

@@ -1,1 +1,1 @@
-"""Archives on disk: tables, tracings and videos, and the list of what is left out."""
+"""Archives on disk: tables, tracings and videos, and the list of rejects."""

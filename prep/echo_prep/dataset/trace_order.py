@@ -5,7 +5,7 @@ order. The contour then crosses itself, and its mask is wrong. An order that can
 be restored beyond doubt is restored; otherwise the trace is rejected.
 
 A person's hand trembles. A trace that is in order except for the noise of its
-own points is left as it is.
+own points is not changed.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class _Shape:
 
 
 def in_order(rows: np.ndarray) -> np.ndarray:
-    """Tell which traces can be used as they are.
+    """Tell which traces can be used without changes.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def _contour(rows: np.ndarray) -> np.ndarray:
 
 
 def _surely_simple(shape: _Shape) -> np.ndarray:
-    """Contours that cannot cross themselves, since one wall is beside the other everywhere."""
+    """Contours that cannot cross themselves, since the walls never change sides."""
     wall = np.sign(shape.across.sum(axis=1))[:, None, None]
     ends = np.stack([-1, 1])[:, None] / 2
     down = shape.along[:, None] + ends * shape.slope[:, None]

@@ -209,7 +209,7 @@ def test_checkpoints_of_different_runs_are_not_mixed(
             torch.save(state, folder / name)
     shutil.copy(second / "best.pt", first / "best.pt")
     assert echo_eval(first, "--device", "cpu") == 1
-    assert "best.pt is of another run than metrics.csv beside it" in capsys.readouterr().err
+    assert "best.pt is of another run than metrics.csv next to it" in capsys.readouterr().err
     assert echo_eval(first, "--checkpoint", "last", "--device", "cpu") == 0
     with pytest.raises(RunError, match=r"best\.pt and .*last\.pt are of different runs"):
         train(from_toml_resumed(first))

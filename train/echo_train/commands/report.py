@@ -58,7 +58,7 @@ def cli(
 ) -> None:
     """Compare finished runs: print a table, and write a page with curves, pictures and settings.
 
-    The folder of a sweep, or of an evaluation of several runs, stands for all runs in it.
+    The folder of a sweep, or of an evaluation of several runs, means all runs in it.
     """
     with importing("report"):
         from echo_train.reporting.html_page import MARK, report_page

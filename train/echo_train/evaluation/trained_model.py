@@ -122,7 +122,7 @@ class TrainedModel:
     def scale(self, images: Tensor) -> Tensor:
         """Scale images, (frame, 1, y, x) float in [0, 1], as `scale_frames` scales frames.
 
-        Images of the network's size are returned as they are.
+        Images of the network's size are returned unchanged.
         """
         if tuple(images.shape[2:]) == self.shape:
             return images
@@ -286,8 +286,8 @@ def _check_state(state: dict[str, Any], choice: Choice, path: Path) -> None:
     """Check that a checkpoint is of the targets that config.toml names."""
     if set(state["store"]) != set(choice.arrays()):
         raise RunError(
-            f"{path} was trained on {', '.join(state['store'])}, and {run_folder.CONFIG} beside it "
-            f"names {choice}; restore both from a copy of the run, or train again"
+            f"{path} was trained on {', '.join(state['store'])}, and {run_folder.CONFIG} next to "
+            f"it names {choice}; restore both from a copy of the run, or train again"
         )
 
 
@@ -298,7 +298,7 @@ def _check_settings(state: dict[str, Any], settings: dict[str, Any], path: Path)
     trained = {name: value for name, value in trained.items() if name in settings}
     if changes := describe_changes(trained, settings, [*UNSAVED, "epochs"]):
         raise RunError(
-            f"{path} was trained with other settings than {run_folder.CONFIG} beside it says: "
+            f"{path} was trained with other settings than {run_folder.CONFIG} next to it says: "
             f"{changes}; restore both from a copy of the run, or train again"
         )
 
@@ -312,7 +312,7 @@ def _check_epochs(state: dict[str, Any], path: Path) -> None:
         return
     if not is_same_run(state["history"], [dataclasses.asdict(row) for row in rows]):
         raise RunError(
-            f"{path} is of another run than {run_folder.METRICS} beside it; restore both from a "
+            f"{path} is of another run than {run_folder.METRICS} next to it; restore both from a "
             "copy of the run, or train again"
         )
 

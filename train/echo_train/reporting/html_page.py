@@ -148,7 +148,7 @@ def _pictures(rows: Sequence[Row], folder: Path) -> list[dict[str, Any]]:
 
 
 def embed_picture(content: bytes, budget: int) -> str:
-    """Encode a picture for the page: as it is, or as a smaller WebP that fits a size.
+    """Encode a picture for the page: unchanged, or as a smaller WebP that fits a size.
 
     Parameters
     ----------

@@ -189,7 +189,7 @@ def encode_png(figure: Figure) -> bytes:
 
 
 def plain_label(name: str) -> str:
-    r"""Name of a run as a label that Matplotlib shows as it is.
+    r"""Name of a run as a label that Matplotlib shows unchanged.
 
     A dollar sign would begin a formula, and an underscore at the start hides a label.
 

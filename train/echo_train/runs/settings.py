@@ -44,7 +44,7 @@ class RunSettings:
         Raises
         ------
         SettingsError
-            If a run is to be resumed and its folder is not given.
+            If --resume is given without the folder of the run.
         """
         if self.resume and self.run is None:
             raise SettingsError("--resume needs --run, the folder of the run to resume")

@@ -166,7 +166,7 @@ def is_number(value: Any) -> bool:
 
 
 def _are_numbers(value: Any, count: int) -> bool:
-    """Whether a value is a list of so many numbers, each of which may be missing."""
+    """Whether a value is a list of this many numbers, each of which may be missing."""
     return (
         isinstance(value, list)
         and len(value) == count
