@@ -11,10 +11,13 @@ import pytest
 from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
+from echo_prep.build.build import build
+from echo_prep.settings import BuildSettings
 from echo_prep.synth.videos import study_name
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.settings import TRAIN_ORDERS
-from echo_train.data.splits import assign_folds, draw_splits
+from echo_train.data.splits import assign_folds, draw_patients, draw_splits
+from support.archives import write_camus
 
 
 @pytest.fixture
@@ -172,3 +175,70 @@ def test_more_frames_than_exist_cannot_be_drawn(split_by: str, count: int) -> No
     draw_splits(many(50), split_by, count - 1)
     with pytest.raises(SettingsError, match=f"--train-images {count} needs {count} frames"):
         draw_splits(many(50), split_by, count)
+
+
+def with_patients(videos: int) -> FrameSet:
+    """As `many`, with three videos per patient, except for the last two videos."""
+    frames = many(videos)
+    number = np.arange(len(frames)) // 6
+    patient = np.array([f"p{one:03}" for one in number])
+    patient[-4:] = ""
+    return dataclasses.replace(frames, patient=patient, spacing=np.arange(len(frames)) / 7)
+
+
+def patients_of(frames: FrameSet, split: str) -> set[str]:
+    return set(frames.groups[frames.indices(split)].tolist())
+
+
+def test_videos_of_a_patient_stay_together_in_folds_and_draws() -> None:
+    frames = with_patients(60)
+    assert set(frames.groups) == {*(f"p{n:03}" for n in range(20)), "v00058", "v00059"}
+    for divided in (
+        *(assign_folds(frames, 4, fold) for fold in range(1, 5)),
+        draw_splits(frames, "video", None),
+        draw_patients(frames, 7),
+    ):
+        splits = [patients_of(divided, split) for split in schema.SPLITS]
+        # The last patient of the test split also has a video in training, as in `many`.
+        shared = {"p018"}
+        assert not (splits[0] & splits[1]) - shared
+    with pytest.raises(SettingsError, match=r"patients .* cannot make 40 folds"):
+        assign_folds(frames, 40, 1)
+
+
+def test_patients_are_drawn_for_training_and_all_columns_with_them() -> None:
+    frames = with_patients(60)
+    few, more = draw_patients(frames, 3), draw_patients(frames, 8)
+    assert len(patients_of(few, "TRAIN")) == 3
+    assert patients_of(few, "TRAIN") < patients_of(more, "TRAIN")
+    for drawn in (few, more):
+        assert drawn.indices("TEST").size == frames.indices("TEST").size
+        rows = drawn.rows // 3
+        assert drawn.points is not None
+        assert drawn.spacing is not None
+        np.testing.assert_array_equal(drawn.points, frames.points[rows])
+        np.testing.assert_array_equal(drawn.spacing, rows / 7)
+        np.testing.assert_array_equal(drawn.video, frames.video[rows])
+    with pytest.raises(SettingsError, match="there are only 19 patients"):
+        draw_patients(frames, 99)
+    with pytest.raises(SettingsError, match="there are only 55 videos"):
+        draw_patients(many(60), 99)
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"), [(1, "video patient0001_2CH"), (2, "patient patient0001")]
+)
+def test_a_video_or_patient_in_two_splits_is_refused(
+    rows: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, path = write_camus(tmp_path / "data", range(3)), tmp_path / "s.zarr"
+    build(BuildSettings(data=data, store=path, masks_only=True, backend="threading"))
+    store = EchoStore(path)
+    frames = read_frame_set(store, Choice(method="annotated"))
+    assert set(frames.groups) == {"patient0001", "patient0002", "patient0003"}
+    np.testing.assert_allclose(frames.spacing, 0.308, rtol=1e-6)
+    read, split = store.read, store.read("index/split")
+    split[:rows] = schema.SPLITS.index("TEST")
+    monkeypatch.setattr(store, "read", lambda name: split if name == "index/split" else read(name))
+    with pytest.raises(SettingsError, match=f"{what} has frames in the splits"):
+        read_frame_set(store, Choice(method="annotated"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from typing import Any
 
@@ -180,3 +181,31 @@ def test_the_table_has_one_row_for_each_frame_in_the_stores_order(
     assert [row["implausible"] for row in rows] == ["0", "1", "1", "1", "1", "0"]
     assert [row["radial_error_1"] for row in rows[:3]] == ["2.000000", "", ""]
     assert rows[1]["mean_radial_error"] == "0.500000" and rows[2]["mean_radial_error"] == ""
+
+
+def test_distances_are_also_in_mm_if_the_spacing_is_known() -> None:
+    assert not any(name.endswith("_mm") for name in results().summary())
+    spacing = np.array([0.5, 0.5, np.nan, 0.25, 1, np.nan], dtype=np.float32)
+    summary = results(frames=dataclasses.replace(frame_set(), spacing=spacing)).summary()
+    assert summary["hd95_mm"]["mean"] == pytest.approx((1 + 1.5 + 0.25 + 4) / 4)
+    assert summary["surface_distance_mm"]["mean"] == pytest.approx((0.5 + 0.75 + 0.125 + 2) / 4)
+    assert summary["hd95"]["mean"] == pytest.approx((2 + 3 + 22.4 + 1 + 4 + 0) / 6)
+    true = np.zeros((6, 3, 2))
+    found = true + np.array([3.0, 4.0])
+    measured = results(
+        frames=dataclasses.replace(frame_set(true), spacing=spacing),
+        points=found,
+        found=np.ones((6, 3), dtype=bool),
+    ).summary()
+    assert measured["mean_radial_error"]["mean"] == pytest.approx(5)
+    assert measured["mean_radial_error_mm"]["mean"] == pytest.approx(5 * (0.5 + 0.5 + 0.25 + 1) / 4)
+
+
+def test_intervals_are_drawn_over_patients() -> None:
+    alone = results().summary()["dice"]["ci95"]
+    patient = np.array(["p", "p", "p", "p", "", ""])
+    together = results(frames=dataclasses.replace(frame_set(), patient=patient)).summary()
+    # Two groups, A and B together, and C: a sample has one of them twice, or both.
+    first, second = DICE[:4].mean(), DICE[4:].mean()
+    assert together["dice"]["ci95"] == pytest.approx(sorted([first, second]))
+    assert alone != together["dice"]["ci95"]

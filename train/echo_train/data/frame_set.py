@@ -142,6 +142,10 @@ class FrameSet:
         Traced apex and middle of the mitral plane; None if the frames have no tracings.
     contour : ndarray, (frame, point, 2) float32, or None
         Traced contour; rows of NaN are padding.
+    patient : ndarray, (frame,) str, or None
+        Empty if unknown; None if the archive does not name patients.
+    spacing : ndarray, (frame,) float32, or None
+        Side of a pixel in mm, NaN if unknown; None if the archive does not tell.
     ef : ndarray, (frame,) float32, or None
         Ejection fraction that the archive lists for the video, in per cent; NaN if unknown.
     """
@@ -156,9 +160,18 @@ class FrameSet:
     long_axis: np.ndarray | None = None
     contour: np.ndarray | None = None
     ef: np.ndarray | None = None
+    patient: np.ndarray | None = None
+    spacing: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Names by which frames belong together: patients, or videos if unknown; (frame,) str."""
+        if self.patient is None:
+            return self.video
+        return np.where(self.patient != "", self.patient, self.video)
 
     def indices(self, split: str) -> np.ndarray:
         """Indices of the frames in a split, in the order of the store."""
@@ -173,11 +186,15 @@ def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:
     StoreDamagedError
         If a chunk is missing or altered.
     SettingsError
-        If a video has frames in two splits.
+        If a video or a patient has frames in two splits.
     """
     readable = np.flatnonzero(store.read(schema.STATUS) == 0)
     video, split = store.read("index/video")[readable], store.read("index/split")[readable]
-    _check_splits(video, split)
+    _check_splits("video", video, split)
+    patient = _optional(store, "index/patient", readable)
+    if patient is not None:
+        known = patient != ""
+        _check_splits("patient", patient[known], split[known])
     height, width = store.shape(schema.FRAMES)[1:]
     return FrameSet(
         rows=readable,
@@ -190,16 +207,22 @@ def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:
         long_axis=store.read(schema.LONG_AXIS)[readable],
         contour=store.read(schema.CONTOUR)[readable],
         ef=store.read("index/ef")[readable],
+        patient=patient,
+        spacing=_optional(store, "index/spacing", readable),
     )
 
 
-def _check_splits(video: np.ndarray, split: np.ndarray) -> None:
+def _optional(store: EchoStore, column: str, rows: np.ndarray) -> np.ndarray | None:
+    return store.read(column)[rows] if column in store else None
+
+
+def _check_splits(kind: str, names: np.ndarray, split: np.ndarray) -> None:
     # echo-prep gives each video one split. Other software might not, and a patient in training
     # and test makes test results too good.
     first: dict[str, int] = {}
-    for name, code in zip(video.tolist(), split.tolist(), strict=True):
+    for name, code in zip(names.tolist(), split.tolist(), strict=True):
         if first.setdefault(name, code) != code:
             raise SettingsError(
-                f"video {name} has frames in the splits {schema.SPLITS[first[name]]} and "
-                f"{schema.SPLITS[code]}; all frames of a video must be in one split"
+                f"{kind} {name} has frames in the splits {schema.SPLITS[first[name]]} and "
+                f"{schema.SPLITS[code]}; all frames of a {kind} must be in one split"
             )

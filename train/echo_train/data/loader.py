@@ -21,7 +21,7 @@ from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.resident import ResidentSource, SharedArrays
 from echo_train.data.settings import LoaderSettings
-from echo_train.data.splits import assign_folds, draw_splits
+from echo_train.data.splits import assign_folds, draw_patients, draw_splits
 from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.runtime import device as devices
@@ -212,6 +212,8 @@ def make_loader(
     )
     if splits.fold is not None:
         frames = assign_folds(frames, splits.folds, splits.fold)
+    if splits.train_patients is not None:
+        frames = draw_patients(frames, splits.train_patients)
     arrays = pixel_arrays(choice, settings.heatmaps)
     source: Source
     shared = shared or SharedArrays()

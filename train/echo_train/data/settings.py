@@ -59,13 +59,20 @@ class SplitSettings:
     split_by: str = setting(
         SPLITS_BY[0],
         "store: the splits of the store; image, video: draw four fifths of the images or videos "
-        "for training and take the rest for validation. With image, a patient can be in both.",
+        "for training and take the rest for validation. With image, a patient can be in both; "
+        "with video, all videos of a patient stay together.",
         choices=SPLITS_BY,
     )
     train_images: int | None = setting(
         None,
         "Number of training frames; default: all. With --split-by image or video, a quarter as "
         "many are for validation.",
+        minimum=1,
+    )
+    train_patients: int | None = setting(
+        None,
+        "Number of training patients, drawn at random; a video of an unknown patient counts as "
+        "one. Default: all.",
         minimum=1,
     )
     train_order: str = setting(
@@ -76,7 +83,8 @@ class SplitSettings:
     )
     folds: int = setting(
         0,
-        "Number of folds for cross-validation over the training and validation videos; 0 for none.",
+        "Number of folds for cross-validation over the training and validation patients, or videos "
+        "of unknown patients; 0 for none.",
         minimum=0,
     )
     fold: int | None = setting(
@@ -101,6 +109,8 @@ class SplitSettings:
                 "--folds divides all videos of the store; it cannot be combined with "
                 "--split-by or --train-images"
             )
+        if self.train_patients is not None and self.train_images is not None:
+            raise SettingsError("give --train-patients or --train-images, not both")
         if self.folds and self.fold is None:
             raise SettingsError("a run validates on one fold; give --fold as well as --folds")
 

@@ -85,11 +85,11 @@ def draw_splits(
 
 
 def assign_folds(frames: FrameSet, folds: int, fold: int) -> FrameSet:
-    """Divide the training and validation videos into folds, and validate on one of them.
+    """Divide the training and validation patients into folds, and validate on one of them.
 
-    All frames of a video, which is a patient in EchoNet-Dynamic, are in the same
-    fold. The folds depend on the names of the videos and the number of folds
-    alone, so runs with different seeds are comparable.
+    All frames of a patient are in the same fold; a video of an unknown patient, as
+    in EchoNet-Dynamic, counts as one. The folds depend on the names of patients
+    or videos and the number of folds alone, so runs with different seeds are comparable.
 
     Parameters
     ----------
@@ -107,28 +107,64 @@ def assign_folds(frames: FrameSet, folds: int, fold: int) -> FrameSet:
     Raises
     ------
     SettingsError
-        If there are fewer videos than folds.
+        If there are fewer patients than folds.
     """
     train, val, test = range(len(schema.SPLITS))
     not_test = frames.split != test
-    videos = np.unique(frames.video[not_test])
-    if len(videos) < folds:
+    patients = np.unique(frames.groups[not_test])
+    if len(patients) < folds:
         raise SettingsError(
-            f"{len(videos)} videos for training and validation cannot make {folds} folds; "
-            "lower --folds"
+            f"{len(patients)} {_kind(frames)} for training and validation cannot make {folds} "
+            "folds; lower --folds"
         )
-    shuffled = np.random.default_rng(folds).permutation(videos)
-    in_fold = np.isin(frames.video, shuffled[fold - 1 :: folds])
+    shuffled = np.random.default_rng(folds).permutation(patients)
+    in_fold = np.isin(frames.groups, shuffled[fold - 1 :: folds])
     split = np.where(not_test, np.where(in_fold, val, train), test)
     return dataclasses.replace(frames, split=split.astype(frames.split.dtype))
 
 
+def draw_patients(frames: FrameSet, count: int) -> FrameSet:
+    """Draw patients for training; the other splits are unchanged.
+
+    The draw depends on the names of patients or videos alone, and a smaller draw
+    is part of a larger one.
+
+    Parameters
+    ----------
+    frames : FrameSet
+    count : int
+        Patients to draw; a video of an unknown patient counts as one.
+
+    Returns
+    -------
+    frames : FrameSet
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer patients.
+    """
+    training = frames.split == schema.SPLITS.index("TRAIN")
+    patients = np.unique(frames.groups[training])
+    if len(patients) < count:
+        raise SettingsError(
+            f"--train-patients {count}: there are only {len(patients)} {_kind(frames)} for "
+            "training; give a smaller number"
+        )
+    drawn = np.random.default_rng(0).permutation(patients)[:count]
+    return _select(frames, np.flatnonzero(~training | np.isin(frames.groups, drawn)))
+
+
+def _kind(frames: FrameSet) -> str:
+    return "videos" if frames.patient is None else "patients"
+
+
 def _shuffle(frames: FrameSet, split_by: str) -> np.ndarray:
-    """Frames in random order; with ``video``, frames of a video stay together."""
+    """Frames in random order; with ``video``, frames of a patient stay together."""
     generator = np.random.default_rng(0)
     if split_by != "video":
         return generator.permutation(len(frames))
-    videos, video_index = np.unique(frames.video, return_inverse=True)
+    videos, video_index = np.unique(frames.groups, return_inverse=True)
     return np.argsort(generator.permutation(len(videos))[video_index], kind="stable")
 
 
@@ -142,7 +178,7 @@ def _train_count(frames: FrameSet, shuffled: np.ndarray, split_by: str) -> int:
     """Number of the shuffled frames that are for training."""
     if split_by == "image":
         return int(len(frames) * (1 - VALIDATION_FRACTION))
-    videos = frames.video[shuffled]
+    videos = frames.groups[shuffled]
     first = np.flatnonzero(np.concatenate([[True], videos[1:] != videos[:-1]]))
     if len(first) == 1:
         return len(frames)
@@ -150,9 +186,8 @@ def _train_count(frames: FrameSet, shuffled: np.ndarray, split_by: str) -> int:
 
 
 def _select(frames: FrameSet, index: np.ndarray) -> FrameSet:
-    names = ("rows", "video", "number", "phase", "split", "points")
+    fields = ((field.name, getattr(frames, field.name)) for field in dataclasses.fields(frames))
     selected: dict[str, Any] = {
-        name: None if values is None else values[index]
-        for name, values in ((name, getattr(frames, name)) for name in names)
+        name: values[index] for name, values in fields if isinstance(values, np.ndarray)
     }
     return dataclasses.replace(frames, **selected)

@@ -81,7 +81,14 @@ class Evaluation:
         data = replace(self.model.settings.data, loader="auto")
         if not self.trained_on_store:
             # Folds and random draws apply only to the frames that the run was trained on.
-            data = replace(data, folds=0, fold=None, split_by="store", train_images=None)
+            data = replace(
+                data,
+                folds=0,
+                fold=None,
+                split_by="store",
+                train_images=None,
+                train_patients=None,
+            )
         self.loader = make_loader(self.store, choice, data, self.model.device)
         self.notes = self._compare(choice)
 

@@ -61,7 +61,7 @@ def measure_robustness(
             collector.update(model.predict(images), batch)
     results = [collector.results() for collector in collectors.values()]
     scores = np.stack([result.dice() for result in results])
-    intervals = bootstrap_intervals(scores, np.ones_like(scores), frames.video[results[0].index])
+    intervals = bootstrap_intervals(scores, np.ones_like(scores), frames.groups[results[0].index])
     return [
         _row(grade, result, interval)
         for grade, result, interval in zip(collectors, results, intervals, strict=True)

@@ -133,13 +133,14 @@ class SplitResults(Results):
     def summary(self) -> dict[str, Any]:
         """Summarise the split for summary.json.
 
-        Each metric has its mean, its 95 % interval by the bootstrap over videos, and its values at
+        Each metric has its mean, its 95 % interval by the bootstrap over patients or, if
+        they are unknown, videos, and its values at
         ED and at ES. A value that does not exist, such as that of a phase without frames, is None.
         """
         flaws = {name: _mean_of(flaw) for name, flaw in self._flaws().items()}
         ratios = {**self._ratios(), **flaws, "pooled": self._pooled_ratio()}
         above, below = (np.stack([pair[side] for pair in ratios.values()]) for side in (0, 1))
-        intervals = bootstrap_intervals(above, below, self.frames.video[self.index])
+        intervals = bootstrap_intervals(above, below, self.frames.groups[self.index])
         phase = self.frames.phase[self.index]
         ed, es = (phase == schema.PHASES.index(name) for name in ("ED", "ES"))
         metrics: dict[str, Any] = {
@@ -205,6 +206,8 @@ class SplitResults(Results):
             "area_error": _mean_of(np.abs(difference)),
             "area_bias": _mean_of(difference),
         }
+        distances = {name: ratios[name] for name in ("hd95", "surface_distance")}
+        ratios |= self._in_mm(distances)
         if self.ceiling is not None:
             ratios["ceiling"] = _mean_of(self.ceiling)
         errors = self.radial_errors()
@@ -214,9 +217,21 @@ class SplitResults(Results):
                 np.where(found, errors, 0).sum(axis=1),
                 found.sum(axis=1).astype(np.float64),
             )
+            ratios |= self._in_mm({"mean_radial_error": ratios["mean_radial_error"]})
             for limit, rates in zip(SUCCESS_LIMITS, success_rates(errors), strict=True):
                 ratios[f"success_{limit}px"] = _mean_of(rates)
         return ratios
+
+    def _in_mm(self, ratios: dict[str, Ratio]) -> dict[str, Ratio]:
+        """Distances in mm of the frames whose pixel spacing is known; nothing if none is."""
+        if self.frames.spacing is None:
+            return {}
+        spacing = self.frames.spacing[self.index].astype(np.float64)
+        known = np.isfinite(spacing)
+        return {
+            f"{name}_mm": (above * np.where(known, spacing, 0), below * known)
+            for name, (above, below) in ratios.items()
+        }
 
     def _flaws(self) -> dict[str, np.ndarray]:
         """Why each prediction cannot be a ventricle, and whether any of this holds."""
