@@ -389,6 +389,10 @@ def test_an_unfinished_run_is_one_message(
     assert echo_report(two_runs[0], tmp_path / "empty") == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "contains no finished run" in error
+    assert "check the path" in error
+    (tmp_path / "empty" / "config.toml").write_text("epochs = 1\n")
+    assert echo_report(two_runs[0], tmp_path / "empty") == 1
+    assert f"echo-train --resume --run {tmp_path / 'empty'}" in capsys.readouterr().err
 
 
 def test_a_summary_of_another_version_is_one_message(

@@ -46,9 +46,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
         summary = json.loads(read_regular(path), parse_constant=_refuse)
         _check_summary(summary)
     except (FileNotFoundError, NotADirectoryError) as error:
+        begun = (folder / CONFIG).is_file()
+        remedy = f"finish it with echo-train --resume --run {folder}" if begun else "check the path"
         raise RunError(
-            f"{folder} contains no finished run: {SUMMARY} is missing; finish it with "
-            f"echo-train --resume --run {folder}"
+            f"{folder} contains no finished run: {SUMMARY} is missing; {remedy}"
         ) from error
     except _LackError as error:
         raise RunError(
