@@ -36,7 +36,8 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
     runs.
     """
     with importing("train"):
-        from echo_train.evaluation.evaluate import MEASURED, evaluate
+        from echo_train.evaluation.evaluate import evaluate
+        from echo_train.evaluation.measured_files import MEASURED
         from echo_train.reporting.robustness_report import (
             describe_robustness,
             robustness_csv,

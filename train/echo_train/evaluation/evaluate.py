@@ -19,40 +19,17 @@ from echo_common.errors import NotInStoreError
 from echo_common.output_folder import OutputFolder
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
-from echo_common.tables import csv_table
 from echo_train.data.frame_set import Choice, changed_content, choose, data_set_of
 from echo_train.data.loader import Loader, make_loader
-from echo_train.evaluation.floor import TrainingSplit, measure_floor, read_training_split
+from echo_train.evaluation.floor import TrainingSplit, read_training_split
 from echo_train.evaluation.measure import measure
+from echo_train.evaluation.measured_files import Measured, write_measured
 from echo_train.evaluation.robustness import measure_robustness
 from echo_train.evaluation.settings import EvaluateSettings
 from echo_train.evaluation.trained_model import TrainedModel, load_model
-from echo_train.metrics.results import SplitResults
-from echo_train.reporting.agreement_plot import agreement_png
-from echo_train.reporting.plots import Panel, attention_png, overlay_png
 from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
-from echo_train.runs.summary import read_summary, summary_json
-from echo_train.runtime import device as devices
-
-SHOWN = 12
-"""Frames in the overlay."""
-
-ATTENTION_FRAMES = 6
-"""Frames of them with attention maps."""
-
-MEASURED = (
-    run_folder.SUMMARY,
-    run_folder.FRAMES,
-    run_folder.VIDEOS,
-    run_folder.OVERLAY,
-    run_folder.ATTENTION,
-    run_folder.AGREEMENT,
-)
-"""Files that `write_measured` writes."""
-
-Measured = Mapping[str, tuple[SplitResults, float | None]]
-"""Results and mean loss by split, as summary.json names it."""
+from echo_train.runs.summary import read_summary
 
 
 class Evaluation:
@@ -240,103 +217,3 @@ def measure_splits(
         for name, order in orders.items()
         if len(order)
     }
-
-
-def write_measured(
-    output: OutputFolder,
-    model: TrainedModel,
-    loader: Loader,
-    measured: Measured,
-    training: TrainingSplit | None,
-    facts: Mapping[str, Any],
-) -> None:
-    """Write summary.json, frames.csv, videos.csv and the pictures of a measured model.
-
-    frames.csv has the frames of all splits, each once, and videos.csv their videos; the pictures
-    show the last split.
-
-    Parameters
-    ----------
-    output : OutputFolder
-    model : TrainedModel
-    loader : Loader
-    measured : Measured
-        At least one split.
-    training : TrainingSplit or None
-        Of the same store, for the floor.
-    facts : mapping
-        Further entries of summary.json.
-    """
-    videos = {name: results.videos() for name, (results, _) in measured.items()}
-    tables = {
-        run_folder.FRAMES: [results.rows() for results, _ in measured.values()],
-        run_folder.VIDEOS: [table.rows() for table in videos.values() if table],
-    }
-    for name, parts in tables.items():
-        rows: dict[Any, list[Any]] = {}
-        for part in parts:
-            for row in part:
-                # By its first cell: in a batch with other frames, the last digits may differ.
-                rows.setdefault(row[0], row)
-        output.write_text(name, csv_table(rows.values()))
-    split, (results, _) = list(measured.items())[-1]
-    _draw_frames(output, model, loader, split, results)
-    shown = videos[split]
-    if shown is not None and len(shown.video):
-        title = f"{model.choice}, {split}"
-        output.write_bytes(run_folder.AGREEMENT, agreement_png(*shown.ef(), title))
-    splits = {
-        name: {
-            "loss": loss,
-            **results.summary(),
-            "floor": measure_floor(loader, results.index, training),
-        }
-        for name, (results, loss) in measured.items()
-    }
-    summary = {
-        "target": model.settings.selection.target,
-        "choice": str(model.choice),
-        **facts,
-        "parameters": model.parameters(),
-        "device": devices.describe(model.device),
-        "settings": run_folder.read_config(model.folder),
-        **splits,
-    }
-    output.write_text(run_folder.SUMMARY, summary_json(summary))
-
-
-def _draw_frames(
-    output: OutputFolder, model: TrainedModel, loader: Loader, split: str, results: SplitResults
-) -> None:
-    scores = results.dice()
-    # From the worst to the best at equal steps of rank, so that no frame is picked by hand.
-    ranks = np.unique(np.linspace(0, len(scores) - 1, SHOWN).round().astype(int))
-    picked = np.argsort(scores, kind="stable")[ranks]
-    index = results.index[picked]
-    (batch,) = loader.batches(index, len(index), normalised=False)
-    pixels = loader.pixels(index)
-    images, true = pixels.images.numpy(), pixels.masks.numpy()
-    prediction = model.predict(batch.images)
-    phases = [schema.PHASES[code] for code in loader.frames.phase[index]]
-    panels = [
-        Panel(
-            image=images[number],
-            true=true[number],
-            predicted=prediction.masks[number],
-            points=None if prediction.points is None else prediction.points[number],
-            title=f"{phases[number]}  Dice {scores[position]:.3f}",
-        )
-        for number, position in enumerate(picked)
-    ]
-    title = f"{model.choice}: {len(picked)} of {len(scores)} {split} frames, worst to best"
-    output.write_bytes(run_folder.OVERLAY, overlay_png(panels, title))
-    step = max(1, len(picked) // ATTENTION_FRAMES)
-    some = np.arange(0, len(picked), step)[:ATTENTION_FRAMES]
-    maps = model.attention(batch.images[some])
-    if maps:
-        title = (
-            f"{model.choice}: attention in {len(some)} of {len(scores)} {split} frames, worst to "
-            "best"
-        )
-        picture = attention_png(images[some], true[some], maps, title)
-        output.write_bytes(run_folder.ATTENTION, picture)

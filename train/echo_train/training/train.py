@@ -21,8 +21,9 @@ from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader, pick_source
 from echo_train.data.resident import SharedArrays
-from echo_train.evaluation.evaluate import measure_splits, write_measured
+from echo_train.evaluation.evaluate import measure_splits
 from echo_train.evaluation.floor import read_training_split
+from echo_train.evaluation.measured_files import write_measured
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
