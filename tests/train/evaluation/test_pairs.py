@@ -249,3 +249,17 @@ def test_splits_of_the_run_on_another_store_are_named(
     out = tmp_path / "out"
     assert echo_eval(run, "--store", large_store, "--out", out, "--device", "cpu") == 0
     assert any("splits of its own (--folds 2)" in note for note in summary(out)["notes"])
+
+
+def test_a_checkpoint_from_before_a_setting_was_added_is_read(runs: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(runs / "mask", tmp_path / "run")
+    state = checkpoint(run / "best.pt")
+    assert state["settings"].pop("tversky_alpha") == 0.3
+    torch.save(state, run / "best.pt")
+    lines = (run / "config.toml").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("tversky_alpha")]
+    (run / "config.toml").write_text("".join(kept))
+    load_model(run)
+    (run / "config.toml").write_text("".join(kept) + "tversky_alpha = 0.4\n")
+    with pytest.raises(RunError, match=r"tversky_alpha was 0\.3 and is 0\.4"):
+        load_model(run)

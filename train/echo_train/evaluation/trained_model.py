@@ -296,6 +296,8 @@ def _check_settings(state: dict[str, Any], settings: dict[str, Any], path: Path)
     trained = current_keys(ModelSettings, state.get("settings", settings))
     # A later version that resumed the run may have had further settings.
     trained = {name: value for name, value in trained.items() if name in settings}
+    # An earlier version lacked settings that have been added since, which are as by default.
+    trained = {**to_table(ModelSettings()), **trained}
     if changes := describe_changes(trained, settings, [*UNSAVED, "epochs"]):
         raise RunError(
             f"{path} was trained with other settings than {run_folder.CONFIG} next to it says: "
