@@ -13,13 +13,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 
 from echo_common.cli.settings import replace
 from echo_common.errors import RunError
-from echo_train.runs import run_folder
+from echo_train.runs import background_writer, run_folder
 from echo_train.training.resume import explain_interruption
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
@@ -41,7 +42,9 @@ WEIGHTS = ("network", "average", "optimiser")
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    # The state is written after each epoch, so that steps of writing can be counted.
+    with mock.patch.object(background_writer, "INTERVAL", 0):
+        yield
     torch.set_num_threads(before)
 
 
@@ -94,8 +97,28 @@ def test_a_run_killed_at_any_step_of_writing_ends_with_the_same_result(
     for step in range(1, steps + 1, 5):
         folder = tmp_path / str(step)
         assert killed_at(step, train_on_one_thread, small_settings(small_store, folder)), step
+        assert_metrics_not_ahead(folder)
         start_again(small_store, folder)
         assert_same_run(folder, folder_undisturbed)
+
+
+def assert_metrics_not_ahead(folder: Path) -> None:
+    """Check that every epoch of metrics.csv is in the state that the run resumes from."""
+    if (folder / run_folder.METRICS).exists():
+        assert len(metrics(folder)) <= len(checkpoint(folder / run_folder.LAST)["history"])
+
+
+@pytest.mark.parametrize("step", [4, 9, 13, 18, 22, 27])
+def test_a_run_killed_while_it_writes_and_trains_ends_with_the_same_result(
+    small_store: Path, tmp_path: Path, undisturbed: tuple[Path, int], step: int
+) -> None:
+    folder = tmp_path / "run"
+    settings = small_settings(small_store, folder)
+    # With a short interval, the first epoch is written while the second trains.
+    killed_at(step, train_on_one_thread, settings, interval=1e-3)
+    assert_metrics_not_ahead(folder)
+    start_again(small_store, folder)
+    assert_same_run(folder, undisturbed[0])
 
 
 def test_a_run_killed_several_times_ends_with_the_same_result(
@@ -143,8 +166,9 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     assert_same_run(folder, undisturbed[0])
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
-    small_store: Path, tmp_path: Path
+    small_store: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = tmp_path / "run"
     options = {"store": small_store, "run": folder, "width": 2, "epochs": 500, "batch-size": 4}
@@ -161,7 +185,7 @@ def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
     for line in process.stderr:
         if line.startswith("epoch 3/"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     rest = process.stderr.read()
     assert process.wait() == 130
     assert rest.strip().splitlines()[-1] == (

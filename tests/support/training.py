@@ -15,6 +15,7 @@ from echo_common.cli.settings import replace
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader
+from echo_train.runs import background_writer
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
@@ -59,10 +60,14 @@ def stopped_before(stop: int) -> Iterator[None]:
         yield
 
 
-def train_on_one_thread(settings: TrainSettings) -> Path:
-    """Train in a new process with as many threads as in the process of the tests."""
+def train_on_one_thread(settings: TrainSettings, interval: float = 0) -> Path:
+    """Train in a new process with as many threads as in the process of the tests.
+
+    With an interval of 0, the state is written after each epoch, and not while the next one trains.
+    """
     torch.set_num_threads(1)
-    return train(settings)
+    with mock.patch.object(background_writer, "INTERVAL", interval):
+        return train(settings)
 
 
 def train_in_parts(settings: TrainSettings, *stops: int) -> Path:

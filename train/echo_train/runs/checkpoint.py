@@ -48,6 +48,17 @@ def checkpoint_bytes(state: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def host_copy(value: Any) -> Any:
+    """Copy the tensors of nested dictionaries and sequences to the CPU, as they are now."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {name: host_copy(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(host_copy(item) for item in value)
+    return value
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Load a checkpoint to the CPU, without executing any code in it.
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from echo_common.cli.settings import current_keys, to_table
 from echo_common.errors import RunError
-from echo_common.output_folder import OutputFolder
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import changed_content, data_set_of
 from echo_train.runs import run_folder
+from echo_train.runs.background_writer import BackgroundWriter
 from echo_train.runs.checkpoint import (
     DAMAGE,
     MAY_DIFFER,
     UNSAVED,
     checkpoint_bytes,
     describe_changes,
+    host_copy,
     is_same_run,
     load_checkpoint,
 )
@@ -33,12 +36,8 @@ from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
 
 
-def save_state(trainer: Trainer, output: OutputFolder, store: EchoStore, is_best: bool) -> None:
-    """Save the state after an epoch: the best weights, if they are new, then the last state.
-
-    metrics.csv follows. With this order, a run that is killed in between resumes
-    from the previous checkpoint and computes the same best weights again.
-    """
+def save_state(trainer: Trainer, writer: BackgroundWriter, store: EchoStore, is_best: bool) -> None:
+    """Copy the state after an epoch, and have it written while the next one trains."""
     common = {
         "history": [dataclasses.asdict(row) for row in trainer.history],
         "best": dataclasses.asdict(trainer.best) if trainer.best else None,
@@ -50,17 +49,19 @@ def save_state(trainer: Trainer, output: OutputFolder, store: EchoStore, is_best
         "shape": list(trainer.frames.shape),
         "settings": to_table(trainer.settings, leave_out=UNSAVED),
     }
+    files: dict[str, Callable[[], bytes]] = {}
     if is_best:
-        network = trainer.evaluated_network.state_dict()
-        output.write_bytes(run_folder.BEST, checkpoint_bytes({"network": network, **common}))
+        best = host_copy({"network": trainer.evaluated_network.state_dict(), **common})
+        files[run_folder.BEST] = functools.partial(checkpoint_bytes, best)
     state = {
         "network": trainer.network.state_dict(),
         "average": trainer.ema.state_dict() if trainer.ema else None,
         "optimiser": trainer.optimiser.state_dict(),
         **common,
     }
-    output.write_bytes(run_folder.LAST, checkpoint_bytes(state))
-    output.write_text(run_folder.METRICS, run_folder.metrics_csv(trainer.history))
+    files[run_folder.LAST] = functools.partial(checkpoint_bytes, host_copy(state))
+    files[run_folder.METRICS] = run_folder.metrics_csv(trainer.history).encode
+    writer.offer(files)
 
 
 def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
@@ -148,6 +149,21 @@ def check_settings(
             f"{folder} was started with other settings: {differences}; omit these options to "
             "resume it, or give a new --run"
         )
+
+
+@contextlib.contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, which schedulers send, end the block as Ctrl-C does, so that it is saved."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:
+        # Not the main thread, where signals do not arrive.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from echo_train.evaluation.measured_files import write_measured
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
+from echo_train.runs.background_writer import BackgroundWriter
 from echo_train.runs.provenance import as_comments, provenance
 from echo_train.runs.run_names import run_name
 from echo_train.runtime import device as devices
@@ -35,7 +36,12 @@ from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import explain_full_memory
 from echo_train.training.forecast import advise_smaller, describe_forecast, describe_size
 from echo_train.training.progress_bar import ProgressBar
-from echo_train.training.resume import explain_interruption, restore_state, save_state
+from echo_train.training.resume import (
+    ended_like_ctrl_c,
+    explain_interruption,
+    restore_state,
+    save_state,
+)
 from echo_train.training.settings import TrainSettings
 from echo_train.training.tensorboard import TensorBoard
 from echo_train.training.trainer import Trainer
@@ -92,6 +98,9 @@ def train(
         folder = distributed.run_on_first(lambda: _choose_folder(settings, choice), process)
         with explain_interruption(folder), contextlib.ExitStack() as stack:
             resume, output = settings.folder.resume, None
+            if process.world_size == 1:
+                # The launcher of several processes ends them with SIGTERM if one fails.
+                stack.enter_context(ended_like_ctrl_c())
             if process.is_first:
                 output = stack.enter_context(
                     run_folder.open_run_folder(folder, resume, inputs=[store.path])
@@ -165,7 +174,7 @@ def _prepared(
 def train_epochs(
     trainer: Trainer, output: OutputFolder | None, store: EchoStore, quiet: bool = True
 ) -> None:
-    """Train the remaining epochs, and save the last and the best state after each.
+    """Train the remaining epochs, and save the last and the best state while they train.
 
     Parameters
     ----------
@@ -186,7 +195,9 @@ def train_epochs(
     events = None
     if trainer.settings.folder.tensorboard and output is not None:
         events = TensorBoard(output.folder, done)
-    with ProgressBar(epochs * images, done * images, epochs, quiet) as progress:
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(ProgressBar(epochs * images, done * images, epochs, quiet))
+        writer = stack.enter_context(BackgroundWriter(output)) if output is not None else None
         for epoch in range(done + 1, epochs + 1):
             if trainer.out_of_patience():
                 break
@@ -196,8 +207,8 @@ def train_epochs(
             is_best = run_folder.is_better(row, trainer.best)
             if is_best:
                 trainer.best = row
-            if output is not None:
-                save_state(trainer, output, store, is_best)
+            if writer is not None:
+                save_state(trainer, writer, store, is_best)
             if events:
                 events.write(row)
     if events:
