@@ -23,6 +23,7 @@ from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_common.store.schema import LandmarkSet
 from echo_prep.build.build import build
+from echo_prep.geometry.settings import HeatmapSettings
 from echo_prep.preview.preview import preview
 from echo_prep.preview.settings import PreviewSettings
 from echo_prep.settings import BuildSettings
@@ -174,3 +175,24 @@ def test_more_is_added_without_the_videos(name: str, older: bool, tmp_path: Path
     for row, (video, number) in enumerate(ROWS):
         np.testing.assert_array_equal(after["masks/centroid"][row], mask(box(video, number)))
     assert build(settings).made == ()
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_no_stage_of_it_is_made_again(name: str, tmp_path: Path) -> None:
+    path, data = tmp_path / name, write_golden_dataset(tmp_path / "data")
+    (shutil.copytree if (HERE / name).is_dir() else shutil.copy2)(HERE / name, path)
+    settings = BuildSettings(
+        data=data,
+        store=path,
+        method=("chords", "convexhull"),
+        landmarks=(5,),
+        falloff=("gaussian", "euclidean"),
+        jobs=1,
+    )
+    made = build(settings).made
+    # Except for the frames, whose videos have just been written again.
+    assert set(made) <= {"frames"}
+    # A whole Gaussian is another heatmap of the same name.
+    whole = dataclasses.replace(settings, heatmaps=HeatmapSettings(gaussian="whole"))
+    remade = {stage for stage in build(whole).made if stage.endswith("gaussian")}
+    assert remade == {f"landmarks/{m}/anatomical-5/gaussian" for m in ("chords", "convexhull")}
