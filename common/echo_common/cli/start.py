@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -59,6 +60,12 @@ def importing(extra: str = "") -> Iterator[None]:
     extra : str
         The extra of this distribution that the command is part of.
     """
+    if extra == "train":
+        try:
+            # Without it MKL, which torch loads, ends the process with a message of its own.
+            Path.cwd()
+        except FileNotFoundError:
+            sys.exit("error: the working folder was deleted; change to one that exists")
     with exits_at_once():
         try:
             yield

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from echo_common.cli.start import importing
+
 CLOSED = """
 import os, sys
 from echo_common.cli.start import open_streams
@@ -112,3 +114,16 @@ def test_native_windows_is_told_what_it_needs() -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: on Windows") and "WSL2" in line
+
+
+def test_a_deleted_working_folder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(SystemExit, match="the working folder was deleted"), importing("train"):
+        raise AssertionError("torch would be imported")
+    with importing():
+        pass
