@@ -69,7 +69,7 @@ def packet_places(content: bytes) -> list[tuple[int, int]]:
 
 def read_clip(path: Path, numbers: list[int] | None = None) -> tuple[Clip, Chunk]:
     """A clip, and all of its frames as one chunk."""
-    clip = Clip(path, numbers)
+    clip = Clip(path, numbers and [range(number, number + 1) for number in numbers])
     chunks = list(clip.chunks())
     fields = [field.name for field in dataclasses.fields(Chunk)]
     parts = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in fields}

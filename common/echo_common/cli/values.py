@@ -71,6 +71,28 @@ class WholeNumber(click.IntRange):
         return number
 
 
+class NumberRange(click.ParamType[range]):
+    """A whole number, or a first and a last one, such as ``0-40``."""
+
+    name = "numbers"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show both forms."""
+        return "N|N-M"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> range:
+        """Split at the hyphen and check both numbers."""
+        first, hyphen, last = str(value).partition("-")
+        number = WholeNumber(min=0)
+        start = number.convert(first.strip(), param, ctx)
+        stop = number.convert(last.strip(), param, ctx) if hyphen else start
+        if stop < start:
+            self.fail(f"{value!r} ends before it begins.", param, ctx)
+        return range(start, stop + 1)
+
+
 class CommaList(click.ParamType[Any]):
     """Several values in one option, such as ``--landmarks 3,7,11``, in order, without duplicates.
 
@@ -123,6 +145,8 @@ def param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
         return click.Choice(list(meta["choices"]))
     if hint is int:
         return WholeNumber(min=meta["minimum"], max=meta["maximum"])
+    if hint is range:
+        return NumberRange()
     if hint is float:
         return FiniteFloat(min=meta["minimum"], max=meta["maximum"])
     return PathText() if hint is Path else Text()

@@ -12,15 +12,19 @@ import pytest
 
 from echo_common.errors import OutputError
 from echo_common.output_folder import OutputFolder
-from echo_train.prediction.overlay import draw, save_overlay
+from echo_train.prediction.overlay import CAPTION_HEIGHT, draw, save_overlay
+
+SQUARE = np.array([[14.5, 9.5], [29.5, 9.5], [29.5, 19.5], [14.5, 19.5]])
 
 
 def overlay(seconds: list[float]) -> list[tuple[float, np.ndarray]]:
     """A frame with a rectangle, and others without."""
-    masks = np.zeros((len(seconds), 40, 50), np.uint8)
-    masks[0, 10:20, 15:30] = 1
     image = np.full((40, 50), 60, np.uint8)
-    return [(time, draw(image, mask, None)) for time, mask in zip(seconds, masks, strict=True)]
+    contours = [SQUARE, *[np.full((4, 2), np.nan)] * (len(seconds) - 1)]
+    return [
+        (time, draw(image, contour, None, ""))
+        for time, contour in zip(seconds, contours, strict=True)
+    ]
 
 
 def test_the_overlay_draws_the_contour_along_the_mask_and_keeps_the_times(tmp_path: Path) -> None:
@@ -30,7 +34,7 @@ def test_the_overlay_draws_the_contour_along_the_mask_and_keeps_the_times(tmp_pa
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         decoded = list(container.decode(stream))
     assert [frame.time for frame in decoded] == [0, 0.75]
-    frames = [frame.to_ndarray(format="bgr24") for frame in decoded]
+    frames = [frame.to_ndarray(format="bgr24")[CAPTION_HEIGHT:] for frame in decoded]
     factor = round(448 / 50)
     assert frames[0].shape == (40 * factor, 50 * factor, 3)
     red = frames[0][..., 2].astype(int) - frames[0][..., 0] > 60
@@ -67,3 +71,11 @@ def test_an_overlay_that_may_not_grow_is_an_error_and_the_old_one_stays(tmp_path
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "study.mp4").read_bytes() == before
+
+
+def test_the_caption_is_above_the_frame() -> None:
+    image = np.full((40, 50), 60, np.uint8)
+    plain = draw(image, np.full((4, 2), np.nan), None, "")
+    captioned = draw(image, np.full((4, 2), np.nan), None, "frame 12  0.24 s  ED")
+    changed = np.flatnonzero((plain != captioned).any(axis=(1, 2)))
+    assert len(changed) > 0 and changed.max() < CAPTION_HEIGHT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +29,9 @@ CPU = torch.device("cpu")
 
 echo_predict = functools.partial(exit_code, cli)
 
+ALL = ("--confidence", "0", "--device", "cpu")
+"""The models of these tests are not confident."""
+
 
 def names(out: Path) -> set[str]:
     return {path.name for path in out.iterdir()} - {RECORD_FOLDER}
@@ -36,15 +41,22 @@ def test_the_command_writes_masks_table_and_overlay(
     runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert echo_predict(runs / "landmarks", video, "--out", out, "--device", "cpu") == 0
-    assert names(out) == {"study.npz", "study.csv", "study.mp4"}
+    assert echo_predict(runs / "landmarks", video, "--out", out, *ALL) == 0
+    assert names(out) == {
+        "measures.csv", "study.npz", "study.csv", "study.json", "study.png", "study.mp4"
+    }  # fmt: skip
     with np.load(out / "study.npz") as found:
         expected = segment(load_model(runs / "landmarks", "best", CPU), read_clip(video)[1].images)
         np.testing.assert_array_equal(found["frames"], np.arange(10))
         np.testing.assert_array_equal(found["masks"], expected.masks)
         np.testing.assert_array_equal(found["points"], expected.points)
-    areas = [int(row["area_px"]) for row in csv_rows(out / "study.csv")]
-    assert areas == expected.masks.sum(axis=(1, 2)).tolist()
+    areas = expected.masks.sum(axis=(1, 2)).tolist()
+    listed = [float(row["area_px"] or "nan") for row in csv_rows(out / "study.csv")]
+    np.testing.assert_allclose(listed, expected.measures().area, atol=0.01)
+    frames = json.loads((out / "study.json").read_text())["frames"]
+    for frame, contour in zip(frames, expected.contours, strict=True):
+        known = contour[~np.isnan(contour).any(axis=1)]
+        np.testing.assert_allclose(frame["contour"], known, atol=0.006)
     assert f"10 frames, area {min(areas)} to {max(areas)} px" in capsys.readouterr().out
 
 
@@ -57,28 +69,29 @@ def test_nothing_is_found_in_frames_of_constant_gray(
     frames = [np.zeros_like(ordinary), ordinary, np.full_like(ordinary, 130)]
     (tmp_path / "gray.avi").write_bytes(avi_bytes([jpeg(frame) for frame in frames]))
     video, out = tmp_path / "gray.avi", tmp_path / "out"
-    assert echo_predict(runs / target, video, "--out", out, "--device", "cpu") == 0
+    assert echo_predict(runs / target, video, "--out", out, *ALL) == 0
     listed = csv_rows(out / "gray.csv")
     model = load_model(runs / target, "best", CPU)
     alone = segment(model, read_clip(video, [1])[1].images)
-    areas = [int(row["area_px"]) for row in listed]
+    with np.load(out / "gray.npz") as arrays:
+        areas = arrays["masks"].sum(axis=(1, 2)).tolist()
     assert areas == [0, int(alone.masks.sum()), 0]
     assert [row["reason"] for row in listed] == [
-        "the frame is of constant gray",
+        "constant gray",
         alone.reasons()[0],
-        "the frame is of constant gray",
+        "constant gray",
     ]
     assert [row["found"] for row in listed] == ["0", str(int(not alone.reasons()[0])), "0"]
-    assert "2 missed (the frame is of constant gray)" in capsys.readouterr().out
+    assert "2 missed (constant gray)" in capsys.readouterr().out
     if target == "landmarks":
         assert not any(listed[0][column] for column in ("x0", "y0", "x6", "y6"))
 
 
 def test_selected_frames_without_an_overlay(runs: Path, video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = ("--frames", "8,1", "--no-overlay", "--out", out, "--device", "cpu")
+    arguments = ("--frames", "8,1", "--no-overlay", "--out", out, *ALL)
     assert echo_predict(runs / "mask", video, *arguments) == 0
-    assert names(out) == {"study.npz", "study.csv"}
+    assert names(out) == {"measures.csv", "study.npz", "study.csv", "study.json", "study.png"}
     assert [int(row["frame"]) for row in csv_rows(out / "study.csv")] == [1, 8]
 
 
@@ -90,11 +103,15 @@ def test_a_bad_video_does_not_stop_the_others(
     (tmp_path / "b").mkdir()
     second = shutil.copy(video, tmp_path / "b" / "study.avi")
     videos = (video, tmp_path / "bad.avi", second)
-    assert echo_predict(runs / "mask", *videos, "--out", out, "--device", "cpu") == 1
+    assert echo_predict(runs / "mask", *videos, "--out", out, *ALL) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: 1 of 3 clips could not be segmented completely: ")
     assert "bad.avi: the file is text, not a video" in error
-    assert {Path(name).stem for name in names(out)} == {"study", "study-2"}
+    assert {Path(name).stem for name in names(out)} == {"measures", "study", "study-2"}
+    listed = {row["clip"]: row for row in csv_rows(out / "measures.csv")}
+    assert list(listed) == ["study", "bad", "study-2"]
+    assert listed["bad"]["status"] == "failed"
+    assert listed["bad"]["reason"] == "the file is text, not a video"
     assert (out / "study.csv").read_bytes() == (out / "study-2.csv").read_bytes()
 
 
@@ -108,11 +125,10 @@ def test_all_videos_of_a_folder(
     (folder / "list.m3u8").write_text("#EXTM3U\na.data\n")
     (folder / "notes.avi").write_text("not a video")
     (folder / "empty").mkdir()
-    options = ("--out", tmp_path / "out", "--no-overlay", "--frames", "0,3", "--device", "cpu")
+    options = ("--out", tmp_path / "out", "--no-overlay", "--frames", "0,3", *ALL)
     assert echo_predict(runs / "mask", folder, *options) == 0
-    assert names(tmp_path / "out") == {
-        "a.npz", "a.csv", "b.npz", "b.csv",
-    }  # fmt: skip
+    written = {name for name in names(tmp_path / "out") if name.endswith(("npz", "csv"))}
+    assert written == {"a.npz", "a.csv", "b.npz", "b.csv", "measures.csv"}
     assert echo_predict(runs / "mask", folder / "empty", video, *options) == 1
     assert "empty contains no videos" in capsys.readouterr().err
     assert (tmp_path / "out" / "study.npz").exists()
@@ -126,7 +142,7 @@ def test_damaged_frames_and_a_cut_are_reported_and_the_rest_is_segmented(
     images = [jpeg(frame_pattern(1, frame)) for frame in range(8)]
     images[5] = images[5][:900] + bytes(len(images[5]) - 900)
     (tmp_path / "damaged.avi").write_bytes(avi_bytes(images))
-    options = ("--out", tmp_path / "out", "--no-overlay", "--device", "cpu")
+    options = ("--out", tmp_path / "out", "--no-overlay", *ALL)
     videos = (tmp_path / "cut.avi", tmp_path / "damaged.avi")
     assert echo_predict(runs / "mask", *videos, *options) == 1
     *_, head, first, second = capsys.readouterr().err.strip().splitlines()
@@ -141,7 +157,7 @@ def test_seconds_are_the_time_stamps_of_a_variable_rate(runs: Path, tmp_path: Pa
     times = [0, 20, 40, 90, 100, 300]
     frames = [frame_pattern(1, number) for number in range(6)]
     (tmp_path / "a.mp4").write_bytes(clip("h264.mp4", frames, times))
-    options = ("--out", tmp_path / "out", "--no-overlay", "--device", "cpu")
+    options = ("--out", tmp_path / "out", "--no-overlay", *ALL)
     assert echo_predict(runs / "mask", tmp_path / "a.mp4", *options) == 0
     seconds = [float(row["seconds"]) for row in csv_rows(tmp_path / "out" / "a.csv")]
     assert seconds == [0, 0.02, 0.04, 0.09, 0.1, 0.3]
@@ -155,15 +171,42 @@ def test_results_that_cannot_be_written_do_not_stop_the_others(
         out = tmp_path / f"out{number}"
         (out / "first.npz").mkdir(parents=True)
         videos = (bad, Path("x" * 300), video)
-        options = ("--out", out, "--frames", "0", "--no-overlay", "--device", "cpu")
+        options = ("--out", out, "--frames", "0", "--no-overlay", *ALL)
         assert echo_predict(runs / "mask", *videos, *options) == 1
         assert (out / "study.npz").is_file()
+
+
+def test_frames_are_chosen_by_ranges(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--no-overlay", "--out", tmp_path / "out", *ALL)
+    assert echo_predict(runs / "mask", video, "--frames", "1-3, 8", *options) == 0
+    frames = [int(row["frame"]) for row in csv_rows(tmp_path / "out" / "study.csv")]
+    assert frames == [1, 2, 3, 8]
+    for wrong in ("3-1", "-1", "a-b", "1-", "99999999999999999999999"):
+        assert echo_predict(runs / "mask", video, "--frames", wrong, *options) == 2
+    assert echo_predict(runs / "mask", video, "--frames", "0-99999999", *options) == 1
+    assert "more than 10,000,000 frames" in capsys.readouterr().err
+
+
+def test_several_runs_are_averaged_and_must_be_of_a_kind(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--no-overlay", "--out", tmp_path / "out", *ALL)
+    assert echo_predict(runs / "mask", video, runs / "mask", *options) == 0
+    with np.load(tmp_path / "out" / "study.npz") as found:
+        alone = segment(load_model(runs / "mask", "best", CPU), read_clip(video)[1].images)
+        np.testing.assert_array_equal(found["masks"], alone.masks)
+    assert echo_predict(runs / "mask", runs / "landmarks", video, *options) == 1
+    assert "only models of the same kind are averaged" in capsys.readouterr().err
+    assert echo_predict(runs / "mask", *options) == 1
+    assert "there is no clip among the arguments" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_run_is_refused(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert echo_predict(tmp_path, video, "--device", "cpu") == 1
+    assert echo_predict(tmp_path, video, *ALL) == 1
     assert f"error: {tmp_path} contains no run" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -176,7 +219,7 @@ def test_the_input_is_not_written_over_under_any_name(
     (tmp_path / "t.mp4").symlink_to("t.data")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     videos = [tmp_path / name for name in before]
-    options = ("--out", tmp_path, "--frames", "0", "--device", "cpu")
+    options = ("--out", tmp_path, "--frames", "0", *ALL)
     for force in ((), ("--force",)):
         assert echo_predict(runs / "mask", *videos, *options, *force) == 1
         assert "would be written over the input" in capsys.readouterr().err
@@ -191,7 +234,7 @@ def test_a_file_of_another_origin_is_replaced_only_with_force(
     runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "study.csv").write_text("somebody else's")
-    options = ("--out", tmp_path, "--frames", "0", "--no-overlay", "--device", "cpu")
+    options = ("--out", tmp_path, "--frames", "0", "--no-overlay", *ALL)
     assert echo_predict(runs / "mask", video, *options) == 1
     assert "study.csv is there already and was not written by" in capsys.readouterr().err
     assert (tmp_path / "study.csv").read_text() == "somebody else's"
@@ -204,13 +247,13 @@ def test_a_file_of_another_origin_is_replaced_only_with_force(
 PEAKS = """
 import resource, sys
 from pathlib import Path
-from echo_train.prediction.predict import predict_videos
+from echo_train.prediction.predict import predict_clips
 from echo_train.prediction.settings import PredictSettings
 import torch
 torch.set_num_threads(1)
 run, out, *clips = map(Path, sys.argv[1:])
 for clip in clips:
-    predict_videos(run, [clip], PredictSettings(out=out, device="cpu"))
+    predict_clips([run, clip], PredictSettings(out=out, confidence=0.0, device="cpu"))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -222,9 +265,11 @@ def test_memory_does_not_grow_with_the_length_of_a_clip(runs: Path, tmp_path: Pa
         (tmp_path / f"{name}.avi").write_bytes(avi_bytes([image] * count, (448, 448)))
     clips = [tmp_path / "short.avi", tmp_path / "long.avi"]
     command = [sys.executable, "-c", PEAKS, runs / "mask", tmp_path / "out", *clips]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # By default glibc keeps a varying share of what is freed, and the peak varies with it.
+    variables = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
     short, long = map(int, done.stdout.split())
-    assert (long - short) / 1024 < 30
+    assert (long - short) / 1024 < 60
     with np.load(tmp_path / "out" / "long.npz") as arrays:
         assert arrays["masks"].shape == (600, 448, 448)
         assert arrays["frames"].tolist() == list(range(600))

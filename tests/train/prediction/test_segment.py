@@ -123,7 +123,7 @@ def test_a_frame_without_any_landmark_is_left_empty(
     monkeypatch.setattr(TrainedModel, "logits", lambda model, images: logits)
     prediction = segment(model, EchoStore(small_store).read("frames")[:3])
     assert prediction.found is not None and prediction.points is not None
-    assert prediction.reasons().tolist() == ["", "no landmark was found", ""]
+    assert prediction.reasons().tolist() == ["", "no landmark found", ""]
     assert prediction.found.sum(axis=1).tolist() == [7, 0, 5]
     assert not np.isnan(prediction.points[[0, 2]]).any()
     assert np.isnan(prediction.points[1]).all() and np.isnan(prediction.contours[1]).all()

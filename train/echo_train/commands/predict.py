@@ -18,18 +18,19 @@ from echo_train.prediction.settings import PredictSettings
 
 @cloup.command(context_settings=CONTEXT)
 @click.version_option(package_name=DISTRIBUTION)
-@click.argument("run", type=PathText())
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="RUN... CLIP|FOLDER...", type=PathText())
 @click_options(PredictSettings)
-def cli(run: Path, videos: tuple[Path, ...], **values: Any) -> None:
-    """Segment the left ventricle in videos, or in all videos of a folder, with a run's model.
+def cli(paths: tuple[Path, ...], **values: Any) -> None:
+    """Segment the left ventricle in clips, or in all clips of a folder, and measure it.
 
-    Writes for each video NAME.npz with the masks, and the landmarks of a landmark model; NAME.csv
-    with the area in every frame; and NAME.mp4 with the contours drawn over the frames.
+    A folder that contains config.toml is a run; the predictions of several runs are averaged.
+    Writes measures.csv with a row for each clip, and for each clip NAME.csv with the measures of
+    every frame, NAME.png with its curves and its ED and ES frames, NAME.mp4 with the contours over
+    the frames, NAME.json with the contours, and NAME.npz with the masks. For research use only.
     """
     with importing("train"):
-        from echo_train.prediction.predict import predict_videos
-    predict_videos(run, videos, PredictSettings(**values), say=click.echo, progress=show)
+        from echo_train.prediction.predict import predict_clips
+    predict_clips(paths, PredictSettings(**values), say=click.echo, progress=show)
 
 
 def main() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from echo_common.errors import DataError, DataNotFoundError
+from echo_common.errors import DataError, DataNotFoundError, SettingsError
 from echo_common.video.content import HEAD_BYTES, VideoError, container_format
 from echo_common.video.frame import Frame
 from echo_common.video.video_file import Video
@@ -20,6 +21,9 @@ CHUNK_FRAMES = 64
 
 CHUNK_PIXELS = 1 << 24
 """Most pixels in a chunk of several frames."""
+
+MOST_FRAMES = 10_000_000
+"""Most frames that may be chosen: far more than a clip has."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ class Clip:
     Parameters
     ----------
     path : Path
-    numbers : sequence of int, optional
+    numbers : sequence of range, optional
         Frames to read, from 0; all by default.
 
     Attributes
@@ -55,6 +59,8 @@ class Clip:
         (height, width) of the frames.
     rate : float or None
         Frames per second; None if unknown.
+    spacing : float or None
+        Millimetres in a pixel; None if unknown.
     faults : tuple of str
         After `chunks` has ended: frames that could not be read and are left out, with the reason.
 
@@ -66,9 +72,11 @@ class Clip:
         If it is not a video.
     """
 
-    def __init__(self, path: Path, numbers: Sequence[int] | None = None) -> None:
-        self.path = path
-        self._numbers = None if numbers is None else set(numbers)
+    def __init__(self, path: Path, numbers: Sequence[range] | None = None) -> None:
+        self.path, self.spacing = path, None
+        if numbers is not None and sum(map(len, numbers)) > MOST_FRAMES:
+            raise SettingsError(f"--frames names more than {MOST_FRAMES:,} frames; name fewer")
+        self._numbers = None if numbers is None else set(itertools.chain(*numbers))
         self.faults: tuple[str, ...] = ()
         with self._open() as video:
             self.shape, self.rate = video.shape, video.rate

@@ -13,13 +13,17 @@ import cv2
 import numpy as np
 
 from echo_common.errors import EchoError, OutputError
-from echo_common.geometry.raster import mask_outlines
 
 OVERLAY_SIDE = 448
 """Approximate length of the longer side of an overlay of small frames, in pixels."""
 
 _RED = (54, 90, 255)
 """Colour of the contour, as (blue, green, red)."""
+
+_WHITE = (255, 255, 255)
+
+CAPTION_HEIGHT = 24
+"""Height in pixels of the strip above the frame with number, time and phase."""
 
 _SHIFT = 4
 """Fractional bits of OpenCV's coordinates: lines are placed to 1/16 of a pixel."""
@@ -83,34 +87,40 @@ def _encode(file: io.BufferedWriter, frames: Iterable[tuple[float, np.ndarray]])
         container.mux(stream.encode(None))
 
 
-def enlargement(shape: tuple[int, int]) -> int:
-    """Integer factor by which small frames are enlarged before lines are drawn over them."""
-    return max(1, round(OVERLAY_SIDE / max(shape)))
-
-
-def draw(image: np.ndarray, mask: np.ndarray, points: np.ndarray | None) -> np.ndarray:
-    """Draw the outline of a mask, and landmarks, over an enlarged frame.
+def draw(
+    image: np.ndarray, contour: np.ndarray, points: np.ndarray | None, caption: str
+) -> np.ndarray:
+    """Draw contour and landmarks over an enlarged frame, with a caption above it.
 
     Parameters
     ----------
     image : ndarray, (y, x) uint8
-    mask : ndarray, (y, x) uint8
+    contour : ndarray, (point, 2) float
+        Rows of NaN are left out.
     points : ndarray, (landmark, 2) float, or None
+    caption : str
 
     Returns
     -------
     canvas : ndarray, (y, x, 3) uint8
-        As (blue, green, red), enlarged by `enlargement`.
+        As (blue, green, red).
     """
-    factor = enlargement((image.shape[0], image.shape[1]))
+    # Small frames are enlarged by an integer factor.
+    factor = max(1, round(OVERLAY_SIDE / max(image.shape)))
     size = (factor * image.shape[1], factor * image.shape[0])
     canvas = np.asarray(cv2.resize(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), size))
-    lines = [_to_canvas(outline, factor) for outline in mask_outlines(mask)]
-    cv2.polylines(canvas, lines, True, _RED, 1, cv2.LINE_AA, _SHIFT)
+    line = contour[~np.isnan(contour).any(axis=1)]
+    if len(line):
+        cv2.polylines(canvas, [_to_canvas(line, factor)], True, _RED, 1, cv2.LINE_AA, _SHIFT)
     if points is not None:
         for centre in _to_canvas(points[~np.isnan(points).any(axis=1)], factor).tolist():
             cv2.circle(canvas, centre, 3 << _SHIFT, _RED, -1, cv2.LINE_AA, _SHIFT)
-    return canvas
+    strip = np.zeros((CAPTION_HEIGHT, canvas.shape[1], 3), np.uint8)
+    cv2.putText(
+        strip, caption, (6, CAPTION_HEIGHT - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _WHITE, 1,
+        cv2.LINE_AA,
+    )  # fmt: skip
+    return np.concatenate([strip, canvas])
 
 
 def _to_canvas(points: np.ndarray, factor: int) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Segment video files and write the results; `echo-predict` calls `predict_videos`."""
+"""Segment and measure clips, and write the results; `echo-predict` calls `predict_clips`."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,96 +13,109 @@ import numpy as np
 
 from echo_common.cli.command import describe_memory_error, describe_os_error
 from echo_common.cli.progress import Progress, silent
-from echo_common.errors import DataError, EchoError
+from echo_common.errors import DataError, EchoError, RunError, SettingsError
 from echo_common.output_folder import OutputFolder
 from echo_common.outputs import output_name
-from echo_train.evaluation.trained_model import TrainedModel, load_model
+from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.clip import Clip, list_videos
-from echo_train.prediction.overlay import draw, save_overlay
-from echo_train.prediction.results import frame_table, save_arrays
-from echo_train.prediction.segment import Segmentation, segment_clip
+from echo_train.prediction.measurement import Measurement, measure_clip
+from echo_train.prediction.results import MEASURES, ClipResult, measures_table, write_results
+from echo_train.prediction.sector import Sector, find_sector
+from echo_train.prediction.segment import Ensemble, segment_clip
 from echo_train.prediction.settings import PredictSettings
-from echo_train.runs.run_folder import run_inputs
+from echo_train.runs.run_folder import CONFIG, run_inputs
 from echo_train.runs.run_names import distinct_names
 from echo_train.runtime import device as devices
 from echo_train.runtime.memory import explain_full_memory
 
 
-def predict_videos(
-    run: Path,
-    videos: Sequence[Path],
+def predict_clips(
+    arguments: Sequence[Path],
     settings: PredictSettings,
     say: Callable[[str], None] = lambda line: None,
     progress: Progress[Any] = silent,
 ) -> None:
-    """Segment videos with the model of a run, and write the results of each.
+    """Segment and measure clips with the models of runs, and write the results of each.
 
     Parameters
     ----------
-    run : Path
-    videos : sequence of Path
-        Video files, and folders of them.
+    arguments : sequence of Path
+        Run folders, which contain config.toml; video files, and folders of them. Several models
+        are averaged.
     settings : PredictSettings
     say : callable
-        Takes a line about each video.
+        Takes a line about each clip.
     progress : Progress
-        Wraps the videos.
+        Wraps the clips.
 
     Raises
     ------
     RunError
-        If the folder contains no run, or its checkpoint cannot be read.
+        If there is no run, or a checkpoint cannot be read.
+    SettingsError
+        If there is no clip, or the models cannot be averaged.
     DataError
-        If some videos could not be segmented completely, after all others.
+        If some clips could not be segmented completely, after all others.
     """
     # The messages below replace OpenCV's own about a file that it cannot open.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    runs = [path for path in arguments if os.path.lexists(path / CONFIG)]
+    sources = [path for path in arguments if path not in runs]
+    if not runs:
+        raise RunError(f"{arguments[0]} contains no run; give a run folder, which has {CONFIG}")
+    if not sources:
+        raise SettingsError("there is no clip among the arguments; give video files or folders")
     device = devices.pick_device(settings.device, say=say)
-    with explain_full_memory(device, lambda: "choose --device cpu, or fewer frames with --frames"):
-        model = load_model(run, settings.checkpoint, device)
-        paths, failures = _find_videos(videos)
-        folders = len(failures)
+    with explain_full_memory(device, lambda: "choose --device cpu, or a smaller --crop"):
+        models = [load_model(run, settings.checkpoint, device) for run in runs]
+        ensemble = Ensemble(models, settings.tta)
+        paths, failures = _find_videos(sources)
+        total = len(paths) + len(failures)
         names = distinct_names(output_name(path.stem) for path in paths)
-        with OutputFolder(
-            settings.out or run / "predict",
-            inputs=[*paths, *run_inputs(run)],
-            force=settings.force,
-        ) as output:
-            # A bad video, or one whose results cannot be written, does not stop the others.
-            claimed = []
-            for name, path in zip(names, paths, strict=True):
-                with _collect(failures, path):
-                    output.claim(f"{name}.npz", f"{name}.csv")
-                    if settings.overlay:
-                        output.claim(f"{name}.mp4")
-                    claimed.append((name, path))
-            for name, path in progress(claimed, len(claimed), "segmenting"):
-                with _collect(failures, path):
-                    line, faults = _predict(model, path, output, name, settings)
-                    say(line)
-                    if faults:
-                        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-                        failures.append(f"{path}: {faults[0]}{more}")
+        inputs = [*paths, *(file for run in runs for file in run_inputs(run))]
+        out = settings.out or runs[0] / "predict"
+        with OutputFolder(out, inputs=inputs, force=settings.force) as output:
+            output.claim(MEASURES)
+            rows: dict[str, tuple[Measurement, np.ndarray]] = {}
+            try:
+                for name, path in progress(
+                    list(zip(names, paths, strict=True)), len(paths), "segmenting"
+                ):
+                    # A bad clip, or one whose results cannot be written, does not stop the others.
+                    rows[name] = _failed("it was interrupted")
+                    with _collect(failures, path) as reasons:
+                        result = _predict(ensemble, path, name, settings)
+                        write_results(output, result, settings)
+                        rows[name] = result.measured, result.found.numbers
+                        say(result.line(output.folder))
+                        if faults := result.clip.faults:
+                            more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+                            failures.append(f"{path}: {faults[0]}{more}")
+                    if reasons:
+                        rows[name] = _failed(reasons[0])
+            finally:
+                output.write_text(MEASURES, measures_table(rows))
     if failures:
-        count = f"{len(failures)} of {len(paths) + folders}"
         separator = " " if len(failures) == 1 else "\n"
-        raise DataError(
-            separator.join([f"{count} clips could not be segmented completely:", *failures])
-        )
+        head = f"{len(failures)} of {total} clips could not be segmented completely:"
+        raise DataError(separator.join([head, *failures]))
 
 
 @contextlib.contextmanager
-def _collect(failures: list[str], path: Path) -> Iterator[None]:
-    """Add the error of a video to the list instead of raising it."""
+def _collect(failures: list[str], path: Path) -> Iterator[list[str]]:
+    """Add the error of a clip to the list instead of raising it; yields a list for its reason."""
+    reasons: list[str] = []
     try:
-        yield
+        yield reasons
+        return
     except EchoError as error:
         text = str(error)
-        failures.append(text if str(path) in text else f"{path}: {text}")
     except OSError as error:
-        failures.append(f"{path}: {describe_os_error(error)}")
+        text = describe_os_error(error)
     except MemoryError as error:
-        failures.append(f"{path}: {describe_memory_error(error)}")
+        text = describe_memory_error(error)
+    reasons.append(text.removeprefix(f"{path}: "))
+    failures.append(text if str(path) in text else f"{path}: {text}")
 
 
 def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -118,35 +132,25 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return paths, failures
 
 
-def _predict(
-    model: TrainedModel, path: Path, output: OutputFolder, name: str, settings: PredictSettings
-) -> tuple[str, tuple[str, ...]]:
-    """Segment a clip and write its results; returns a summary and the faults of its frames."""
+def _predict(ensemble: Ensemble, path: Path, name: str, settings: PredictSettings) -> ClipResult:
     clip = Clip(path, settings.frames)
-    found = segment_clip(model, clip)
-    with output.writer(f"{name}.npz") as file:
-        save_arrays(file, found)
-    output.write_text(f"{name}.csv", frame_table(found))
-    if settings.overlay:
-        with output.writer(f"{name}.mp4") as file:
-            save_overlay(file, _overlay_frames(clip, found))
-    reasons, counts = np.unique(found.reasons[found.reasons != ""], return_counts=True)
-    missed = "".join(
-        f", {count} missed ({reason})" for reason, count in zip(reasons, counts, strict=True)
-    )
-    lost = f", {len(clip.faults)} faults" if clip.faults else ""
-    line = (
-        f"{path}: {len(found.areas)} frames{lost}, area {found.areas.min()} to "
-        f"{found.areas.max()} px{missed}; {output.folder / name}.npz"
-    )
-    return line, clip.faults
+    sector = _sector(clip, settings)
+    found = segment_clip(ensemble, clip, sector, settings.confidence)
+    measured = measure_clip(found, clip.rate, clip.spacing)
+    return ClipResult(name=name, clip=clip, sector=sector, found=found, measured=measured)
 
 
-def _overlay_frames(clip: Clip, found: Segmentation) -> Iterator[tuple[float, np.ndarray]]:
-    """Read the frames again, and draw what was found over them."""
-    frame = 0
-    for chunk in clip.chunks():
-        for seconds, image in zip(chunk.seconds, chunk.images, strict=True):
-            points = None if found.points is None else found.points[frame]
-            yield seconds, draw(image, found.masks[frame], points)
-            frame += 1
+def _sector(clip: Clip, settings: PredictSettings) -> Sector | None:
+    if settings.crop is None:
+        return find_sector(next(clip.chunks()).images)
+    x, y, width, height = settings.crop
+    if min(width, height) < 1 or x + width > clip.shape[1] or y + height > clip.shape[0]:
+        raise SettingsError(
+            f"--crop {x},{y},{width},{height} is not inside the frames, which have "
+            f"{clip.shape[1]}x{clip.shape[0]} pixels"
+        )
+    return Sector.of_box(settings.crop)
+
+
+def _failed(reason: str) -> tuple[Measurement, np.ndarray]:
+    return Measurement(status="failed", reason=reason), np.empty(0, np.int64)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from echo_common.errors import SettingsError
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.clip import CHUNK_FRAMES, Clip
+from echo_train.prediction.sector import Sector
 from echo_train.targets.base import Prediction
+
+_SHIFT = 2
+"""Pixels by which frames are shifted for test-time augmentation."""
 
 
 class PackedMasks:
@@ -55,8 +61,12 @@ class Segmentation:
     masks : PackedMasks
     areas : ndarray, (frame,) int64
         Pixels of the masks.
+    contours : ndarray, (frame, point, 2) float32
+    axes : ndarray, (frame, 3, 2) float64, or None
     points : ndarray, (frame, landmark, 2) float32, or None
-        (x, y) in pixels; NaN for a missed landmark, None if the model predicts masks.
+        As in `echo_train.targets.base.Prediction`.
+    confidence : ndarray, (frame,) float
+        As in `echo_train.targets.base.Prediction`.
     reasons : ndarray, (frame,) of str
         Why no ventricle was found; empty where one was.
     """
@@ -65,12 +75,66 @@ class Segmentation:
     seconds: np.ndarray
     masks: PackedMasks
     areas: np.ndarray
+    contours: np.ndarray
+    axes: np.ndarray | None
     points: np.ndarray | None
+    confidence: np.ndarray
     reasons: np.ndarray
 
 
+class Ensemble:
+    """Models whose predictions are averaged.
+
+    Parameters
+    ----------
+    models : sequence of TrainedModel
+        At least one; all of one target, size of frames and loss.
+    augment : bool
+        Average also the predictions of shifted, brighter and darker frames.
+
+    Raises
+    ------
+    SettingsError
+        If the models predict different things.
+    """
+
+    def __init__(self, models: Sequence[TrainedModel], augment: bool = False) -> None:
+        self.models = models
+        self._augment = augment
+        first = models[0]
+        for other in models[1:]:
+            if _kind(other) != _kind(first):
+                raise SettingsError(
+                    f"{first.folder} predicts {_kind(first)} and {other.folder} predicts "
+                    f"{_kind(other)}; only models of the same kind are averaged"
+                )
+
+    def predict(self, images: np.ndarray) -> Prediction:
+        """Predict frames, (frame, y, x) uint8, of any size, in their pixels.
+
+        A frame in which nothing was found stays empty.
+        """
+        first = self.models[0]
+        scaled = first.scale_frames(images)
+        parts = [part for model in self.models for part in self._logits(model, scaled)]
+        logits = parts[0] if len(parts) == 1 else first.target.combine(parts)
+        prediction = first.read(logits, scaled, (images.shape[1], images.shape[2]))
+        # In a frame without any landmark, the shape prior draws the mean shape.
+        _empty(prediction, prediction.reasons() != "")
+        return prediction
+
+    def _logits(self, model: TrainedModel, images: Tensor) -> Iterator[Tensor]:
+        yield model.logits(images)
+        if self._augment:
+            for gamma in (0.8, 1.25):
+                yield model.logits(images**gamma)
+            for shift in (-_SHIFT, _SHIFT):
+                moved = model.logits(images.roll((shift, shift), dims=(2, 3)))
+                yield moved.roll((-shift, -shift), dims=(2, 3))
+
+
 def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
-    """Predict frames of any size.
+    """Predict frames of any size with one model.
 
     Frames that differ in size from the model's input are scaled to fit into it, centred on black.
     Landmarks, or the logits of masks, are scaled back before they become masks, so the border of a
@@ -86,8 +150,9 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     prediction : Prediction
         In the pixels of the frames.
     """
+    ensemble = Ensemble([model])
     parts = [
-        _segment(model, images[start : start + CHUNK_FRAMES])
+        ensemble.predict(images[start : start + CHUNK_FRAMES])
         for start in range(0, len(images), CHUNK_FRAMES)
     ]
     joined: dict[str, Any] = {}
@@ -97,8 +162,19 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     return Prediction(**joined)
 
 
-def segment_clip(model: TrainedModel, clip: Clip) -> Segmentation:
+def segment_clip(
+    ensemble: Ensemble, clip: Clip, sector: Sector | None = None, confidence: float = 0.0
+) -> Segmentation:
     """Predict all frames of a clip, chunk by chunk.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    clip : Clip
+    sector : Sector, optional
+        What the models see of each frame; by default, all.
+    confidence : float
+        A frame with less confidence counts as one without a ventricle.
 
     Raises
     ------
@@ -106,39 +182,46 @@ def segment_clip(model: TrainedModel, clip: Clip) -> Segmentation:
         As `Clip.chunks`.
     """
     masks = PackedMasks(clip.shape)
-    parts = []
+    columns: dict[str, list[Any]] = {}
+    shift = np.array([sector.x, sector.y]) if sector else np.zeros(2)
     for chunk in clip.chunks():
-        prediction = _segment(model, chunk.images)
+        prediction = ensemble.predict(sector.cut(chunk.images) if sector else chunk.images)
+        reasons = prediction.reasons()
+        unsure = (reasons == "") & (prediction.confidence < confidence)
+        reasons = np.where(unsure, f"confidence below {confidence:g}", reasons)
+        _empty(prediction, unsure)
         for mask in prediction.masks:
-            masks.append(mask)
-        points = prediction.points
-        parts.append(
-            (
-                chunk.numbers,
-                chunk.seconds,
-                prediction.masks.sum(axis=(1, 2), dtype=np.int64),
-                np.empty((len(chunk.numbers), 0, 2), np.float32) if points is None else points,
-                prediction.reasons(),
-            )
-        )
-    numbers, seconds, areas, points, reasons = map(np.concatenate, zip(*parts, strict=True))
-    return Segmentation(
-        numbers=numbers,
-        seconds=seconds,
-        masks=masks,
-        areas=areas,
-        points=points if points.shape[1] else None,
-        reasons=reasons,
-    )
+            masks.append(sector.paste(mask, clip.shape) if sector else mask)
+        parts = {
+            "numbers": chunk.numbers,
+            "seconds": chunk.seconds,
+            "areas": prediction.masks.sum(axis=(1, 2), dtype=np.int64),
+            "contours": (prediction.contours + shift).astype(np.float32),
+            "axes": None if prediction.axes is None else prediction.axes + shift,
+            "points": None
+            if prediction.points is None
+            else (prediction.points + shift).astype(np.float32),
+            "confidence": prediction.confidence,
+            "reasons": reasons,
+        }
+        for name, part in parts.items():
+            columns.setdefault(name, []).append(part)
+    joined: dict[str, Any] = {
+        name: None if parts[0] is None else np.concatenate(parts) for name, parts in columns.items()
+    }
+    return Segmentation(masks=masks, **joined)
 
 
-def _segment(model: TrainedModel, images: np.ndarray) -> Prediction:
-    scaled = model.scale_frames(images)
-    prediction = model.read(model.logits(scaled), scaled, (images.shape[1], images.shape[2]))
-    # In a frame without any landmark, the shape prior draws the mean shape.
-    missed = prediction.reasons() != ""
+def _empty(prediction: Prediction, missed: np.ndarray) -> None:
+    """Remove what was drawn in frames, (frame,) bool, without a ventricle."""
     prediction.masks[missed] = 0
     for coordinates in (prediction.contours, prediction.points, prediction.axes):
         if coordinates is not None:
             coordinates[missed] = np.nan
-    return prediction
+
+
+def _kind(model: TrainedModel) -> str:
+    height, width = model.shape
+    losses = model.settings.losses
+    kind = "masks" if model.choice.landmarks is None else losses.name("landmarks")
+    return f"{model.choice} in {width}x{height} pixels ({kind})"

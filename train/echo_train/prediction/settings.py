@@ -9,16 +9,34 @@ from echo_common.cli.settings import setting
 from echo_train.runs.settings import checkpoint_setting, force_setting
 from echo_train.runtime.settings import device_setting
 
+MASK_FORMATS = ("png", "nifti")
+"""Formats of masks in addition to NAME.npz."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictSettings:
     """Settings of `echo-predict`."""
 
-    out: Path | None = setting(None, "Folder for the results; default: predict in the run folder.")
-    frames: tuple[int, ...] | None = setting(
-        None, "Frames such as 0,12,40, from 0; default: all.", minimum=0
+    out: Path | None = setting(
+        None, "Folder for the results; default: predict in the first run folder."
+    )
+    frames: tuple[range, ...] | None = setting(
+        None, "Frames such as 0-40,80, from 0; default: all."
+    )
+    crop: tuple[int, int, int, int] | None = setting(
+        None, "Scan sector as X,Y,WIDTH,HEIGHT in pixels; default: found in the frames.", minimum=0
     )
     checkpoint: str = checkpoint_setting()
+    confidence: float = setting(
+        0.5, "Frames with less confidence count as not found.", minimum=0, maximum=1
+    )
+    tta: bool = setting(False, "Average the predictions of shifted, brighter and darker frames.")
     overlay: bool = setting(True, "Write a video of the contours over the frames.")
+    masks: str | None = setting(
+        None, "Write the masks also as one PNG a frame, or as NIfTI.", choices=MASK_FORMATS
+    )
+    keep_text: bool = setting(
+        False, "Show what is outside the scan sector, which may identify a person."
+    )
     force: bool = force_setting()
     device: str = device_setting()

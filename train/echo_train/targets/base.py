@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -36,10 +37,14 @@ class Prediction:
         others.
     constant : ndarray, (frame,) bool, or None
         Frames of constant gray, in which nothing is found.
+    confidence : ndarray, (frame,) float
+        In [0, 1]: how sharp the border of a mask is (`echo_train.targets.mask.CERTAIN`), or the
+        mean confidence of the landmarks, before the prior corrects them.
     """
 
     masks: np.ndarray
     contours: np.ndarray
+    confidence: np.ndarray
     points: np.ndarray | None = None
     axes: np.ndarray | None = None
     found: np.ndarray | None = None
@@ -54,7 +59,7 @@ class Prediction:
         empty = ~self.masks.any(axis=(1, 2))
         constant = np.zeros_like(empty) if self.constant is None else self.constant
         lost = np.zeros_like(empty) if self.found is None else ~self.found.any(axis=1)
-        texts = ["the frame is of constant gray", "no landmark was found", "no ventricle was found"]
+        texts = ["constant gray", "no landmark found", "no ventricle found"]
         return np.select([constant, lost, empty], texts, "")
 
 
@@ -103,6 +108,19 @@ class Target(Protocol):
             pixels of these frames, and its masks are as fine as they are.
         constant : ndarray, (frame,) bool, optional
             Frames of constant gray, in which nothing is found.
+        """
+
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
+        """Average the predictions of several models of this target, each of the same frames.
+
+        Parameters
+        ----------
+        logits : sequence of Tensor (frame, channel, y, x) float
+
+        Returns
+        -------
+        logits : Tensor, (frame, channel, y, x) float
+            For `predict`.
         """
 
     def error_free_masks(self, batch: Batch) -> np.ndarray | None:

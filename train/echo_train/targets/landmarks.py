@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -91,9 +93,13 @@ class LandmarkTarget:
         points : Tensor, (frame, landmark, 2) float
             (x, y) in pixels; NaN for a missed landmark.
         """
+        return self._locate(logits)[0]
+
+    def _locate(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Landmarks as from `decode`, and their confidence, (frame, landmark) float."""
         maps = self.maps(logits)
-        confident = confidence(maps, self._loss.spatial) >= self._min_confidence
-        return self._decoder(maps).where(confident[..., None], torch.nan)
+        sure = confidence(maps, self._loss.spatial)
+        return self._decoder(maps).where((sure >= self._min_confidence)[..., None], torch.nan), sure
 
     def collector(
         self, frames: FrameSet, device: torch.device, order: np.ndarray | None = None
@@ -109,7 +115,7 @@ class LandmarkTarget:
         constant: np.ndarray | None = None,
     ) -> Prediction:
         """Turn logits into landmarks, and the landmarks into masks; see `Target.predict`."""
-        decoded = self.decode(logits).cpu().numpy()
+        decoded, sure = (part.cpu().numpy() for part in self._locate(logits))
         points, found = self.correct(decoded), ~np.isnan(decoded).any(axis=2)
         if constant is not None and constant.any():
             # The prior would fill in the mean shape.
@@ -126,9 +132,17 @@ class LandmarkTarget:
             contours=contours,
             points=points,
             axes=axes,
+            confidence=sure.mean(axis=1),
             found=found,
             constant=constant,
         )
+
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
+        """Average maps, or logits if these are the maps; see `Target.combine`."""
+        if not self._loss.spatial:
+            return torch.stack(list(logits)).mean(dim=0)
+        mean = torch.stack([self.maps(part) for part in logits]).mean(dim=0)
+        return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
     def error_free_masks(self, batch: Batch) -> np.ndarray:
         """Masks rebuilt from the true landmarks, (frame, y, x) uint8."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +19,11 @@ from echo_train.metrics.results import Results
 from echo_train.targets.base import Collector, Prediction
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.letterbox import Letterbox
+
+CERTAIN = 0.75
+"""Probability of pixels that are certainly inside; with less than its complement, they are
+certainly outside. The area of the first, as a share of the area that is not certainly outside, is
+the confidence of a mask: the stability score of Kirillov et al., Segment Anything, 2023."""
 
 
 class MaskTarget:
@@ -58,14 +65,24 @@ class MaskTarget:
         """Turn logits into masks; see `Target.predict`."""
         if letterbox is not None:
             logits = letterbox.enlarge(logits)
+        level = math.log(CERTAIN / (1 - CERTAIN))
+        certain = (logits[:, 0] > level).sum((1, 2))
+        possible = (logits[:, 0] > -level).sum((1, 2))
+        confidence = (certain / possible.clamp_min(1)).cpu().numpy()
         values = logits[:, 0].float().cpu().numpy()
         if constant is not None:
             values[constant] = -1
         return Prediction(
             masks=(values > 0).astype(np.uint8),
             contours=soft_outlines(values, level=0),
+            confidence=confidence,
             constant=constant,
         )
+
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
+        """Average probabilities; see `Target.combine`."""
+        mean = torch.stack([part.float().sigmoid() for part in logits]).mean(dim=0)
+        return mean.logit(eps=torch.finfo(mean.dtype).eps)
 
     def error_free_masks(self, batch: Batch) -> None:
         """Return None: a prediction without errors is the true mask."""
