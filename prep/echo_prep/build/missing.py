@@ -57,6 +57,8 @@ def requested_stages(
     stale while others are updated.
     """
     methods = settings.method or layout.methods
+    height, width = index.parameters["shape"]
+    heatmaps = settings.heatmaps.scaled((height, width))
     if schema.ANNOTATED in methods and schema.ANNOTATED not in layout.methods:
         raise SettingsError(
             f"--method {schema.ANNOTATED} needs an archive with masks of its own, and "
@@ -81,7 +83,7 @@ def requested_stages(
                 landmarks = schema.LandmarkSet(method=method, identity=identity, count=count)
                 requested.append(points_stage(index, landmarks, settings.truncate))
                 requested += [
-                    heatmap_stage(index, landmarks, falloff, settings.heatmaps, settings.truncate)
+                    heatmap_stage(index, landmarks, falloff, heatmaps, settings.truncate)
                     for falloff in settings.falloff
                 ]
         stages.update({stage.name: stage for stage in requested})

@@ -8,8 +8,8 @@ from echo_common.video.content import VideoError
 from echo_prep.dataset.frame_source import FrameSource, RefusedError
 from echo_prep.dataset.types import Dataset
 
-FARTHEST = 1024.0
-"""Largest plausible coordinate in pixels, in a frame of up to half of it."""
+FARTHEST = 1024 / 112
+"""Largest plausible coordinate, in longer sides of the frame."""
 
 _LEAST_INSIDE = 0.25
 """Share of a contour's points in the frame below which it was traced on another one."""
@@ -58,7 +58,7 @@ def misplaced(contour: np.ndarray, shape: tuple[int, int]) -> tuple[str, str] | 
     """
     height, width = shape
     far = np.abs(contour).max()
-    if far > max(FARTHEST, 2 * height, 2 * width):
+    if far > FARTHEST * max(height, width):
         return "coordinates", f"a coordinate is {far:.3g} px away"
     inside = (contour >= -0.5).all(axis=1) & (contour <= [width - 0.5, height - 0.5]).all(axis=1)
     if inside.mean() < _LEAST_INSIDE:

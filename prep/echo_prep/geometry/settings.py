@@ -7,6 +7,9 @@ import dataclasses
 from echo_common.cli.settings import setting
 from echo_common.store.schema import GAUSSIANS
 
+REFERENCE_SIDE = 112
+"""Side in pixels of the frames that the settings refer to: those of EchoNet-Dynamic."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeatmapSettings:
@@ -14,11 +17,15 @@ class HeatmapSettings:
 
     radius: float = setting(
         10.0,
-        "Pixel expansion: pixels within this distance of a landmark, in pixels, are in its "
-        "heatmap.",
+        "Pixel expansion: pixels within this distance of a landmark, in pixels of a 112-pixel "
+        "frame, are in its heatmap.",
         minimum=1,
     )
-    sigma: float = setting(5.0, "Standard deviation of a Gaussian heatmap, in pixels.", minimum=0.1)
+    sigma: float = setting(
+        5.0,
+        "Standard deviation of a Gaussian heatmap, in pixels of a 112-pixel frame.",
+        minimum=0.1,
+    )
     gaussian: str = setting(
         GAUSSIANS[0],
         "Where a Gaussian heatmap ends. cut: at the pixel expansion, as in the paper's text; "
@@ -33,5 +40,26 @@ class HeatmapSettings:
         maximum=31,
     )
     band_iterations: int = setting(
-        2, "How often the kernel of the band is applied; 0 for no band.", minimum=0, maximum=100
+        2,
+        "How often the kernel of the band is applied in a 112-pixel frame, and in proportion in "
+        "others; 0 for no band.",
+        minimum=0,
+        maximum=4096,
     )
+
+    def scaled(self, shape: tuple[int, int]) -> HeatmapSettings:
+        """Convert the settings, which are of a 112-pixel frame, to the pixels of another.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (height, width) of the frame, of which the longer side counts.
+        """
+        factor = max(shape) / REFERENCE_SIDE
+        iterations = max(1, round(self.band_iterations * factor))
+        return dataclasses.replace(
+            self,
+            radius=max(1.0, self.radius * factor),
+            sigma=max(0.1, self.sigma * factor),
+            band_iterations=iterations if self.band_iterations else 0,
+        )

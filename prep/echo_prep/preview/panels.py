@@ -124,12 +124,14 @@ def _choose_sets(
 
 def _bands(store: EchoStore, method: str) -> list[tuple[int, int]]:
     """Kernel and iterations of the bands of a method's heatmaps; the default if it has none."""
+    height, width = store.shape(schema.FRAMES)[1:]
+    shape = height, width
     parameters = [
         store.manifests[landmarks.heatmap(falloff)].parameters
         for landmarks in store.landmark_sets()
         if landmarks.method == method
         for falloff in store.falloffs(landmarks)
-    ] or [dataclasses.asdict(HeatmapSettings())]
+    ] or [dataclasses.asdict(HeatmapSettings().scaled(shape))]
     bands = ((values["band_kernel"], values["band_iterations"]) for values in parameters)
     return list(dict.fromkeys(bands))
 

@@ -13,7 +13,10 @@ from echo_common.errors import DataError
 from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
 from echo_prep.build.reuse import BuildReport
+from echo_prep.dataset.frame_sizes import misplaced
+from echo_prep.geometry.settings import HeatmapSettings
 from echo_prep.settings import BuildSettings
+from support.archives import write_dynamic
 from support.datasets import half_ellipse_trace, write_video
 from support.oracles import dice, reference_mask
 from support.stores import file_bytes
@@ -174,3 +177,48 @@ def test_coordinates_of_a_native_size_are_no_slip(tmp_path: Path) -> None:
     report = make(data, tmp_path / "s.zarr", size=112, masks_only=True)
     assert (report.rows, report.rejects) == (2, ())
     assert cv2.countNonZero(EchoStore(tmp_path / "s.zarr").read("masks/chords")[0]) > 500
+
+
+def test_heatmaps_look_alike_at_every_size(tmp_path: Path) -> None:
+    data = write_dynamic(tmp_path / "d", range(3))
+    maps = {}
+    for side in (112, 224):
+        path = tmp_path / f"{side}.zarr"
+        make(data, path, size=side, falloff=("gaussian", "euclidean"))
+        store = EchoStore(path)
+        for falloff in ("gaussian", "euclidean"):
+            array = f"landmarks/chords/anatomical-7/{falloff}"
+            parameters = store.manifests[array].parameters
+            # As given at 112 pixels, and in proportion at any other size.
+            assert parameters["radius"] == 10 * side / 112
+            assert parameters.get("sigma", 5 * side / 112) == 5 * side / 112
+            assert parameters["band_iterations"] == 2 * side // 112
+            maps[side, falloff] = store.read(array)[0].astype(np.float64) / 255
+    for falloff in ("gaussian", "euclidean"):
+        small, large = maps[112, falloff], maps[224, falloff]
+        halved = large.reshape(7, 112, 2, 112, 2).mean(axis=(2, 4))
+        # The band of twice as many pixels is as wide, except for the steps of its border.
+        assert np.corrcoef(small.ravel(), halved.ravel())[0, 1] > 0.93
+        assert halved.sum() == pytest.approx(small.sum(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("side", "iterations"), [(16, 1), (112, 2), (140, 2), (141, 3), (1120, 20)]
+)
+def test_the_band_has_a_whole_number_of_iterations_and_at_least_one(
+    side: int, iterations: int
+) -> None:
+    scaled = HeatmapSettings().scaled((side, side - 3))
+    assert scaled.band_iterations == iterations
+    assert HeatmapSettings(band_iterations=0).scaled((side, side)).band_iterations == 0
+    assert HeatmapSettings().scaled((112, 112)) == HeatmapSettings()
+
+
+@pytest.mark.parametrize("shape", [(112, 112), (600, 800)])
+def test_the_limit_of_coordinates_grows_with_the_frame(shape: tuple[int, int]) -> None:
+    contour = np.linspace([5.0, 5.0], [90.0, 90.0], 40)
+    limit = 1024 * max(shape) / 112
+    for far, fault in ((0.99 * limit, None), (-0.99 * limit, None), (1.01 * limit, "coordinates")):
+        contour[0, 0] = far
+        found = misplaced(contour, shape)
+        assert (found and found[0]) == fault
