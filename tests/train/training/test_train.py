@@ -282,3 +282,22 @@ def test_a_new_run_is_named_by_what_is_not_a_default(
     expected = "mask-epochs-1-learning-rate-0.01-width-2-loss-dice"
     assert train(settings) == Path("runs", expected)
     assert train(settings) == Path("runs", f"{expected}-2")
+
+
+@pytest.mark.parametrize("steps", [1, 7, 13])
+def test_steps_take_the_place_of_epochs(small_store: Path, tmp_path: Path, steps: int) -> None:
+    frames = open_loader(tiny(small_store))[1].frames
+    each = -(-len(frames.indices("TRAIN")) // 4)
+    folder = train(tiny(small_store, tmp_path / "run", steps=steps, epochs=99))
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == -(-steps // each)
+    assert (
+        checkpoint(folder / "last.pt")["optimiser"]["state"][0]["step"] == len(rows) * each >= steps
+    )
+
+
+def test_a_short_training_is_told_of(small_store: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    train(tiny(small_store, tmp_path / "run", epochs=1), lines.append, quiet=False)
+    assert any("steps in all are few" in line and "--steps 500" in line for line in lines)

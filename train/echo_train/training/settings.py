@@ -22,6 +22,12 @@ class EpochSettings:
     """How long a run trains, and which of its weights are kept."""
 
     epochs: int = setting(20, "Number of epochs.", minimum=1, maximum=1_000_000)
+    steps: int | None = setting(
+        None,
+        "Number of steps, in place of --epochs; the last epoch is completed.",
+        minimum=1,
+        maximum=1_000_000_000,
+    )
     batch_size: int = setting(16, "Images per step.", minimum=1, maximum=65_536)
     seed: int = setting(
         0,

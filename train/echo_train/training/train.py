@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -47,6 +48,9 @@ from echo_train.training.tensorboard import TensorBoard
 from echo_train.training.trainer import Trainer
 
 Say = Callable[[str], None]
+
+FEW_STEPS = 500
+"""Steps below which a training is called short: ten patients needed them for their best Dice."""
 
 _NOT_IN_NAME = (
     *("run", "resume", "store", "target", "landmarks", "device", "loader", "tensorboard"),
@@ -113,6 +117,12 @@ def train(
             first_say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             if not quiet and len(trainer.history) < settings.training.epochs:
                 first_say(describe_forecast(trainer))
+                steps = settings.training.epochs * steps_per_epoch(settings, trainer.loader)
+                if steps < FEW_STEPS:
+                    first_say(
+                        f"note: {steps} steps in all are few for a network that begins at random; "
+                        f"--steps {FEW_STEPS} trains longer"
+                    )
             train_epochs(trainer, output, store, quiet or not process.is_first)
             distributed.disconnect()
             if output is not None:
@@ -162,7 +172,7 @@ def _prepared(
         settings = replace(settings, loader=source)
         loader = make_loader(store, choice, settings.data, device, settings.training.seed, shared)
         _check_splits(store, loader, settings, process)
-        settings = _resolve(settings, choice)
+        settings = _resolve(settings, choice, loader)
         trainer = Trainer(settings, choice, loader, device, process)
         # Before a folder is opened, so that a failure leaves none behind.
         obstacle = trainer.try_compiled()
@@ -274,8 +284,8 @@ def _check_splits(
     for split, count in frames.items():
         if not count:
             raise NotInStoreError(
-                f"{store.path} has no readable frame in the split {split}; the column Split of "
-                "FileList.csv must assign videos to it"
+                f"{store.path} has no readable frame in the split {split}, to which the data set "
+                "must assign videos; --split-by video draws other splits"
             )
     distributed.check_batches(process, settings.training.batch_size, frames)
 
@@ -311,7 +321,12 @@ def _choose_folder(settings: TrainSettings, choice: Choice) -> Path:
     return run_folder.choose_run_folder(settings.folder.run, settings.folder.resume, name)
 
 
-def _resolve(settings: TrainSettings, choice: Choice) -> TrainSettings:
+def steps_per_epoch(settings: TrainSettings, loader: Loader) -> int:
+    """Number of batches of all training frames."""
+    return math.ceil(len(loader.frames.indices("TRAIN")) / settings.training.batch_size)
+
+
+def _resolve(settings: TrainSettings, choice: Choice, loader: Loader) -> TrainSettings:
     """Set the options that were chosen automatically, so that config.toml contains all of them."""
     return replace(
         settings,
@@ -319,4 +334,9 @@ def _resolve(settings: TrainSettings, choice: Choice) -> TrainSettings:
         identity=choice.landmarks.identity if choice.landmarks else None,
         falloff=choice.falloff,
         loss=settings.loss(),
+        epochs=(
+            settings.training.epochs
+            if settings.training.steps is None
+            else math.ceil(settings.training.steps / steps_per_epoch(settings, loader))
+        ),
     )
