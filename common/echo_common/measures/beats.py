@@ -21,7 +21,7 @@ SHORTEST = 0.3
 DEPTH = 0.4
 """Least depth of a systole, as a share of the range of the curve; flatter dips are noise."""
 
-COMPLETE = 0.75
+COMPLETE = 0.9
 """A systole at the edge of a clip is complete if the curve changes by this share of the median
 change of the others."""
 
