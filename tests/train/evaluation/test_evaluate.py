@@ -90,6 +90,19 @@ def test_ejection_fractions_are_compared_with_the_tracings(
     assert (test["n"], test["bias"]) == (len(errors), pytest.approx(np.mean(errors), abs=1e-3))
 
 
+def test_volumes_are_corrected_by_the_exponent_of_the_validation_split(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exponent = summary(runs / "mask")["val"]["ef"]["exponent"]
+    assert echo_eval(runs / "mask", "--correct-volumes", "--out", tmp_path, "--device", "cpu") == 0
+    assert f"corrected by the exponent {exponent:.3f}" in capsys.readouterr().out
+    assert summary(tmp_path)["test"]["ef"]["correction"] == exponent
+    before = {row["video"]: row for row in rows(runs / "mask" / "videos.csv")}
+    for row in rows(tmp_path / "videos.csv"):
+        kept = 1 - float(before[row["video"]]["ef"]) / 100
+        assert float(row["ef"]) == pytest.approx(100 * (1 - kept**exponent), abs=0.01)
+
+
 def test_the_training_area_is_the_range_of_the_masks(runs: Path, small_store: Path) -> None:
     store = EchoStore(small_store)
     shares = store.read("masks/chords")[store.read("index/split") == 0].mean(axis=(1, 2))

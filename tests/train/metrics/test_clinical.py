@@ -62,6 +62,26 @@ def test_rows_have_a_video_each_and_empty_cells_for_what_is_unknown() -> None:
     assert row["ef"] is None and row["listed_ef"] is None and float(row["traced_ef"]) == 50
 
 
+def test_a_correction_restores_a_contraction_that_is_too_small_by_a_power() -> None:
+    traced = np.array([[100.0, 40], [120, 60], [90, 70]])
+    predicted = np.stack(
+        [traced[:, 0], traced[:, 0] * (traced[:, 1] / traced[:, 0]) ** 0.8], axis=1
+    )
+    both = np.stack([predicted, traced], axis=1)
+    videos = VideoMeasures(
+        video=np.array(["A", "B", "C"]), area=both, length=both, volume=both,
+        listed_ef=np.full(3, np.nan),
+    )  # fmt: skip
+    assert videos.exponent() == pytest.approx(1.25)
+    corrected = videos.corrected(1.25)
+    np.testing.assert_allclose(*corrected.ef())
+    assert corrected.summary()["ef"]["correction"] == 1.25
+    assert videos.summary()["ef"]["correction"] is None
+    header, row, *_ = corrected.rows()
+    assert float(dict(zip(header, row, strict=True))["correction"]) == 1.25
+    assert "correction" not in videos.rows()[0]
+
+
 def test_without_pairs_nothing_is_known() -> None:
     nothing = (np.empty(0), np.empty(0), np.empty(0))
     videos = pair_frames(np.empty(0, object), np.empty(0), nothing, nothing, np.empty(0))

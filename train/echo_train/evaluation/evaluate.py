@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from echo_common.cli.progress import Progress, silent
 from echo_common.cli.settings import replace
-from echo_common.errors import NotInStoreError
+from echo_common.errors import NotInStoreError, RunError
 from echo_common.output_folder import OutputFolder
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
@@ -179,6 +180,16 @@ def evaluate(
     training = read_training_split(evaluation.store, model.choice, evaluation.loader.frames)
     areas = evaluation.area_range(training)
     measured = measure_splits(model, evaluation.loader, orders, areas, progress)
+    if settings.correct_volumes:
+        exponent = _fitted_exponent(folder)
+        measured = {
+            name: (dataclasses.replace(results, correction=exponent), loss)
+            for name, (results, loss) in measured.items()
+        }
+        evaluation.notes.append(
+            f"end-systolic volumes are corrected by the exponent {exponent:.3f}, fitted on the "
+            "validation split of the run (--correct-volumes)"
+        )
     seconds = time.perf_counter() - started
     write_measured(
         output,
@@ -202,6 +213,24 @@ def evaluate(
     return measure_robustness(
         model, evaluation.loader, list(orders.values())[-1], areas, settings.noise_seed, progress
     )
+
+
+def _fitted_exponent(folder: Path) -> float:
+    """The correction of volumes that the validation split of a run fits best.
+
+    Raises
+    ------
+    RunError
+        If the run was measured by a version without it, or has no such videos.
+    """
+    exponent = read_summary(folder).get("val", {}).get("ef", {}).get("exponent")
+    if not exponent:
+        raise RunError(
+            f"{folder / run_folder.SUMMARY} has no exponent to correct volumes by: the run was "
+            "measured by an earlier version, or no validation video is traced at ED and at ES; "
+            "train again, or leave out --correct-volumes"
+        )
+    return float(exponent)
 
 
 def measure_splits(

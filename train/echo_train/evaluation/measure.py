@@ -112,4 +112,6 @@ class SplitCollector:
         """Join the results of all batches so far; at least one."""
         parts = self._parts
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return SplitResults(frames=self._frames, area_range=self._area_range, **joined)
+        return SplitResults(
+            frames=self._frames, area_range=self._area_range, correction=None, **joined
+        )

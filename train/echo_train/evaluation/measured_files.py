@@ -81,7 +81,7 @@ def write_measured(
     _draw_frames(output, model, loader, split, results)
     shown = videos[split]
     if shown is not None and len(shown.video):
-        title = f"{model.choice}, {split}"
+        title = f"{model.choice}, {split}" + (", corrected" if shown.correction else "")
         output.write_bytes(run_folder.AGREEMENT, agreement_png(*shown.ef(), title))
     splits = {
         name: {

@@ -29,6 +29,10 @@ class EvaluateSettings:
         "Folder for the results; default: eval-SPLIT in the folder of the run, or in the one that "
         "contains several runs.",
     )
+    correct_volumes: bool = setting(
+        False,
+        "Correct end-systolic volumes by the exponent that the run's validation split fits best.",
+    )
     noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
     noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)
     force: bool = force_setting()

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from echo_common.measures.agreement import EF_LIMITS, agreement, confusion
-from echo_common.measures.ventricle import ejection_fraction, fractional_area_change
+from echo_common.measures.ventricle import (
+    corrected_volume,
+    ejection_fraction,
+    fractional_area_change,
+)
 from echo_common.store import schema
 from echo_common.tables import fixed
 from echo_train.metrics.bootstrap import bootstrap_intervals
@@ -33,6 +37,8 @@ class VideoMeasures:
         if nothing was predicted.
     listed_ef : ndarray, (video,) float64
         Ejection fraction in the archive's list, in per cent; NaN if unknown.
+    correction : float or None
+        Exponent by which the predicted end-systolic volumes were corrected.
     """
 
     video: np.ndarray
@@ -40,6 +46,19 @@ class VideoMeasures:
     length: np.ndarray
     volume: np.ndarray
     listed_ef: np.ndarray
+    correction: float | None = None
+
+    def exponent(self) -> float:
+        """Exponent of `corrected_volume` that fits best, by least squares of logarithms."""
+        kept = np.log(self.volume[:, :, 1] / self.volume[:, :, 0])
+        predicted, traced = kept[np.isfinite(kept).all(axis=1)].T
+        return float(predicted @ traced / (predicted @ predicted)) if len(predicted) else np.nan
+
+    def corrected(self, exponent: float) -> VideoMeasures:
+        """Correct the predicted end-systolic volumes by an exponent of other videos."""
+        volume = self.volume.copy()
+        volume[:, 0, 1] = corrected_volume(volume[:, 0, 1], volume[:, 0, 0], exponent)
+        return dataclasses.replace(self, volume=volume, correction=exponent)
 
     def ef(self) -> tuple[np.ndarray, np.ndarray]:
         """Ejection fractions in per cent, predicted and traced, (video,) float64 each."""
@@ -60,6 +79,8 @@ class VideoMeasures:
         table = {
             "ef": {
                 **self._agreement(ef, traced_ef),
+                "correction": self.correction,
+                "exponent": self.exponent(),
                 "listed": self._agreement(ef, self.listed_ef),
                 "traced_listed": self._agreement(traced_ef, self.listed_ef),
                 **{f"below_{limit:.0f}": confusion(ef, traced_ef, limit) for limit in EF_LIMITS},
@@ -82,6 +103,8 @@ class VideoMeasures:
             for kind, prefix in enumerate(("", "traced_")):
                 values[f"{prefix}{letters}v_px3"] = self.volume[:, kind, phase]
                 values[f"{prefix}{letters}_length_px"] = self.length[:, kind, phase]
+        if self.correction is not None:
+            values["correction"] = np.full(len(ef), self.correction)
         columns |= {name: [fixed(value, 3) for value in cells] for name, cells in values.items()}
         return [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
 

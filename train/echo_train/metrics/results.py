@@ -81,6 +81,8 @@ class SplitResults(Results):
         predicted.
     area, length, volume : ndarray, (frame,) float64, or None
         Of the predicted contours, from `echo_common.measures.ventricle.Measures`.
+    correction : float or None
+        Exponent by which volumes are corrected, from `VideoMeasures.exponent` of other videos.
     area_range : tuple of float, or None
         Smallest and largest true mask of the training split, as shares of the image; None if
         unknown.
@@ -95,6 +97,7 @@ class SplitResults(Results):
     area: np.ndarray | None = None
     length: np.ndarray | None = None
     volume: np.ndarray | None = None
+    correction: float | None = None
     area_range: tuple[float, float] | None = None
 
     def hd95(self) -> np.ndarray:
@@ -118,13 +121,14 @@ class SplitResults(Results):
         if self.area is None or self.length is None or self.volume is None:
             return None
         traced = measure_traces(frames.long_axis[index], frames.contour[index])
-        return pair_frames(
+        videos = pair_frames(
             frames.video[index],
             frames.phase[index],
             predicted=(self.area, self.length, self.volume),
             traced=(traced.area, traced.length, traced.volume),
             listed=frames.ef[index],
         )
+        return videos if self.correction is None else videos.corrected(self.correction)
 
     def implausible(self) -> np.ndarray:
         """Whether each prediction has a shape or size that no ventricle has, (frame,) bool."""

@@ -151,7 +151,7 @@ def _check_metric(metric: Any, where: str) -> None:
 
 def _check_agreement(value: Any, where: str) -> None:
     _check(isinstance(value, dict), where, "a table")
-    for name in ("mae", "bias", "sd", "n"):
+    for name in ("mae", "bias", "sd", "n", "exponent"):
         number = value.get(name)
         _check(number is None or is_number(number), f"{where}.{name}", "a number")
 
