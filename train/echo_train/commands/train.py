@@ -59,6 +59,7 @@ def cli(
         from echo_common.store.reader import EchoStore
         from echo_train.experiments.paper import TABLE, experiments, repeat
         from echo_train.experiments.presets import choose_for_preset, differences, with_preset
+        from echo_train.experiments.search import search
         from echo_train.experiments.sweep import SWEEP, best_run, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
         from echo_train.reporting.run_rows import make_rows
@@ -105,12 +106,14 @@ def cli(
             click.echo(f"the first of {len(runs)} runs:")
         run_dry(runs[0], click.echo, process)
         return
-    if settings.is_sweep():
+    if settings.is_sweep() or settings.search:
         if process.world_size > 1:
             raise SettingsError(
-                "--grid, --seeds and --folds train each run in one process; start without torchrun"
+                "--grid, --seeds, --folds and --search train each run in one process; start "
+                "without torchrun"
             )
-        folder = sweep(settings, say=click.echo, quiet=False)
+        run_all = search if settings.search else sweep
+        folder = run_all(settings, say=click.echo, quiet=False)
         click.echo(f"{describe_sweep(folder)}\n\n{folder / SWEEP}")
         click.echo(f"\n{_next_commands(best_run(folder), folder)}")
         return

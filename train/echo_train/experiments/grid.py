@@ -36,11 +36,14 @@ class Axis:
     option : str
         Name of its option, which names of runs contain.
     values : tuple
+    is_range : bool
+        Whether the values are the ends of a range to search, rather than all values.
     """
 
     field: str
     option: str
     values: tuple[Any, ...]
+    is_range: bool = False
 
 
 def parse_axis(text: str) -> Axis:

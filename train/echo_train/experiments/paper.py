@@ -95,9 +95,10 @@ def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
     SettingsError
         If several seeds or folds are asked for too.
     """
-    if given.get("seeds", 1) > 1 or given.get("folds") or given.get("grid"):
+    if given.get("seeds", 1) > 1 or any(given.get(name) for name in ("folds", "grid", "search")):
         raise SettingsError(
-            "--preset all trains each experiment once; leave out --seeds and --folds, and --grid"
+            "--preset all trains each experiment once; leave out --seeds and --folds, --grid and "
+            "--search"
         )
     own = {name: value for name, value in given.items() if name not in ("run", "resume")}
     own = _of_runs(own)
@@ -277,7 +278,9 @@ def _config(given: Mapping[str, Any]) -> str:
 def _of_runs(given: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is said of several runs together."""
     return {
-        name: value for name, value in given.items() if name not in ("seeds", "grid", *_WORKERS)
+        name: value
+        for name, value in given.items()
+        if name not in ("seeds", "grid", "search", "trials", *_WORKERS)
     }
 
 

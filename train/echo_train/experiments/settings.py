@@ -60,6 +60,13 @@ class SweepSettings(TrainSettings):
     seeds: int = setting(
         1, "Number of seeds to train with, from --seed on; short for --grid seed=…", minimum=1
     )
+    search: tuple[str, ...] = setting(
+        (),
+        "Range or values to search for the highest validation Dice, such as "
+        "learning-rate=1e-4..1e-2 or loss=bce,lovasz; several options are combined.",
+        repeatable=True,
+    )
+    trials: int = setting(20, "Runs of a search.", minimum=1, maximum=10_000)
     workers: WorkerSettings = component(WorkerSettings)
 
     def is_sweep(self) -> bool:

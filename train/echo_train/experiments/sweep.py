@@ -74,20 +74,24 @@ def sweep(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = T
     settings.workers.check()
     resume = settings.folder.resume
     base = choose_base(settings.folder.run, resume, "grid" if settings.grid else "sweep")
-    # A folder of an earlier version has no key for the grid.
-    one_call = ONE_CALL if settings.grid else (*ONE_CALL, "grid")
+    # A folder of an earlier version has no key for a grid.
+    one_call = (*ONE_CALL, "search", "trials", *(() if settings.grid else ("grid",)))
     inputs = [settings.selection.store]
     with explain_interruption(base), run_folder.open_run_folder(base, resume, inputs) as output:
         if resume:
             now = to_table(settings, leave_out=one_call)
-            check_settings(run_folder.read_config(base), now, base)
+            check_settings(run_folder.read_config(base), now, base, may_differ=["store"])
             output.adopt(run_folder.CONFIG, SWEEP)
         output.claim(SWEEP)
         if not resume:
             text = to_toml(settings, leave_out=one_call)
             output.write_text(run_folder.CONFIG, text)
         train_each(base, runs, say, quiet, settings.workers)
-        table = _results(base, list(runs), {axis.field for axis in settings.axes()})
+        table: dict[str, Any] = {"runs": list(runs)}
+        if {axis.field for axis in settings.axes()} <= set(AVERAGED):
+            table |= compare([read_summary(base / name) for name in runs])
+        else:
+            table = group_results(base, list(runs))
         output.write_text(SWEEP, json.dumps(table, indent=2, allow_nan=False) + "\n")
     return base
 
@@ -254,18 +258,21 @@ def best_run(folder: Path) -> Path:
     )
 
 
-def _results(base: Path, names: Sequence[str], varied: set[str]) -> dict[str, Any]:
-    """Content of sweep.json: the runs compared, each group that differs in seed or fold alone."""
+def group_results(base: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Content of sweep.json for runs of any settings.
+
+    Returns
+    -------
+    table : dict
+        ``runs``, and in ``groups`` the comparison of those that differ in seed and fold alone.
+    """
     folders = [base / name for name in names]
-    rows = make_rows(folders, [read_summary(folder) for folder in folders])
-    table: dict[str, Any] = {"runs": list(names)}
-    if varied <= set(AVERAGED):
-        return table | compare([summary for row in rows for summary in row.summaries])
+    rows = average_rows(make_rows(folders, [read_summary(folder) for folder in folders]))
     groups = {
         row.name: {"runs": [path.name for path in row.folders], **compare(row.summaries)}
-        for row in average_rows(rows)
+        for row in rows
     }
-    return table | {"groups": groups}
+    return {"runs": list(names), "groups": groups}
 
 
 def _look_up(summary: Mapping[str, Any], split: str, metric: str) -> float | None:

@@ -20,7 +20,9 @@ from echo_train.runs.run_folder import epoch_rows, reason_of
 
 FORMAT = "echo-run/1"
 
-MAY_DIFFER = ("device", "compile", "patience", "tensorboard", "run", "resume")
+LOGGERS = ("tensorboard", "mlflow", "wandb")
+
+MAY_DIFFER = ("device", "compile", "patience", *LOGGERS, "run", "resume")
 """Settings that a resumed run may change, since they do not affect the result of an epoch."""
 
 UNSAVED = (*MAY_DIFFER, "store")

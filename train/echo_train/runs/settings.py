@@ -37,6 +37,10 @@ class RunSettings:
     run: Path | None = setting(None, "Run folder; default: a new one under runs/.")
     resume: bool = setting(False, "Resume the run in --run.")
     tensorboard: bool = setting(False, "Write TensorBoard events to the run folder.")
+    mlflow: bool = setting(False, "Write the run to MLflow, as MLFLOW_TRACKING_URI says.")
+    wandb: bool = setting(
+        False, "Write the run to Weights & Biases; WANDB_MODE=offline keeps it on this machine."
+    )
 
     def check(self) -> None:
         """Check that the settings are consistent.

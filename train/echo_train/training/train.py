@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,16 @@ from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
 from echo_train.runs.background_writer import BackgroundWriter
+from echo_train.runs.checkpoint import LOGGERS
 from echo_train.runs.provenance import as_comments, provenance
 from echo_train.runs.run_names import run_name
+from echo_train.runs.summary import read_summary
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import explain_full_memory
 from echo_train.training.forecast import advise_smaller, describe_forecast, describe_size
+from echo_train.training.loggers import Logger, log_end, metrics_of_epoch, open_loggers
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.resume import (
     ended_like_ctrl_c,
@@ -44,7 +47,6 @@ from echo_train.training.resume import (
     save_state,
 )
 from echo_train.training.settings import TrainSettings
-from echo_train.training.tensorboard import TensorBoard
 from echo_train.training.trainer import Trainer
 
 Say = Callable[[str], None]
@@ -53,7 +55,7 @@ FEW_STEPS = 500
 """Steps below which a training is called short: ten patients needed them for their best Dice."""
 
 _NOT_IN_NAME = (
-    *("run", "resume", "store", "target", "landmarks", "device", "loader", "tensorboard"),
+    *("run", "resume", "store", "target", "landmarks", "device", "loader", *LOGGERS),
     *("method", "identity", "falloff"),
 )
 """Settings that the name of a new run folder leaves out."""
@@ -65,6 +67,7 @@ def train(
     quiet: bool = True,
     process: Process = ONLY_PROCESS,
     shared: SharedArrays | None = None,
+    observers: Sequence[Logger] = (),
 ) -> Path:
     """Train a network on a store and measure its best weights on the splits.
 
@@ -79,6 +82,8 @@ def train(
         This process among those that train together.
     shared : SharedArrays, optional
         Arrays of earlier runs in this process, which are not read again.
+    observers : sequence of Logger
+        Take the metrics in addition to the loggers of the settings.
 
     Returns
     -------
@@ -123,10 +128,15 @@ def train(
                         f"note: {steps} steps in all are few for a network that begins at random; "
                         f"--steps {FEW_STEPS} trains longer"
                     )
-            train_epochs(trainer, output, store, quiet or not process.is_first)
+            loggers = [*observers]
+            if output is not None:
+                done = len(trainer.history)
+                loggers += stack.enter_context(open_loggers(settings, folder, done))
+            train_epochs(trainer, output, store, quiet or not process.is_first, loggers)
             distributed.disconnect()
             if output is not None:
                 measure_run(trainer, output, store, silent if quiet else show)
+                log_end(loggers, folder, read_summary(folder))
     return folder
 
 
@@ -182,7 +192,11 @@ def _prepared(
 
 
 def train_epochs(
-    trainer: Trainer, output: OutputFolder | None, store: EchoStore, quiet: bool = True
+    trainer: Trainer,
+    output: OutputFolder | None,
+    store: EchoStore,
+    quiet: bool = True,
+    loggers: Sequence[Logger] = (),
 ) -> None:
     """Train the remaining epochs, and save the last and the best state while they train.
 
@@ -194,6 +208,8 @@ def train_epochs(
     store : EchoStore
     quiet : bool
         Show no progress on stderr.
+    loggers : sequence of Logger
+        Take the metrics of each epoch.
 
     Raises
     ------
@@ -202,9 +218,6 @@ def train_epochs(
     """
     images = len(trainer.frames.indices("TRAIN"))
     done, epochs = len(trainer.history), trainer.settings.training.epochs
-    events = None
-    if trainer.settings.folder.tensorboard and output is not None:
-        events = TensorBoard(output.folder, done)
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(ProgressBar(epochs * images, done * images, epochs, quiet))
         writer = stack.enter_context(BackgroundWriter(output)) if output is not None else None
@@ -219,10 +232,9 @@ def train_epochs(
                 trainer.best = row
             if writer is not None:
                 save_state(trainer, writer, store, is_best)
-            if events:
-                events.write(row)
-    if events:
-        events.close()
+            rate = float(trainer.optimiser.param_groups[0]["lr"])
+            for logger in loggers:
+                logger.log_epoch(epoch, metrics_of_epoch(row, rate))
     if output is not None:
         output.write_text(run_folder.METRICS, run_folder.metrics_csv(trainer.history))
 
