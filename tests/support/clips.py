@@ -22,6 +22,7 @@ CODECS = {
     "ffv1.mkv": ("ffv1", "matroska", "gray", {"g": "1", "slicecrc": "1"}),
     "mpeg1.mpg": ("mpeg1video", "mpeg", "yuv420p", {"g": "8"}),
     "vp9.webm": ("libvpx-vp9", "webm", "yuv420p", {"g": "8"}),
+    "gif.gif": ("gif", "gif", "gray", {}),
     "wmv.wmv": ("wmv2", "asf", "yuv420p", {"g": "8"}),
 }
 """Encoder, muxer, pixel format and options of each kind of clip."""
@@ -74,3 +75,47 @@ def read_clip(path: Path, numbers: list[int] | None = None) -> tuple[Clip, Chunk
     fields = [field.name for field in dataclasses.fields(Chunk)]
     parts = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in fields}
     return clip, Chunk(**parts)
+
+
+def dicom(path: Path, frames: np.ndarray, **elements: object) -> None:
+    """Write frames, (frame, y, x) or (frame, y, x, 3), as an ultrasound multi-frame DICOM file.
+
+    Elements replace those of an uncompressed file with a frame time of 20 ms and a patient.
+    """
+    import pydicom
+
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = (
+        pydicom.uid.UltrasoundMultiFrameImageStorage
+    )
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    colour = frames.ndim == 4
+    depth = 8 * frames.itemsize
+    values = {
+        "PatientName": "DOE^JANE",
+        "PatientID": "4711-4711",
+        "PatientBirthDate": "19700101",
+        "Rows": frames.shape[1],
+        "Columns": frames.shape[2],
+        "NumberOfFrames": len(frames),
+        "SamplesPerPixel": 3 if colour else 1,
+        "PhotometricInterpretation": "RGB" if colour else "MONOCHROME2",
+        "BitsAllocated": depth,
+        "BitsStored": depth,
+        "HighBit": depth - 1,
+        "PixelRepresentation": 0,
+        "FrameTime": "20",
+        **({"PlanarConfiguration": 0} if colour else {}),
+        "PixelData": frames.tobytes() + bytes(frames.nbytes % 2),
+        **elements,
+    }
+    for name, value in values.items():
+        setattr(dataset, name, value)
+    dataset["PixelData"].VR = "OW" if depth == 16 else "OB"
+    if (syntax := elements.get("syntax")) is not None:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset["PixelData"].is_undefined_length = True
+        del dataset.syntax
+    dataset.save_as(path, enforce_file_format=True)

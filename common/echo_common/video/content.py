@@ -11,6 +11,9 @@ from echo_common.errors import DataError
 HEAD_BYTES = 1024
 """How much of a file `container_format` looks at."""
 
+DICOM = "dicom"
+"""A container that FFmpeg does not read."""
+
 _EXPORT = "export it as AVI or MP4"
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
@@ -19,12 +22,13 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\x01\xb3", "mpegvideo"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
     (0, b"OggS", "ogg"),
+    (0, b"GIF8", "gif"),
+    (128, b"DICM", DICOM),
     *((4, kind, "mov") for kind in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
 )
 """Offset, bytes, and FFmpeg's name of the container."""
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (128, b"DICM", f"a DICOM file; {_EXPORT}"),
     # Files without the preamble begin with the group of the meta data or of the study.
     (0, b"\x02\0\0\0UL", f"a DICOM file; {_EXPORT}"),
     (0, b"\x08\0\x05\0", f"a DICOM file; {_EXPORT}"),
@@ -35,7 +39,6 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PK\x03\x04", "a ZIP archive; unpack it"),
     (0, b"\x89PNG", "a picture (PNG), not a video"),
     (0, b"\xff\xd8\xff", "a picture (JPEG), not a video"),
-    (0, b"GIF8", f"an animated picture (GIF); {_EXPORT}"),
     (0, b"BM", "a picture (BMP), not a video"),
     (0, b"II*\0", "a picture (TIFF), not a video"),
     (0, b"MM\0*", "a picture (TIFF), not a video"),

@@ -1,8 +1,8 @@
 """Open a video by its content, and read frames by number or all in order.
 
 Motion-JPEG in an AVI file, which EchoNet-Dynamic has, is read by random access
-and decoded by libjpeg. FFmpeg decodes anything else from the beginning, since a
-seek in an inter-coded video is not exact.
+and decoded by libjpeg. pydicom decodes DICOM. FFmpeg decodes anything else from
+the beginning, since a seek in an inter-coded video is not exact.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from echo_common.video.avi import MOTION_JPEG, AviIndex, read_frame_bytes, read_index
-from echo_common.video.content import HEAD_BYTES, VideoError, container_format
+from echo_common.video.content import DICOM, HEAD_BYTES, VideoError, container_format
 from echo_common.video.decoder import Decoder
+from echo_common.video.dicom import Dicom
 from echo_common.video.frame import LARGEST_SIDE, Frame
 from echo_common.video.jpeg import decode_jpeg, jpeg_shape
 
@@ -34,6 +35,10 @@ class Video:
     ----------
     rate : float or None
         Frames per second; None if the file does not tell.
+    spacing : float or None
+        Millimetres in a pixel; None if the file does not tell.
+    region : tuple of int, or None
+        The ultrasound picture in the frames, as x, y, width and height, if the file tells.
 
     Raises
     ------
@@ -55,6 +60,8 @@ class Video:
             os.close(self._handle)
             raise
         self.rate = self._source.rate
+        self.spacing = self._source.spacing if isinstance(self._source, Dicom) else None
+        self.region = self._source.region if isinstance(self._source, Dicom) else None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -146,9 +153,11 @@ class _MotionJpeg:
         return self._index.shape
 
 
-def _open_source(handle: int) -> tuple[_MotionJpeg | Decoder, bool]:
+def _open_source(handle: int) -> tuple[_MotionJpeg | Decoder | Dicom, bool]:
     """What reads the frames, and whether the file ends before its last frame."""
     container = container_format(os.pread(handle, HEAD_BYTES, 0))
+    if container == DICOM:
+        return Dicom(handle), False
     if container != "avi":
         return Decoder(handle, container), False
     index = read_index(handle)

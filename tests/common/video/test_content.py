@@ -40,7 +40,6 @@ def test_an_avi_file_written_by_hand() -> None:
     "head, words",
     [
         (b"", "the file is empty"),
-        (bytes(128) + b"DICM" + bytes(20), "a DICOM file; export it as AVI or MP4"),
         (b"\x08\0\x05\0CS\n\0ISO_IR 100", "a DICOM file"),
         (struct.pack("<i", 348) + bytes(340) + b"n+1\0", "a NIfTI file"),
         (b"\x1f\x8b\x08" + bytes(60), "gzip; decompress it"),

@@ -17,11 +17,13 @@ import pytest
 import torch
 
 from echo_common.output_folder import RECORD_FOLDER
+from echo_common.video.video_file import Video
 from echo_train.commands.predict import cli
 from echo_train.evaluation.trained_model import load_model
+from echo_train.prediction.overlay import CAPTION_HEIGHT
 from echo_train.prediction.segment import segment
 from support.avi import avi_bytes, jpeg
-from support.clips import clip, read_clip
+from support.clips import clip, dicom, read_clip
 from support.commands import csv_rows, exit_code
 from support.datasets import frame_pattern
 
@@ -174,6 +176,50 @@ def test_results_that_cannot_be_written_do_not_stop_the_others(
         options = ("--out", out, "--frames", "0", "--no-overlay", *ALL)
         assert echo_predict(runs / "mask", *videos, *options) == 1
         assert (out / "study.npz").is_file()
+
+
+def test_no_output_names_the_patient_and_text_outside_the_sector_is_black(
+    runs: Path, tmp_path: Path
+) -> None:
+    images = np.zeros((8, 300, 400), np.uint8)
+    for number, image in enumerate(images):
+        image[60:284, 100:324] = cv2.resize(frame_pattern(1, number), (224, 224))
+        cv2.putText(image, "DOE JANE", (5, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 220, 2)
+    dicom(tmp_path / "clip.dcm", images)
+    options = ("--crop", "100,60,224,224", "--masks", "png", *ALL)
+    for name, more in (("hidden", ()), ("kept", ("--keep-text",))):
+        out = tmp_path / name
+        assert (
+            echo_predict(runs / "mask", tmp_path / "clip.dcm", *options, *more, "--out", out) == 0
+        )
+        for path in out.iterdir():
+            if path.is_file():
+                content = path.read_bytes()
+                assert b"DOE" not in content and b"4711" not in content, path
+    with Video(tmp_path / "hidden" / "clip.mp4") as video:
+        assert video.shape == (2 * 224 + CAPTION_HEIGHT, 2 * 224)
+    with Video(tmp_path / "kept" / "clip.mp4") as video:
+        assert video.shape == (300 + CAPTION_HEIGHT, 400)
+        shown = next(video.frames()).pixels
+        assert shown is not None and shown[CAPTION_HEIGHT:][:40].max() > 200
+    with np.load(tmp_path / "hidden" / "clip.npz") as arrays:
+        masks = arrays["masks"]
+    assert masks.shape == images.shape and not masks[:, :60].any() and masks.any()
+    for number, mask in enumerate(masks):
+        path = tmp_path / "hidden" / f"clip.mask-{number:05}.png"
+        np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), 255 * mask)
+    outside = (runs / "mask", tmp_path / "clip.dcm", "--crop", "300,60,224,224", *ALL)
+    assert echo_predict(*outside, "--out", tmp_path / "outside") == 1
+
+
+def test_masks_as_nifti(runs: Path, video: Path, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    options = ("--no-overlay", "--masks", "nifti", "--out", tmp_path, *ALL)
+    assert echo_predict(runs / "mask", video, *options) == 0
+    image = nibabel.load(tmp_path / "study.nii.gz")
+    with np.load(tmp_path / "study.npz") as arrays:
+        np.testing.assert_array_equal(np.asarray(image.dataobj), arrays["masks"].transpose(2, 1, 0))
+    assert image.header.get_zooms() == pytest.approx((1, 1, 0.04))
 
 
 def test_frames_are_chosen_by_ranges(

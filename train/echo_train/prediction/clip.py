@@ -61,6 +61,8 @@ class Clip:
         Frames per second; None if unknown.
     spacing : float or None
         Millimetres in a pixel; None if unknown.
+    region : tuple of int, or None
+        The ultrasound picture in the frames, as x, y, width and height; None if unknown.
     faults : tuple of str
         After `chunks` has ended: frames that could not be read and are left out, with the reason.
 
@@ -73,13 +75,14 @@ class Clip:
     """
 
     def __init__(self, path: Path, numbers: Sequence[range] | None = None) -> None:
-        self.path, self.spacing = path, None
+        self.path = path
         if numbers is not None and sum(map(len, numbers)) > MOST_FRAMES:
             raise SettingsError(f"--frames names more than {MOST_FRAMES:,} frames; name fewer")
         self._numbers = None if numbers is None else set(itertools.chain(*numbers))
         self.faults: tuple[str, ...] = ()
         with self._open() as video:
             self.shape, self.rate = video.shape, video.rate
+            self.spacing, self.region = video.spacing, video.region
 
     def chunks(self) -> Iterator[Chunk]:
         """Read the frames in order.

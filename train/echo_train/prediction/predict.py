@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,11 @@ def predict_clips(
         raise RunError(f"{arguments[0]} contains no run; give a run folder, which has {CONFIG}")
     if not sources:
         raise SettingsError("there is no clip among the arguments; give video files or folders")
+    if settings.masks == "nifti" and importlib.util.find_spec("nibabel") is None:
+        raise SettingsError(
+            "--masks nifti needs nibabel; install it with: "
+            "pip install 'echo-lv-segmentation[nifti]'"
+        )
     device = devices.pick_device(settings.device, say=say)
     with explain_full_memory(device, lambda: "choose --device cpu, or a smaller --crop"):
         models = [load_model(run, settings.checkpoint, device) for run in runs]
@@ -142,7 +148,7 @@ def _predict(ensemble: Ensemble, path: Path, name: str, settings: PredictSetting
 
 def _sector(clip: Clip, settings: PredictSettings) -> Sector | None:
     if settings.crop is None:
-        return find_sector(next(clip.chunks()).images)
+        return find_sector(next(clip.chunks()).images, clip.region)
     x, y, width, height = settings.crop
     if min(width, height) < 1 or x + width > clip.shape[1] or y + height > clip.shape[0]:
         raise SettingsError(

@@ -83,7 +83,9 @@ class Sector:
         return np.asarray(cv2.rectangle(canvas, (self.x, self.y), corner, (54, 90, 255), 2))
 
 
-def find_sector(images: np.ndarray) -> Sector | None:
+def find_sector(
+    images: np.ndarray, region: tuple[int, int, int, int] | None = None
+) -> Sector | None:
     """Find the scan sector among text, an ECG trace and a colour bar.
 
     The sector is what the convex hull of the dense and moving parts of the frames encloses. Text
@@ -93,12 +95,18 @@ def find_sector(images: np.ndarray) -> Sector | None:
     ----------
     images : ndarray, (frame, y, x) uint8
         Some frames of a clip.
+    region : tuple of int, optional
+        Where to look, as x, y, width and height; this box is the sector if nothing is found in it.
 
     Returns
     -------
     sector : Sector or None
         None if the frames show the sector alone, or nothing moves.
     """
+    if region is not None:
+        box = Sector.of_box(region)
+        inner = find_sector(box.cut(images)) or dataclasses.replace(box, x=0, y=0)
+        return dataclasses.replace(inner, x=box.x + inner.x, y=box.y + inner.y)
     height, width = images.shape[1:]
     if max(height, width) < SMALLEST:
         return None
