@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,17 @@ import torch
 from echo_common.errors import RunError, SettingsError
 from echo_prep.build.build import build
 from echo_prep.settings import BuildSettings
+from echo_train.runs.run_folder import read_config
 from echo_train.training.train import train
 from support.datasets import small_videos, write_small_dataset
-from support.training import assert_same_states, checkpoint, stopped_before, tiny, train_in_parts
+from support.training import (
+    assert_same_states,
+    checkpoint,
+    open_loader,
+    stopped_before,
+    tiny,
+    train_in_parts,
+)
 
 TIMES = ("seconds", "images_per_second")
 
@@ -70,10 +80,39 @@ def test_a_run_with_a_constant_rate_can_be_extended(small_store: Path, tmp_path:
     )
 
 
-def test_a_run_with_another_schedule_cannot_be_extended(small_store: Path, tmp_path: Path) -> None:
-    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
-    with pytest.raises(RunError, match="epochs was 1 and is 2"):
-        resume(small_store, folder, epochs=2)
+def test_a_finished_run_with_another_schedule_is_extended(
+    small_store: Path, tmp_path: Path
+) -> None:
+    """Its further epochs have the learning rates of the new number of epochs."""
+    folder = train(tiny(small_store, tmp_path / "run", epochs=2))
+    first = checkpoint(folder / "last.pt")["history"]
+    with stopped_before(4), pytest.raises(KeyboardInterrupt):
+        resume(small_store, folder, epochs=5)
+    state = checkpoint(folder / "last.pt")
+    assert state["history"][:2] == first and len(state["history"]) == 3
+    steps = math.ceil(len(open_loader(tiny(small_store))[1].frames.indices("TRAIN")) / 4)
+    # The last step of epoch 3 of 5; cosine, with a rise over the first 5 % of all steps.
+    rise = 0.05 * 5 * steps
+    progress = (3 * steps - 1 - rise) / (5 * steps - rise)
+    rate = 0.01 * (1 + math.cos(math.pi * progress)) / 2
+    assert state["optimiser"]["param_groups"][0]["lr"] == pytest.approx(rate, rel=0.05)
+    # config.toml has the new number, which a further resumption takes.
+    assert read_config(folder)["epochs"] == 5
+    resume(small_store, folder, epochs=5)
+    assert json.loads((folder / "summary.json").read_text())["epochs"] == 5
+
+
+def test_an_unfinished_run_with_another_schedule_cannot_be_extended(
+    small_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny(small_store, tmp_path / "run", epochs=2)
+    with stopped_before(2), pytest.raises(KeyboardInterrupt):
+        train(settings)
+    with pytest.raises(RunError, match="epochs was 2 and is 3"):
+        resume(small_store, tmp_path / "run", epochs=3)
+    folder = train(tiny(small_store, tmp_path / "finished", epochs=2))
+    with pytest.raises(RunError, match="epochs was 2 and is 1"):
+        resume(small_store, folder, epochs=1)
 
 
 def test_another_seed_gives_other_weights(small_store: Path, tmp_path: Path) -> None:

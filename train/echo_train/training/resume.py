@@ -73,15 +73,19 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
         If the run has other settings or another store, or its checkpoint cannot
         be loaded.
     """
+    settings, config = to_table(trainer.settings), run_folder.read_config(folder)
     # The store may have been moved, so its content is compared and not its path.
-    settings = to_table(trainer.settings)
-    check_settings(run_folder.read_config(folder), settings, folder, may_differ=["store"])
+    may_differ = ["store"]
+    if (folder / run_folder.SUMMARY).exists() and settings["epochs"] > config.get("epochs", 0):
+        # A finished run is extended, at the learning rates of the new number of epochs.
+        may_differ += ["epochs", "steps"]
+    check_settings(config, settings, folder, may_differ)
     path, best = folder / run_folder.LAST, folder / run_folder.BEST
     if not path.exists() and not path.is_symlink():
         return
     state = load_checkpoint(path)
     # config.toml may have been edited since.
-    check_settings(state.get("settings", settings), settings, folder, may_differ=["store"])
+    check_settings(state.get("settings", settings), settings, folder, may_differ)
     if best.exists() and not is_same_run(load_checkpoint(best)["history"], state["history"]):
         raise RunError(
             f"{best} and {path} are of different runs; restore both from a copy of the run, or "

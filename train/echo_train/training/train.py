@@ -314,7 +314,10 @@ def _claim(output: OutputFolder, settings: TrainSettings, head: str) -> None:
         # Those of a run of 0.1.0, whose checkpoint and settings have been checked by now.
         output.adopt(*run_folder.FILES)
     output.claim(*run_folder.FILES)
-    if not settings.folder.resume:
+    extended = settings.folder.resume and settings.training.epochs != run_folder.read_config(
+        output.folder
+    ).get("epochs")
+    if extended or not settings.folder.resume:
         text = to_toml(settings, leave_out=("run", "resume"))
         output.write_text(run_folder.CONFIG, f"{head}{text}")
 
