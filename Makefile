@@ -38,10 +38,10 @@ endif
 help:
 	@echo "make install   create .venv with all packages, at the versions of constraints.txt"
 	@echo "               (on Linux 3.1 GB to download; with TORCH=cpu, without CUDA, 0.6 GB)"
-	@echo "make demo      synthetic data, a store, a mask model, a landmark model, their table"
+	@echo "make demo      synthetic data, a store, two models, their table, a measured clip"
 	@echo "make test      check format, lint, types and imports, then run the tests"
 	@echo "make test-gpu  run the tests that need an NVIDIA GPU"
-	@echo "make test-browser  run the tests of report.html, which need Chromium"
+	@echo "make test-browser  run the tests of report.html and overlays, which need Chromium"
 	@echo "make lint      the same without the tests"
 	@echo "make clean     remove what the demo and the tools created; .venv stays"
 
@@ -107,6 +107,9 @@ demo: $(STAMP)
 	$(BIN)/echo-train --store $(DEMO)/cache.zarr --target landmarks --landmarks 7 \
 	    --width 16 --epochs 12 --run $(DEMO)/landmarks-7
 	@$(BIN)/echo-report $(DEMO)/mask $(DEMO)/landmarks-7
+	$(BIN)/echo-prep synth $(DEMO)/clip --videos 1 --frames 128 --seed 1
+	$(BIN)/echo-predict $(DEMO)/landmarks-7 $(DEMO)/clip/Videos --out $(DEMO)/measured
+	@ls $(DEMO)/measured/*.png $(DEMO)/measured/*.mp4
 
 clean:
 	rm -rf $(DEMO) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

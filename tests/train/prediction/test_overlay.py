@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -79,3 +80,25 @@ def test_the_caption_is_above_the_frame() -> None:
     captioned = draw(image, np.full((4, 2), np.nan), None, "frame 12  0.24 s  ED")
     changed = np.flatnonzero((plain != captioned).any(axis=(1, 2)))
     assert len(changed) > 0 and changed.max() < CAPTION_HEIGHT
+
+
+@pytest.mark.browser
+def test_a_browser_plays_the_overlay(browser: Any, tmp_path: Path) -> None:
+    save_overlay(tmp_path / "study.mp4", overlay([0.0, 0.1, 0.2, 0.4]))
+    (tmp_path / "page.html").write_text("<video src='study.mp4' muted></video>")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    played = page.evaluate(
+        """async () => {
+            const video = document.querySelector("video");
+            const ended = new Promise((done, fail) => {
+                video.onended = done;
+                video.onerror = () => fail(video.error.message);
+            });
+            await video.play();
+            await ended;
+            return [video.videoWidth, video.videoHeight, video.duration];
+        }"""
+    )
+    page.close()
+    assert played[:2] == [450, 360 + CAPTION_HEIGHT] and played[2] >= 0.4
