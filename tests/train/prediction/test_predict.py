@@ -222,6 +222,16 @@ def test_masks_as_nifti(runs: Path, video: Path, tmp_path: Path) -> None:
     assert image.header.get_zooms() == pytest.approx((1, 1, 0.04))
 
 
+def test_a_clip_does_not_take_the_name_of_the_table(
+    runs: Path, video: Path, tmp_path: Path
+) -> None:
+    shutil.copy(video, tmp_path / "Measures.avi")
+    options = ("--no-overlay", "--out", tmp_path / "out", *ALL)
+    assert echo_predict(runs / "mask", tmp_path / "Measures.avi", *options) == 0
+    assert [row["clip"] for row in csv_rows(tmp_path / "out" / "measures.csv")] == ["Measures-2"]
+    assert len(csv_rows(tmp_path / "out" / "Measures-2.csv")) == 10
+
+
 def test_frames_are_chosen_by_ranges(
     runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

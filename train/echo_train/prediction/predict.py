@@ -20,7 +20,13 @@ from echo_common.outputs import output_name
 from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.clip import Clip, list_videos
 from echo_train.prediction.measurement import Measurement, measure_clip
-from echo_train.prediction.results import MEASURES, ClipResult, measures_table, write_results
+from echo_train.prediction.results import (
+    MEASURES,
+    ClipResult,
+    claim_results,
+    measures_table,
+    write_results,
+)
 from echo_train.prediction.sector import Sector, find_sector
 from echo_train.prediction.segment import Ensemble, segment_clip
 from echo_train.prediction.settings import PredictSettings
@@ -77,7 +83,9 @@ def predict_clips(
         ensemble = Ensemble(models, settings.tta)
         paths, failures = _find_videos(sources)
         total = len(paths) + len(failures)
-        names = distinct_names(output_name(path.stem) for path in paths)
+        # No clip is named as the table of all clips.
+        stems = [output_name(path.stem) for path in paths]
+        _, *names = distinct_names([Path(MEASURES).stem, *stems])
         inputs = [*paths, *(file for run in runs for file in run_inputs(run))]
         out = settings.out or runs[0] / "predict"
         with OutputFolder(out, inputs=inputs, force=settings.force) as output:
@@ -90,6 +98,7 @@ def predict_clips(
                     # A bad clip, or one whose results cannot be written, does not stop the others.
                     rows[name] = _failed("it was interrupted")
                     with _collect(failures, path) as reasons:
+                        claim_results(output, name, settings)
                         result = _predict(ensemble, path, name, settings)
                         write_results(output, result, settings)
                         rows[name] = result.measured, result.found.numbers

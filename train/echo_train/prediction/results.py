@@ -63,7 +63,8 @@ class ClipResult:
         faults = f", {len(clip.faults)} faults" if clip.faults else ""
         return (
             f"{clip.path}: {headline(self.measured)}; {len(found.areas)} frames{faults}, area "
-            f"{found.areas.min()} to {found.areas.max()} px{missed}; {folder / self.name}.csv"
+            f"{found.areas.min()} to {found.areas.max()} px{missed}, confidence "
+            f"{np.median(found.confidence):.2f}; {folder / self.name}.csv"
         )
 
     def view(self, image: np.ndarray, frame: int, keep_text: bool) -> np.ndarray:
@@ -81,6 +82,19 @@ class ClipResult:
         return draw(image, found.contours[frame] - shift, points, "  ".join(filter(None, parts)))
 
 
+def claim_results(output: OutputFolder, name: str, settings: PredictSettings) -> None:
+    """Check that the files of a clip may be written, before it is segmented.
+
+    Raises
+    ------
+    OutputError
+        If one of them may not be written.
+    """
+    suffixes = ["npz", "csv", "json", "png"]
+    suffixes += ["mp4"] * settings.overlay + ["nii.gz"] * (settings.masks == "nifti")
+    output.claim(*(f"{name}.{suffix}" for suffix in suffixes))
+
+
 def write_results(output: OutputFolder, result: ClipResult, settings: PredictSettings) -> None:
     """Write all files of a clip.
 
@@ -90,8 +104,6 @@ def write_results(output: OutputFolder, result: ClipResult, settings: PredictSet
         If one of them may not be written.
     """
     name, found, keep_text = result.name, result.found, settings.keep_text
-    suffixes = ["npz", "csv", "json", "png", *(["mp4"] if settings.overlay else [])]
-    output.claim(*(f"{name}.{suffix}" for suffix in suffixes))
     with output.writer(f"{name}.npz") as path:
         save_arrays(path, found)
     output.write_text(f"{name}.csv", frame_table(found, result.measured))
