@@ -107,8 +107,8 @@ def _measure(run: Path, store_path: Path, data: Path, skip_beats: bool) -> dict[
     table |= _describe("ED and ES found", agreement(found, reference))
     table["videos without a beat"] = float(np.isnan(found).sum())
     table["videos of several beats"] = float(len(distances))
-    table["frames from traced to found ED"] = float(np.mean(distances, axis=0)[0])
-    table["frames from traced to found ES"] = float(np.mean(distances, axis=0)[1])
+    for column, name in enumerate(("ED", "ES") if distances else ()):
+        table[f"frames from traced to found {name}"] = float(np.mean(distances, axis=0)[column])
     return table
 
 

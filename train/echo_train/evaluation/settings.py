@@ -31,7 +31,7 @@ class EvaluateSettings:
     )
     correct_volumes: bool = setting(
         False,
-        "Correct end-systolic volumes by the exponent that the run's validation split fits best.",
+        "Correct end-systolic volumes by the exponent that suits the run's validation split.",
     )
     noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
     noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)

@@ -49,10 +49,13 @@ class VideoMeasures:
     correction: float | None = None
 
     def exponent(self) -> float:
-        """Exponent of `corrected_volume` that fits best, by least squares of logarithms."""
+        """Exponent of `corrected_volume` that suits most videos; NaN without any.
+
+        It is the median over the videos, since a mask in a wrong place decides a least-squares fit.
+        """
         kept = np.log(self.volume[:, :, 1] / self.volume[:, :, 0])
-        predicted, traced = kept[np.isfinite(kept).all(axis=1)].T
-        return float(predicted @ traced / (predicted @ predicted)) if len(predicted) else np.nan
+        predicted, traced = kept[np.isfinite(kept).all(axis=1) & (kept[:, 0] < 0)].T
+        return float(np.median(traced / predicted)) if len(predicted) else np.nan
 
     def corrected(self, exponent: float) -> VideoMeasures:
         """Correct the predicted end-systolic volumes by an exponent of other videos."""
