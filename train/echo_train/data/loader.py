@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -28,11 +28,14 @@ from echo_train.runtime import device as devices
 from echo_train.runtime import memory
 from echo_train.runtime.counter_rng import epoch_key
 from echo_train.transforms.augment import Augmenter, mirror_order
-from echo_train.transforms.batch import Batch, Pixels, normalise, to_batch
+from echo_train.transforms.batch import Batch, Pixels, join, normalise, split, to_batch
 from echo_train.transforms.settings import AugmentSettings
 
 RESIDENT_FRACTION = 0.5
 """Fraction of the free memory that frames may use; the network and its gradients need the rest."""
+
+CACHED_FRAMES = 8
+"""Frames that a CPU augments together: their tensors fit into the cache of a core."""
 
 
 class Source(Protocol):
@@ -91,14 +94,15 @@ class Loader:
         self._augmenter = augmenter
         self._rendered = rendered
         self._seed = seed
-        self._training_batch = self._prepare
+        self._compiled: Callable[..., Batch] | None = None
         self._points = None if frames.points is None else torch.from_numpy(frames.points)
         if self._points is not None:
             self._points = self._points.to(self.device)
 
     def compile(self, enabled: bool = True) -> None:
         """Compile the preparation of full batches of training on CUDA, or undo it."""
-        self._training_batch = devices.compile_on_cuda(self._prepare, self.device, enabled)
+        compiled = devices.compile_on_cuda(self._prepare, self.device, enabled)
+        self._compiled = compiled if enabled else None
 
     def order(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """Shuffle frames for an epoch of training.
@@ -143,9 +147,13 @@ class Loader:
             draws = self._augmenter.draw(every_frame, key)
         for pixels in self._source.pixels(order, batch_size):
             # A batch of another size would compile it again.
-            full_training = draws is not None and len(pixels.index) == batch_size
-            prepare = self._training_batch if full_training else self._prepare
-            yield prepare(pixels, draws, normalised)
+            if self._compiled and draws is not None and len(pixels.index) == batch_size:
+                yield self._compiled(pixels, draws, normalised)
+            elif draws and self.device.type == "cpu":
+                pieces = split(pixels, CACHED_FRAMES)
+                yield join([self._prepare(piece, draws, normalised) for piece in pieces])
+            else:
+                yield self._prepare(pixels, draws, normalised)
 
     def _prepare(self, pixels: Pixels, draws: dict[str, Tensor] | None, normalised: bool) -> Batch:
         """Make a batch of stored pixels, augmented if there are draws."""

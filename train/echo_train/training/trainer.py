@@ -179,7 +179,7 @@ class Trainer:
         training_seconds = time.perf_counter() - started
         train_loss = self._sum(losses.total()) / len(order)
         training = collector.results()
-        validation, val_loss = self._validate(self.frames.indices("VAL"))
+        validation, val_loss = self.validate(self.frames.indices("VAL"))
         if not math.isfinite(val_loss):
             raise RunError(
                 f"the validation loss of epoch {epoch} is {val_loss}: the weights have become "
@@ -211,7 +211,7 @@ class Trainer:
         if self.ema:
             self.ema.update(self.network)
 
-    def _validate(self, order: np.ndarray) -> tuple[Results, float]:
+    def validate(self, order: np.ndarray) -> tuple[Results, float]:
         """Predict frames; returns the results and the mean loss."""
         network = self.evaluated_network.eval()
         collector = self.target.collector(self.frames, self.device)

@@ -16,12 +16,9 @@ from torch import Tensor
 from echo_common.errors import SettingsError
 from echo_train.runtime.counter_rng import frame_keys, uniforms
 from echo_train.transforms import intensity
-from echo_train.transforms.batch import Batch, join, split
+from echo_train.transforms.batch import Batch
 from echo_train.transforms.settings import Strengths
 from echo_train.transforms.spatial import transform
-
-CACHED_FRAMES = 8
-"""Frames that a CPU augments together: their tensors fit into the cache of a core."""
 
 
 def mirror_order(identity: str, count: int) -> list[int]:
@@ -124,11 +121,6 @@ class Augmenter:
         """
         if not draws:
             return batch
-        if not _on_cpu(batch.images) or len(batch.index) <= CACHED_FRAMES:
-            return self._augment(batch, draws)
-        return join([self._augment(piece, draws) for piece in split(batch, CACHED_FRAMES)])
-
-    def _augment(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
         strengths = self.strengths
         draws = {name: values[batch.index] for name, values in draws.items()}
         images = batch.images

@@ -62,14 +62,12 @@ class Batch:
     points: Tensor | None
 
 
-def split(batch: Batch, size: int) -> list[Batch]:
-    """Split a batch into smaller ones of at most `size` frames."""
-    tensors = {name: values for name, values in vars(batch).items() if values is not None}
+def split(pixels: Pixels, size: int) -> list[Pixels]:
+    """Split stored pixels into batches of at most `size` frames."""
+    tensors = {name: values for name, values in vars(pixels).items() if values is not None}
     return [
-        dataclasses.replace(
-            batch, **{name: values[start : start + size] for name, values in tensors.items()}
-        )
-        for start in range(0, len(batch.index), size)
+        Pixels(**{name: values[start : start + size] for name, values in tensors.items()})
+        for start in range(0, len(pixels.index), size)
     ]
 
 
