@@ -3,7 +3,7 @@
     python benchmarks/device.py --store cache/echonet.zarr --work cache/benchmark
 
 Measures the parts of a run of the paper's experiment 1 on whatever device there is: images/s of
-training and of evaluation, the loader's share of a step, operations that a step launches, the time
+training and of evaluation, the loader's share of a step, what a step launches, the time
 to save a checkpoint, and Dice in bfloat16 and in float32 after a few epochs. Rates are also given
 as a fraction of the rate that the device's own matrix products would allow. On CUDA, also measures
 training steps on fixed batches, adding TF32, channels_last, bfloat16, a fused optimiser, cuDNN's
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 from helpers import describe_machine, open_loader, print_row
 from torch import nn
@@ -31,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from echo_common.cli.settings import replace
 from echo_common.paper import PRESETS
 from echo_train.networks.unet import UNet
+from echo_train.runs.checkpoint import checkpoint_bytes, host_copy
 from echo_train.runs.run_folder import read_metrics
 from echo_train.runtime import device as devices
 from echo_train.runtime.precision import NAMES, choose_precision, forward, supports
@@ -39,6 +41,7 @@ from echo_train.training.optimiser import make_optimiser
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
+from echo_train.transforms.batch import Batch
 
 TRAIN_IMAGES, TEST_IMAGES = 16_038, 4_010
 """Images of the paper's experiment 1."""
@@ -132,15 +135,20 @@ def measure_parts(settings: TrainSettings, device: torch.device, limit: float, w
     loading = loader_seconds(trainer)
     print_row("the loader's share of a step", f"{loading / pace.training:.1%}")
     preparation, step = count_operations(trainer)
-    print_row("operations of a step, uncompiled", f"{step}, and {preparation} for its batch")
-    saving = save_seconds(trainer, work)
-    print_row("save a checkpoint", f"{saving:.2f} s, {saving / pace.training:,.0f} images")
+    print_row("launches of a step", f"{step}, and {preparation} for its batch")
+    saving, writing = save_seconds(trainer, work)
+    print_row(
+        "save a checkpoint",
+        f"training waits for {saving:.3f} s, {saving / pace.training:,.1f} images; a thread writes "
+        f"it in {writing:.2f} s",
+    )
     epochs = PRESETS["experiment-1"]["epochs"]
     parts = {
         "compile": compiling,
         "train": epochs * TRAIN_IMAGES * pace.training,
         "validate": epochs * TEST_IMAGES * pace.evaluation,
-        "save": epochs * saving,
+        # The last state is written before the run ends.
+        "save": epochs * saving + writing,
         "finish": 2 * TEST_IMAGES * pace.evaluation,
     }
     print_row(
@@ -177,30 +185,55 @@ class CountOperations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def count_operations(trainer: Trainer) -> tuple[int, int]:
-    """Count operations of the preparation of a batch, and of an uncompiled step on it."""
+def count_operations(trainer: Trainer) -> tuple[str, str]:
+    """Count what a step launches: its batch, and the rest.
+
+    On CUDA, the kernels of the step as it trains, as the profiler sees them; elsewhere the
+    operations, none of which is compiled.
+    """
     size = trainer.settings.training.batch_size
     order = trainer.loader.order(trainer.frames.indices("TRAIN"), 1)[:size]
     network = copy.deepcopy(trainer.network).train()
+    compiled = devices.compile_on_cuda(network, trainer.device, trainer.compiled)
     optimiser = make_optimiser(network, 0.0, 0.0, trainer.device)
-    with CountOperations() as preparation:
-        (batch,) = trainer.loader.batches(order, size, 1)
-    with CountOperations() as step:
-        logits = forward(network, batch.images, trainer.device, trainer.precision)
+    batches = trainer.loader.batches(np.tile(order, 4), size, 1)
+
+    def step(batch: Batch) -> None:
+        logits = forward(compiled, batch.images, trainer.device, trainer.precision)
         trainer.target.loss(logits, batch).backward()
         optimiser.step()
-    return preparation.count, step.count
+
+    # The first batch draws the changes of the epoch, and compiles.
+    step(next(batches))
+    if trainer.device.type != "cuda":
+        with CountOperations() as preparation:
+            batch = next(batches)
+        with CountOperations() as rest:
+            step(batch)
+        return f"{preparation.count} operations", f"{rest.count} operations"
+    counts = []
+    prepared: list[Batch] = []
+    for work in (lambda: prepared.append(next(batches)), lambda: step(prepared[0])):
+        with torch.profiler.profile() as profiler:
+            work()
+            devices.synchronise(trainer.device)
+        counts.append(sum("LaunchKernel" in event.name for event in profiler.events()))
+    return f"{counts[0]} kernels", f"{counts[1]} kernels"
 
 
-def save_seconds(trainer: Trainer, work: Path) -> float:
-    """Seconds that the copy, serialisation and fsync of the state of a run take."""
+def save_seconds(trainer: Trainer, work: Path) -> tuple[float, float]:
+    """Seconds that training waits for the copy of its state, and that a thread writes it."""
     moments = [[values.clone(), values.clone()] for values in trainer.network.parameters()]
+    state = {"network": trainer.network.state_dict(), "optimiser": moments}
+    devices.synchronise(trainer.device)
+    started = time.perf_counter()
+    copied = host_copy(state)
+    middle = time.perf_counter()
     with tempfile.TemporaryFile(dir=work) as file:
-        started = time.perf_counter()
-        torch.save({"network": trainer.network.state_dict(), "optimiser": moments}, file)
+        file.write(checkpoint_bytes(copied))
         file.flush()
         os.fsync(file.fileno())
-        return time.perf_counter() - started
+    return middle - started, time.perf_counter() - middle
 
 
 def measure_precisions(settings: TrainSettings, device: torch.device, work: Path) -> None:

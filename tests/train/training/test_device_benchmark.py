@@ -52,7 +52,8 @@ def test_every_part_is_measured_on_the_cpu(small_store: Path, tmp_path: Path) ->
     assert re.fullmatch(r"[\d,.]+ images/s, \d+% of the limit", rows["training, batches of 4"])
     for part in ("compile", "train", "validate", "save", "finish"):
         assert f"{part} " in rows["experiment 1, from these parts"]
-    assert re.fullmatch(r"\d+, and \d+ for its batch", rows["operations of a step, uncompiled"])
+    launches = r"\d+ operations, and \d+ operations for its batch"
+    assert re.fullmatch(launches, rows["launches of a step"])
     assert 0 <= float(rows["Dice after 1 epochs in float32"]) <= 1
     assert rows["compile"] == "not on this device"
     assert not list((tmp_path / "work").iterdir())
