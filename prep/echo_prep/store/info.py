@@ -23,9 +23,10 @@ def store_info(path: Path) -> dict[str, Any]:
     Returns
     -------
     info : dict
-        ``store``, ``format``, ``schema``, ``fingerprint``, ``frame`` (height and
-        width), ``rows``, ``usable``, ``videos``, ``traced``, ``splits`` (usable
-        rows by split and phase), ``left_out`` (number of traces and videos by reason),
+        ``store``, ``format``, ``schema``, ``fingerprint``, ``layout`` (its name and
+        options), ``frame`` (height and width), ``rows``, ``usable``, ``videos``,
+        ``traced``, ``splits`` (usable rows by split and phase), ``left_out`` (number of
+        traces and videos by reason),
         ``bytes``, and ``stages``: by name, ``made`` (UTC), ``bytes``,
         ``uncompressed``, ``parameters`` and ``versions``.
 
@@ -47,6 +48,7 @@ def store_info(path: Path) -> dict[str, Any]:
         "format": store.container.format,
         "schema": store.attributes["schema"],
         "fingerprint": store.attributes["fingerprint"],
+        "layout": store.attributes.get("layout", {"name": "echonet-dynamic"}),
         "frame": list(store.shape(schema.FRAMES)[1:]),
         "rows": store.rows,
         "usable": int(sound.sum()),
@@ -75,6 +77,12 @@ def describe_info(info: dict[str, Any]) -> list[str]:
     if info["left_out"]:
         reasons = ", ".join(f"{number} {reason}" for reason, number in info["left_out"].items())
         lines.append(f"left out: {reasons}")
+    options = [
+        f"{name.replace('_', '-')} {','.join(value) if isinstance(value, list) else value}"
+        for name, value in info["layout"].items()
+        if name != "name" and value is not None
+    ]
+    lines.append(f"layout: {', '.join([info['layout']['name'], *options])}")
     lines += [f"made from {name}, SHA-256 {digest}" for name, digest in info["fingerprint"].items()]
     lines.append("stages:")
     for name, stage in info["stages"].items():

@@ -17,6 +17,7 @@ from echo_prep.cli import cli
 from echo_prep.layouts.registry import LAYOUTS
 from echo_prep.layouts.settings import LAYOUT_NAMES, LayoutSettings
 from echo_prep.settings import BuildSettings
+from echo_prep.store.info import describe_info, store_info
 from support import archives
 from support.archives import make_heart
 from support.datasets import SmallVideo, write_small_dataset
@@ -103,6 +104,15 @@ def test_unset_options_are_as_in_the_store(tmp_path: Path) -> None:
     store = EchoStore(path)
     assert sorted(set(store.read("index/view").tolist())) == ["A4C", "PSAX"]
     assert store.attributes["layout"]["test_fold"] == 2
+
+
+def test_info_shows_the_layout_and_its_options(tmp_path: Path) -> None:
+    data = archives.write_pediatric(tmp_path / "data", range(4), ("A4C", "PSAX"))
+    make(data, tmp_path / "s.zarr", view=("A4C", "PSAX"))
+    lines = describe_info(store_info(tmp_path / "s.zarr"))
+    assert "layout: echonet-pediatric, test-fold 9, val-fold 8, view A4C,PSAX" in lines
+    make(archives.write_dynamic(tmp_path / "other", range(4)), tmp_path / "o.zarr")
+    assert "layout: echonet-dynamic" in describe_info(store_info(tmp_path / "o.zarr"))
 
 
 def test_the_output_may_not_be_in_the_archive(tmp_path: Path) -> None:
