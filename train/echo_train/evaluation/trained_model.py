@@ -24,13 +24,7 @@ from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
-from echo_train.runs.checkpoint import (
-    DAMAGE,
-    UNSAVED,
-    describe_changes,
-    is_same_run,
-    load_checkpoint,
-)
+from echo_train.runs.checkpoint import DAMAGE, check_epochs, check_settings, load_checkpoint
 from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Prediction, Target
@@ -224,8 +218,9 @@ def load_model(
     state = load_checkpoint(path)
     choice = choice_of(settings.selection, config)
     _check_state(state, choice, path)
-    _check_settings(state, {**to_table(settings), **current_keys(ModelSettings, table)}, path)
-    _check_epochs(state, path)
+    now = {**to_table(settings), **current_keys(ModelSettings, table)}
+    check_settings(current_keys(ModelSettings, state.get("settings", now)), now, path)
+    check_epochs(state, path)
     try:
         # A run that averages its weights is validated with the average.
         if state.get("average"):
@@ -288,34 +283,6 @@ def _check_state(state: dict[str, Any], choice: Choice, path: Path) -> None:
         raise RunError(
             f"{path} was trained on {', '.join(state['store'])}, and {run_folder.CONFIG} next to "
             f"it names {choice}; restore both from a copy of the run, or train again"
-        )
-
-
-def _check_settings(state: dict[str, Any], settings: dict[str, Any], path: Path) -> None:
-    """Check that config.toml holds the settings of a checkpoint, which those of 0.1 lack."""
-    trained = current_keys(ModelSettings, state.get("settings", settings))
-    # A later version that resumed the run may have had further settings.
-    trained = {name: value for name, value in trained.items() if name in settings}
-    # An earlier version lacked settings that have been added since, which are as by default.
-    trained = {**to_table(ModelSettings()), **trained}
-    if changes := describe_changes(trained, settings, [*UNSAVED, "epochs"]):
-        raise RunError(
-            f"{path} was trained with other settings than {run_folder.CONFIG} next to it says: "
-            f"{changes}; restore both from a copy of the run, or train again"
-        )
-
-
-def _check_epochs(state: dict[str, Any], path: Path) -> None:
-    """Check that a checkpoint is of the run whose epochs metrics.csv lists."""
-    try:
-        rows = run_folder.read_metrics(path.parent)
-    except RunError:
-        # A model is used without it.
-        return
-    if not is_same_run(state["history"], [dataclasses.asdict(row) for row in rows]):
-        raise RunError(
-            f"{path} is of another run than {run_folder.METRICS} next to it; restore both from a "
-            "copy of the run, or train again"
         )
 
 

@@ -5,6 +5,7 @@ Training saves them; evaluation and prediction load them.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from echo_common.errors import RunError
 from echo_common.regular_file import open_regular
-from echo_train.runs.run_folder import epoch_rows, reason_of
+from echo_train.runs.run_folder import CONFIG, METRICS, epoch_rows, read_metrics, reason_of
 
 FORMAT = "echo-run/1"
 
@@ -121,6 +122,44 @@ def is_same_run(history: Sequence[Mapping[str, Any]], other: Sequence[Mapping[st
         for row, again in zip(history, other, strict=False)
         for name in ("train_loss", "val_loss", "val_dice")
     )
+
+
+def check_settings(trained: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> None:
+    """Check that config.toml holds the settings that a checkpoint was trained with.
+
+    A later version that resumed the run may have had further settings.
+
+    Raises
+    ------
+    RunError
+        If one differs; the message names it.
+    """
+    trained = {name: value for name, value in trained.items() if name in settings}
+    if changes := describe_changes(trained, settings, [*UNSAVED, "epochs"]):
+        raise RunError(
+            f"{path} was trained with other settings than {CONFIG} next to it says: {changes}; "
+            "restore both from a copy of the run, or train again"
+        )
+
+
+def check_epochs(state: Mapping[str, Any], path: Path) -> None:
+    """Check that a checkpoint is of the run whose epochs metrics.csv lists.
+
+    Raises
+    ------
+    RunError
+        If it is of another run.
+    """
+    try:
+        rows = read_metrics(path.parent)
+    except RunError:
+        # A model is used without it.
+        return
+    if not is_same_run(state["history"], [dataclasses.asdict(row) for row in rows]):
+        raise RunError(
+            f"{path} is of another run than {METRICS} next to it; restore both from a copy of the "
+            "run, or train again"
+        )
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
