@@ -18,10 +18,9 @@ from torch import Tensor
 from echo_common.errors import RunError
 from echo_common.regular_file import open_regular
 from echo_train.runs.run_folder import CONFIG, METRICS, epoch_rows, read_metrics, reason_of
+from echo_train.runs.settings import LOGGERS
 
 FORMAT = "echo-run/1"
-
-LOGGERS = ("tensorboard", "mlflow", "wandb")
 
 MAY_DIFFER = ("device", "compile", "patience", *LOGGERS, "run", "resume")
 """Settings that a resumed run may change, since they do not affect the result of an epoch."""

@@ -9,6 +9,8 @@ from typing import Any
 from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
 
+LOGGERS = ("tensorboard", "mlflow", "wandb")
+
 CHECKPOINTS = ("best", "last")
 """States of a run; the weights of each are in a file of its name."""
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import TYPE_CHECKING
 
-from echo_common.cli.settings import component, setting
+from echo_common.cli.settings import component, replace, setting, to_table
 from echo_common.errors import SettingsError
+from echo_common.outputs import output_name
 from echo_train.data.settings import LoaderSettings, SelectionSettings
 from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.settings import LOSS_NAMES, LossSettings
 from echo_train.networks.settings import NetworkSettings, PriorSettings
-from echo_train.runs.settings import RunSettings
+from echo_train.runs.run_names import run_name
+from echo_train.runs.settings import LOGGERS, RunSettings
 from echo_train.runtime.settings import DeviceSettings
+
+if TYPE_CHECKING:
+    from echo_train.data.frame_set import Choice
+
+_NOT_IN_NAME = (
+    *("run", "resume", "store", "target", "landmarks", "device", "loader", *LOGGERS),
+    *("method", "identity", "falloff"),
+)
+"""Settings that the name of a new run folder leaves out."""
 
 SCHEDULES = ("cosine", "one-cycle", "constant")
 """The first is the default."""
@@ -46,6 +59,10 @@ class EpochSettings:
         minimum=0,
         maximum=1,
     )
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Number of batches of all training frames."""
+        return math.ceil(images / self.batch_size)
 
     def check(self) -> None:
         """Check that an average of the weights can move.
@@ -100,6 +117,39 @@ class TrainSettings:
     def loss(self) -> str:
         """Name of the loss that is used."""
         return self.losses.name(self.selection.target)
+
+    def resolve(self, choice: Choice, images: int) -> TrainSettings:
+        """Set the options that were chosen automatically, so that config.toml has all of them.
+
+        Parameters
+        ----------
+        choice : Choice
+        images : int
+            Training frames.
+        """
+        steps = self.training.steps
+        return replace(
+            self,
+            method=choice.method,
+            identity=choice.landmarks.identity if choice.landmarks else None,
+            falloff=choice.falloff,
+            loss=self.loss(),
+            epochs=self.training.epochs
+            if steps is None
+            else math.ceil(steps / self.training.steps_per_epoch(images)),
+        )
+
+    def folder_name(self, choice: Choice) -> str:
+        """Name a new run folder by the settings that are not the defaults."""
+        kind = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
+        default = replace(TrainSettings(), target=self.selection.target)
+        defaults = to_table(default) | {"loss": default.loss()}
+        different = {
+            key.replace("_", "-"): value
+            for key, value in to_table(self, leave_out=_NOT_IN_NAME).items()
+            if value != defaults.get(key)
+        }
+        return output_name("-".join(filter(None, [kind, run_name(different) if different else ""])))
 
     def check(self) -> None:
         """Check that the settings of one run are consistent.

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from echo_common.cli.progress import Progress, show, silent
-from echo_common.cli.settings import replace, to_table, to_toml
+from echo_common.cli.settings import replace, to_toml
 from echo_common.errors import NotInStoreError, RunError
 from echo_common.output_folder import OutputFolder
-from echo_common.outputs import output_name
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import Choice, choose
+from echo_train.data.frame_set import choose
 from echo_train.data.loader import Loader, make_loader, pick_source
 from echo_train.data.resident import SharedArrays
 from echo_train.evaluation.evaluate import measure_splits
@@ -29,9 +27,7 @@ from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
 from echo_train.runs.background_writer import BackgroundWriter
-from echo_train.runs.checkpoint import LOGGERS
 from echo_train.runs.provenance import as_comments, provenance
-from echo_train.runs.run_names import run_name
 from echo_train.runs.summary import read_summary
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
@@ -53,12 +49,6 @@ Say = Callable[[str], None]
 
 FEW_STEPS = 500
 """Steps below which a training is called short: ten patients needed them for their best Dice."""
-
-_NOT_IN_NAME = (
-    *("run", "resume", "store", "target", "landmarks", "device", "loader", *LOGGERS),
-    *("method", "identity", "falloff"),
-)
-"""Settings that the name of a new run folder leaves out."""
 
 
 def train(
@@ -104,7 +94,10 @@ def train(
     first_say = say if process.is_first else lambda line: None
     with _prepared(settings, first_say, process, shared) as (store, trainer):
         settings, choice = trainer.settings, trainer.choice
-        folder = distributed.run_on_first(lambda: _choose_folder(settings, choice), process)
+        chosen, name = settings.folder, settings.folder_name(choice)
+        folder = distributed.run_on_first(
+            lambda: run_folder.choose_run_folder(chosen.run, chosen.resume, name), process
+        )
         with explain_interruption(folder), contextlib.ExitStack() as stack:
             resume, output = settings.folder.resume, None
             if process.world_size == 1:
@@ -118,11 +111,13 @@ def train(
                 restore_state(trainer, folder, store)
             if output is not None:
                 _claim(output, settings, as_comments(_provenance(trainer, store)))
-            first_say(_describe(trainer))
+            first_say(trainer.describe())
             first_say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             if not quiet and len(trainer.history) < settings.training.epochs:
                 first_say(describe_forecast(trainer))
-                steps = settings.training.epochs * steps_per_epoch(settings, trainer.loader)
+                steps = settings.training.epochs * settings.training.steps_per_epoch(
+                    len(trainer.frames.indices("TRAIN"))
+                )
                 if steps < FEW_STEPS:
                     first_say(
                         f"note: {steps} steps in all are few for a network that begins at random; "
@@ -159,7 +154,7 @@ def dry_run(settings: TrainSettings, say: Say, process: Process = ONLY_PROCESS) 
     settings.check()
     first_say = say if process.is_first else lambda line: None
     with _prepared(settings, first_say, process) as (store, trainer):
-        first_say(_describe(trainer))
+        first_say(trainer.describe())
         first_say(describe_size(trainer, store))
         first_say(describe_forecast(trainer))
 
@@ -181,8 +176,8 @@ def _prepared(
         )
         settings = replace(settings, loader=source)
         loader = make_loader(store, choice, settings.data, device, settings.training.seed, shared)
-        _check_splits(store, loader, settings, process)
-        settings = _resolve(settings, choice, loader)
+        _check_splits(store, loader, settings.training.batch_size, process)
+        settings = settings.resolve(choice, len(loader.frames.indices("TRAIN")))
         trainer = Trainer(settings, choice, loader, device, process)
         # Before a folder is opened, so that a failure leaves none behind.
         obstacle = trainer.try_compiled()
@@ -268,30 +263,14 @@ def measure_run(
             "best_epoch": trainer.best.epoch,
             "epochs": len(history),
             "seconds": sum(row.seconds for row in history),
-            "images_per_second": _harmonic_mean([row.images_per_second for row in history]),
+            "images_per_second": len(history) / sum(1 / row.images_per_second for row in history),
             "training_area": areas,
             "provenance": _provenance(trainer, store),
         },
     )
 
 
-def _describe(trainer: Trainer) -> str:
-    network = trainer.settings.architecture
-    return (
-        f"{trainer.choice}; {len(trainer.frames.indices('TRAIN'))} training frames; "
-        f"{network.network} of width {network.width}, "
-        f"{trainer.count_parameters() / 1e6:.2f} million parameters; "
-        f"{devices.describe_use(trainer.device, trainer.compiled, trainer.precision)}"
-    )
-
-
-def _harmonic_mean(rates: list[float]) -> float:
-    return len(rates) / sum(1 / rate for rate in rates)
-
-
-def _check_splits(
-    store: EchoStore, loader: Loader, settings: TrainSettings, process: Process
-) -> None:
+def _check_splits(store: EchoStore, loader: Loader, batch_size: int, process: Process) -> None:
     frames = {split: len(loader.frames.indices(split)) for split in ("TRAIN", "VAL")}
     for split, count in frames.items():
         if not count:
@@ -299,13 +278,12 @@ def _check_splits(
                 f"{store.path} has no readable frame in the split {split}, to which the data set "
                 "must assign videos; --split-by video draws other splits"
             )
-    distributed.check_batches(process, settings.training.batch_size, frames)
+    distributed.check_batches(process, batch_size, frames)
 
 
 def _provenance(trainer: Trainer, store: EchoStore) -> dict[str, Any]:
-    device = devices.describe(trainer.device)
     keys = trainer.choice.array_keys(store)
-    return provenance(datetime.now(UTC), device, keys, store.attributes)
+    return provenance(datetime.now(UTC), devices.describe(trainer.device), keys, store.attributes)
 
 
 def _claim(output: OutputFolder, settings: TrainSettings, head: str) -> None:
@@ -318,40 +296,4 @@ def _claim(output: OutputFolder, settings: TrainSettings, head: str) -> None:
         output.folder
     ).get("epochs")
     if extended or not settings.folder.resume:
-        text = to_toml(settings, leave_out=("run", "resume"))
-        output.write_text(run_folder.CONFIG, f"{head}{text}")
-
-
-def _choose_folder(settings: TrainSettings, choice: Choice) -> Path:
-    """Choose the run folder; a new one is named by the settings that are not the defaults."""
-    kind = f"landmarks-{choice.landmarks.count}" if choice.landmarks else "mask"
-    default = replace(TrainSettings(), target=settings.selection.target)
-    defaults = to_table(default) | {"loss": default.loss()}
-    different = {
-        key.replace("_", "-"): value
-        for key, value in to_table(settings, leave_out=_NOT_IN_NAME).items()
-        if value != defaults.get(key)
-    }
-    name = output_name("-".join(filter(None, [kind, run_name(different) if different else ""])))
-    return run_folder.choose_run_folder(settings.folder.run, settings.folder.resume, name)
-
-
-def steps_per_epoch(settings: TrainSettings, loader: Loader) -> int:
-    """Number of batches of all training frames."""
-    return math.ceil(len(loader.frames.indices("TRAIN")) / settings.training.batch_size)
-
-
-def _resolve(settings: TrainSettings, choice: Choice, loader: Loader) -> TrainSettings:
-    """Set the options that were chosen automatically, so that config.toml contains all of them."""
-    return replace(
-        settings,
-        method=choice.method,
-        identity=choice.landmarks.identity if choice.landmarks else None,
-        falloff=choice.falloff,
-        loss=settings.loss(),
-        epochs=(
-            settings.training.epochs
-            if settings.training.steps is None
-            else math.ceil(settings.training.steps / steps_per_epoch(settings, loader))
-        ),
-    )
+        output.write_text(run_folder.CONFIG, head + to_toml(settings, leave_out=("run", "resume")))

@@ -131,6 +131,16 @@ class Trainer:
                 values.copy_(buffers[name])
         return None
 
+    def describe(self) -> str:
+        """Describe data, network and device in a line."""
+        network = self.settings.architecture
+        return (
+            f"{self.choice}; {len(self.frames.indices('TRAIN'))} training frames; "
+            f"{network.network} of width {network.width}, "
+            f"{self.count_parameters() / 1e6:.2f} million parameters; "
+            f"{devices.describe_use(self.device, self.compiled, self.precision)}"
+        )
+
     def count_parameters(self) -> int:
         """Count the parameters of the network."""
         return sum(weights.numel() for weights in self.network.parameters())
