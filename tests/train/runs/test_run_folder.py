@@ -162,6 +162,7 @@ def test_two_processes_do_not_train_in_one_folder(small_store: Path, tmp_path: P
 
 
 def test_the_error_of_a_missing_summary_gives_the_command_that_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("epochs = 1\n")
     with pytest.raises(RunError, match=f"echo-train --resume --run {tmp_path}"):
         read_summary(tmp_path)
 
