@@ -102,6 +102,16 @@ def test_a_finished_run_with_another_schedule_is_extended(
     assert json.loads((folder / "summary.json").read_text())["epochs"] == 5
 
 
+def test_an_extension_that_was_stopped_at_once_is_resumed(
+    small_store: Path, tmp_path: Path
+) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1))
+    with stopped_before(2), pytest.raises(KeyboardInterrupt):
+        resume(small_store, folder, epochs=2)
+    resume(small_store, folder, epochs=2)
+    assert len(checkpoint(folder / "last.pt")["history"]) == 2
+
+
 def test_an_unfinished_run_with_another_schedule_cannot_be_extended(
     small_store: Path, tmp_path: Path
 ) -> None:

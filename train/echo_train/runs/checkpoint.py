@@ -134,7 +134,7 @@ def check_settings(trained: Mapping[str, Any], settings: Mapping[str, Any], path
         If one differs; the message names it.
     """
     trained = {name: value for name, value in trained.items() if name in settings}
-    if changes := describe_changes(trained, settings, [*UNSAVED, "epochs"]):
+    if changes := describe_changes(trained, settings, [*UNSAVED, "epochs", "steps"]):
         raise RunError(
             f"{path} was trained with other settings than {CONFIG} next to it says: {changes}; "
             "restore both from a copy of the run, or train again"

@@ -84,7 +84,9 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
     if not path.exists() and not path.is_symlink():
         return
     state = load_checkpoint(path)
-    # config.toml may have been edited since.
+    # config.toml may have been edited since, or an extension of the run was stopped at once.
+    if (folder / run_folder.SUMMARY).exists():
+        may_differ += ["epochs", "steps"]
     check_settings(state.get("settings", settings), settings, folder, may_differ)
     if best.exists() and not is_same_run(load_checkpoint(best)["history"], state["history"]):
         raise RunError(
