@@ -52,8 +52,12 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
         from echo_train.runtime.memory import explain_full_memory
     settings = EvaluateSettings(**values)
     names = distinct_names(output_name(folder.resolve().name) for folder in runs)
-    base = settings.out or common_folder(runs) / f"eval-{settings.split}"
+    kind = "ensemble" if settings.ensemble else "eval"
+    base = settings.out or common_folder(runs) / f"{kind}-{settings.split}"
     named = dict(zip(names, runs, strict=True))
+    others = runs[1:] if settings.ensemble else ()
+    if settings.ensemble:
+        named = {kind: runs[0]}
     inputs = [path for folder in runs for path in run_inputs(folder)]
     inputs += [settings.store] if settings.store else []
     device = devices.pick_device(settings.device, say=click.echo)
@@ -73,7 +77,7 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
         if settings.noise:
             shared.claim(ROBUSTNESS_TABLE, ROBUSTNESS_PICTURE)
         robustness = {
-            name: evaluate(folder, outputs[name], settings, device, progress=show)
+            name: evaluate(folder, outputs[name], settings, device, show, others)
             for name, folder in named.items()
         }
         folders = [output.folder for output in outputs.values()]

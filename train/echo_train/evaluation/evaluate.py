@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import torch
 
 from echo_common.cli.progress import Progress, silent
 from echo_common.cli.settings import replace
-from echo_common.errors import NotInStoreError, RunError
+from echo_common.errors import NotInStoreError, RunError, SettingsError
 from echo_common.output_folder import OutputFolder
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, changed_content, choose, data_set_of
 from echo_train.data.loader import Loader, make_loader
+from echo_train.evaluation.ensemble import average_models
 from echo_train.evaluation.floor import TrainingSplit, read_training_split
 from echo_train.evaluation.measure import measure
 from echo_train.evaluation.measured_files import Measured, write_measured
@@ -42,17 +43,35 @@ class Evaluation:
         The run.
     settings : EvaluateSettings
     device : torch.device
+    others : sequence of Path
+        Runs whose predictions are averaged with those of the run.
 
     Raises
     ------
+    SettingsError
+        If runs cannot be averaged, or a split that one measures is not that of another.
     RunError
         If the folder contains no run, or its checkpoint cannot be read.
     StoreError
         If the store does not exist, is damaged, or lacks the masks or landmarks of the run.
     """
 
-    def __init__(self, folder: Path, settings: EvaluateSettings, device: torch.device) -> None:
-        self.model = load_model(folder, settings.checkpoint, device)
+    def __init__(
+        self,
+        folder: Path,
+        settings: EvaluateSettings,
+        device: torch.device,
+        others: Sequence[Path] = (),
+    ) -> None:
+        models = [load_model(run, settings.checkpoint, device) for run in (folder, *others)]
+        splits = {model.settings.data.splits for model in models}
+        if len(splits) > 1 and settings.split != "test":
+            raise SettingsError(
+                f"--split {settings.split}: the runs have different splits, such as those of "
+                "folds, so that one was trained on frames that another holds out; measure "
+                "--split test"
+            )
+        self.model = average_models(models, settings.tta)
         self.store = EchoStore(settings.store or self.model.settings.selection.store)
         choice = choose(self.store, self.model.settings.selection)
         self.trained_on_store = choice.array_keys(self.store) == self.model.store
@@ -69,6 +88,11 @@ class Evaluation:
             )
         self.loader = make_loader(self.store, choice, data, self.model.device)
         self.notes = self._compare(choice)
+        if others:
+            names = ", ".join(str(model.folder) for model in models)
+            self.notes.append(f"the mean prediction of {len(models)} runs: {names}")
+        if settings.tta:
+            self.notes.append("predictions of shifted, brighter and darker frames are averaged")
 
     def _compare(self, choice: Choice) -> list[str]:
         """Tell where the model and the store do not go together, and what is done about it."""
@@ -150,6 +174,7 @@ def evaluate(
     settings: EvaluateSettings,
     device: torch.device,
     progress: Progress[Any] = silent,
+    others: Sequence[Path] = (),
 ) -> list[RobustnessRow]:
     """Measure a run, and write summary.json, frames.csv, videos.csv and the pictures.
 
@@ -163,6 +188,8 @@ def evaluate(
     device : torch.device
     progress : Progress
         Wraps the batches.
+    others : sequence of Path
+        Runs whose predictions are averaged with those of the run.
 
     Returns
     -------
@@ -175,7 +202,7 @@ def evaluate(
         As `Evaluation` does, or if the split has no frames.
     """
     started = time.perf_counter()
-    evaluation = Evaluation(folder, settings, device)
+    evaluation = Evaluation(folder, settings, device, others)
     model, orders = evaluation.model, evaluation.orders(settings.split)
     training = read_training_split(evaluation.store, model.choice, evaluation.loader.frames)
     areas = evaluation.area_range(training)

@@ -29,6 +29,10 @@ class EvaluateSettings:
         "Folder for the results; default: eval-SPLIT in the folder of the run, or in the one that "
         "contains several runs.",
     )
+    ensemble: bool = setting(
+        False, "Measure the mean prediction of all runs, rather than each run."
+    )
+    tta: bool = setting(False, "Average the predictions of shifted, brighter and darker frames.")
     correct_volumes: bool = setting(
         False,
         "Correct end-systolic volumes by the exponent that suits the run's validation split.",

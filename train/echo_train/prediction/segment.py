@@ -8,16 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from echo_common.errors import SettingsError
+from echo_train.evaluation.ensemble import average_models
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.clip import CHUNK_FRAMES, Clip
 from echo_train.prediction.sector import Sector
 from echo_train.targets.base import Prediction
-
-_SHIFT = 2
-"""Pixels by which frames are shifted for test-time augmentation."""
 
 
 class PackedMasks:
@@ -100,37 +96,19 @@ class Ensemble:
 
     def __init__(self, models: Sequence[TrainedModel], augment: bool = False) -> None:
         self.models = models
-        self._augment = augment
-        first = models[0]
-        for other in models[1:]:
-            if _kind(other) != _kind(first):
-                raise SettingsError(
-                    f"{first.folder} predicts {_kind(first)} and {other.folder} predicts "
-                    f"{_kind(other)}; only models of the same kind are averaged"
-                )
+        self._mean = average_models(models, augment)
 
     def predict(self, images: np.ndarray) -> Prediction:
         """Predict frames, (frame, y, x) uint8, of any size, in their pixels.
 
         A frame in which nothing was found stays empty.
         """
-        first = self.models[0]
-        scaled = first.scale_frames(images)
-        parts = [part for model in self.models for part in self._logits(model, scaled)]
-        logits = parts[0] if len(parts) == 1 else first.target.combine(parts)
-        prediction = first.read(logits, scaled, (images.shape[1], images.shape[2]))
+        scaled = self._mean.scale_frames(images)
+        logits = self._mean.logits(scaled)
+        prediction = self._mean.read(logits, scaled, (images.shape[1], images.shape[2]))
         # In a frame without any landmark, the shape prior draws the mean shape.
         _empty(prediction, prediction.reasons() != "")
         return prediction
-
-    def _logits(self, model: TrainedModel, images: Tensor) -> Iterator[Tensor]:
-        yield model.logits(images)
-        if self._augment:
-            for gamma in (0.8, 1.25):
-                yield model.logits(images**gamma)
-            for shift in (-_SHIFT, _SHIFT):
-                moved = model.logits(images.roll((shift, shift), dims=(2, 3)))
-                yield moved.roll((-shift, -shift), dims=(2, 3))
 
 
 def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
@@ -218,10 +196,3 @@ def _empty(prediction: Prediction, missed: np.ndarray) -> None:
     for coordinates in (prediction.contours, prediction.points, prediction.axes):
         if coordinates is not None:
             coordinates[missed] = np.nan
-
-
-def _kind(model: TrainedModel) -> str:
-    height, width = model.shape
-    losses = model.settings.losses
-    kind = "masks" if model.choice.landmarks is None else losses.name("landmarks")
-    return f"{model.choice} in {width}x{height} pixels ({kind})"
