@@ -14,7 +14,8 @@ STAMP := .venv/installed
 DEMO := demo
 
 # What trains best in little time on a CPU; docs/experiments.md compares.
-FAST := --network fast-unet --width 16 --schedule one-cycle --learning-rate 4e-3 --ema 0.98
+FAST := --network fast-unet --width 16 --schedule one-cycle --learning-rate 4e-3 --ema 0.98 \
+    --epochs 12
 
 # The build is remembered: only `make install` has to name it. Another build starts with an empty
 # .venv, which would otherwise keep the libraries of the first.
@@ -106,9 +107,9 @@ demo: $(STAMP)
 	$(BIN)/echo-prep synth $(DEMO)/data --videos 200 --frames 64
 	$(BIN)/echo-prep build --data $(DEMO)/data --store $(DEMO)/cache.zarr
 	$(BIN)/echo-train --store $(DEMO)/cache.zarr --target mask \
-	    $(FAST) --epochs 12 --run $(DEMO)/mask
+	    $(FAST) --run $(DEMO)/mask
 	$(BIN)/echo-train --store $(DEMO)/cache.zarr --target landmarks --landmarks 7 \
-	    $(FAST) --epochs 14 --run $(DEMO)/landmarks-7
+	    $(FAST) --run $(DEMO)/landmarks-7
 	@$(BIN)/echo-report $(DEMO)/mask $(DEMO)/landmarks-7
 	$(BIN)/echo-prep synth $(DEMO)/clip --videos 1 --frames 128 --seed 1
 	$(BIN)/echo-predict $(DEMO)/landmarks-7 $(DEMO)/clip/Videos --out $(DEMO)/measured
