@@ -93,7 +93,7 @@ def metric_text(row: Row, split: str, key: str, column: Metric) -> str:
     """Value of a metric on a split as text, with its spread over the runs of the row."""
     path = path_of(split, key)
     text = column.text(row.metrics.get(path))
-    return f"{text} ± {column.text(row.spreads[path])}" if path in row.spreads else text
+    return f"{text} ± {column.text(row.spreads[path]).lstrip('+')}" if path in row.spreads else text
 
 
 def interval_text(row: Row, split: str, key: str = "dice", digits: int = 3) -> str:
