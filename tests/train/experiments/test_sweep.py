@@ -268,7 +268,10 @@ def test_a_run_that_fails_does_not_stop_the_others(small_store: Path, tmp_path: 
     assert not (tmp_path / "grid" / "sweep.json").exists()
 
 
-def test_ctrl_c_ends_runs_at_once_with_their_state(small_store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_runs_at_once_with_their_state(
+    small_store: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     """The signal goes to the command alone, as a scheduler sends it."""
     folder = tmp_path / "grid"
     words = f"--store {small_store} --run {folder} --grid seed=0..3 --jobs 2 --width 2"
@@ -280,7 +283,7 @@ def test_ctrl_c_ends_runs_at_once_with_their_state(small_store: Path, tmp_path: 
     )
     while process.poll() is None and len(list(folder.glob("*/last.pt"))) < 2:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert error.splitlines()[-1].endswith(f"--resume --run {folder}")

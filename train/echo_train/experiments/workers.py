@@ -22,6 +22,7 @@ import torch
 from echo_common.errors import EchoError, RunError, SettingsError
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments.settings import WorkerSettings
+from echo_train.training.resume import ended_like_ctrl_c
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 
@@ -56,7 +57,7 @@ def train_at_once(
     jobs = settings.jobs or cores
     threads = max(1, cores // jobs)
     waiting = iter(runs.items())
-    with _executor(settings, jobs) as executor:
+    with ended_like_ctrl_c(), _executor(settings, jobs) as executor:
         running: dict[Future[None], str] = {}
         try:
             while True:
