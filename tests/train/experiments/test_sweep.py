@@ -229,7 +229,8 @@ def test_a_grid_is_a_run_for_each_combination(small_store: Path, tmp_path: Path)
     )
     header, _, *lines = describe(folder).splitlines()
     assert header.split()[:5] == ["run", "runs", "loss", "width", "split"]
-    assert sorted(line.split()[0] for line in lines) == sorted(table["groups"])
+    # The floor of the table follows the groups.
+    assert sorted(line.split()[0] for line in lines[:4]) == sorted(table["groups"])
     best = max(table["runs"], key=lambda n: read(folder / n, "summary.json")["val"]["dice"]["mean"])
     assert best_run(folder) == folder / best
 
