@@ -14,7 +14,7 @@ from echo_common.errors import DataError
 from echo_common.geometry.letterbox import Letterbox
 from echo_common.store import schema
 from echo_common.store.schema import PHASES
-from echo_prep.build.optional_columns import aspect, optional_columns, short_axis_rows
+from echo_prep.build.index_columns import aspect, optional_columns, short_axis_rows
 from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.frame_sizes import frame_shapes, misplaced
 from echo_prep.dataset.frame_source import FrameSource

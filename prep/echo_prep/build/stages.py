@@ -17,7 +17,7 @@ from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
-from echo_prep.build.optional_columns import OPTIONAL
+from echo_prep.build.index_columns import OPTIONAL, array_spec, flags, index_arrays
 from echo_prep.build.plan import Plan
 from echo_prep.geometry.settings import HeatmapSettings
 
@@ -141,68 +141,30 @@ def is_index_parameters(parameters: dict[str, Any]) -> bool:
 
 def restore_index_stage(parameters: dict[str, Any]) -> Stage:
     """Stage of the rows of an existing store, from the parameters in its manifests."""
-    rows, points = parameters["rows"], parameters["points"]
-    pixels = {"dtype": "float32", "units": "pixel"}
-    description = "apex, middle of the mitral plane"
-    axis = _array(schema.LONG_AXIS, (rows, 2, 2), "frame end xy", **pixels, description=description)
-    description = "ordered contour, NaN-padded"
-    shape = (rows, points, 2)
-    contour = _array(schema.CONTOUR, shape, "frame point xy", **pixels, description=description)
-    columns: dict[str, tuple[str, dict[str, Any]]] = {
-        "video": ("str", {"description": "video name without suffix"}),
-        "frame": ("int32", {"description": "0-based index into the decoded video"}),
-        "phase": ("uint8", _flags(schema.PHASES)),
-        "split": ("uint8", _flags(schema.SPLITS)),
-        "ef": ("float32", {"units": "percent", "description": "ejection fraction"}),
-        "edv": ("float32", {"units": "ml", "description": "end-diastolic volume"}),
-        "esv": ("float32", {"units": "ml", "description": "end-systolic volume"}),
-        "fps": ("float32", {"units": "1/s", "description": "frames a second"}),
-    }
-    if parameters.get("scaled"):
-        columns["scale"] = ("float32", {"description": "pixels here for each of the video's"})
-    index = [
-        _array(f"index/{name}", (rows,), "frame", dtype, **attributes)
-        for name, (dtype, attributes) in columns.items()
-    ]
-    if parameters.get("scaled"):
-        index.append(
-            _array(
-                "index/source_shape",
-                (rows, 2),
-                "frame yx",
-                "int32",
-                units="pixel",
-                description="height and width of the video's frames",
-            )
-        )
-    for path in parameters.get("optional", ()):
-        dimensions, dtype, attributes = OPTIONAL[path]
-        size = (rows, 2) if "yx" in dimensions else (rows,)
-        index.append(_array(path, size, dimensions, dtype, **attributes))
-    arrays = (*index, axis, contour)
+    arrays = index_arrays(parameters)
     return Stage(name=INDEX, kind="index", parameters=parameters, inputs={}, arrays=arrays)
 
 
 def frames_stage(index: Stage) -> Stage:
     """Stage of the gray frames and the status of each row."""
     rows, shape = index.parameters["rows"], index.parameters["shape"]
-    status = _array(schema.STATUS, (rows,), "frame", **_flags(schema.STATUSES))
-    frames = _array(schema.FRAMES, (rows, *shape), "frame y x", description="gray values")
+    status = array_spec(schema.STATUS, (rows,), "frame", **flags(schema.STATUSES))
+    frames = array_spec(schema.FRAMES, (rows, *shape), "frame y x", description="gray values")
     return _stage("frames", {}, (index,), status, frames)
 
 
 def mask_stage(index: Stage, method: str, truncate: bool) -> Stage:
     """Stage of the masks of a method, from coordinates truncated to whole pixels or as traced."""
     shape = (index.parameters["rows"], *index.parameters["shape"])
-    flags = _flags(("background", "left ventricle"))
-    masks = _array(schema.mask_path(method), shape, "frame y x", **flags)
+    codes = flags(("background", "left ventricle"))
+    masks = array_spec(schema.mask_path(method), shape, "frame y x", **codes)
     return _stage("mask", {"method": method, "truncate": truncate}, (index,), masks)
 
 
 def points_stage(index: Stage, landmarks: schema.LandmarkSet, truncate: bool) -> Stage:
     """Stage of the points of a landmark set, from truncated coordinates or as traced."""
     shape = (index.parameters["rows"], landmarks.count, 2)
-    points = _array(landmarks.points, shape, "frame landmark xy", "float32", units="pixel")
+    points = array_spec(landmarks.points, shape, "frame landmark xy", "float32", units="pixel")
     parameters = {**dataclasses.asdict(landmarks), "truncate": truncate}
     return _stage("points", parameters, (index,), points)
 
@@ -231,7 +193,7 @@ def heatmap_stage(
     if falloff == "euclidean" or settings.gaussian == schema.GAUSSIANS[0]:
         # Stores that were built before there was a choice lack the parameter.
         del parameters["gaussian"]
-    heatmaps = _array(
+    heatmaps = array_spec(
         landmarks.heatmap(falloff),
         (index.parameters["rows"], landmarks.count, *index.parameters["shape"]),
         "frame landmark y x",
@@ -298,23 +260,3 @@ def _stage(
         inputs={stage.name: stage.key for stage in inputs},
         arrays=arrays,
     )
-
-
-def _array(
-    path: str, shape: tuple[int, ...], dimensions: str, dtype: str = "uint8", **attributes: Any
-) -> ArraySpec:
-    return ArraySpec(
-        path=path,
-        shape=shape,
-        dtype=dtype,
-        dimensions=tuple(dimensions.split()),
-        attributes=attributes,
-    )
-
-
-def _flags(names: tuple[str, ...]) -> dict[str, Any]:
-    # Codes and their meanings, as in the CF conventions of netCDF.
-    return {
-        "flag_values": list(range(len(names))),
-        "flag_meanings": " ".join(name.replace(" ", "_") for name in names),
-    }
