@@ -144,7 +144,7 @@ def test_the_settings_of_another_command_are_refused_by_name(
     build.write_text(f"data = '{small_dataset}'\nstore = '{small_store}'\njobs = 1\n")
     target = tmp_path / "made"
     for program, words, message in (
-        (echo_train, ["--config", str(build), "--run", str(target)], "data, jobs"),
+        (echo_train, ["--config", str(build), "--run", str(target)], "data"),
         (echo_eval, [str(run), "--config", str(build), "--out", str(target)], "data, jobs"),
         (echo_prep, ["build", "--config", str(run / "config.toml"), "--store", str(target)],
          "batch_size"),

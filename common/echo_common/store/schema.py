@@ -185,3 +185,8 @@ def landmark_set_of(path: str) -> LandmarkSet | None:
     if found is None or int(found[3]) not in LANDMARK_COUNTS:
         return None
     return LandmarkSet(method=found[1], identity=found[2], count=int(found[3]))
+
+
+def is_short_axis(view: str) -> bool:
+    """Whether a view of the column `index/view` has no apex and no mitral plane."""
+    return view.upper().startswith("PSAX")

@@ -9,8 +9,8 @@ import numpy as np
 
 from echo_common.geometry.letterbox import Letterbox
 from echo_common.store import schema
-from echo_common.store.schema import ArraySpec
-from echo_prep.dataset.types import Video, is_short_axis
+from echo_common.store.schema import ArraySpec, is_short_axis
+from echo_prep.dataset.types import Video
 
 SOURCE_SPACING = "index/source_spacing"
 """The column that decides how frames are scaled."""

@@ -106,8 +106,3 @@ class Dataset:
     traced: int
     notes: dict[str, int]
     fingerprint: dict[str, str]
-
-
-def is_short_axis(view: str) -> bool:
-    """Whether a view has no apex and no mitral plane."""
-    return view.upper().startswith("PSAX")

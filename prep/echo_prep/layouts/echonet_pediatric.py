@@ -16,13 +16,13 @@ import numpy as np
 
 from echo_common.errors import DataNotFoundError, SettingsError
 from echo_common.geometry.contours import shoelace_area
-from echo_common.store.schema import SPLITS
+from echo_common.store.schema import SPLITS, is_short_axis
 from echo_prep.dataset.csv_table import read_columns, read_table, to_numbers
 from echo_prep.dataset.file_names import VideoFolder, VideoFolders, unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.trace_order import largest_loop
 from echo_prep.dataset.tracings import frame_fault, frame_numbers, group_rows, video_names
-from echo_prep.dataset.types import Dataset, Trace, Video, is_short_axis
+from echo_prep.dataset.types import Dataset, Trace, Video
 from echo_prep.geometry.outlines import SMALLEST_AREA, trace_outline
 from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.layouts.layout import Layout, file_digest, find_entry

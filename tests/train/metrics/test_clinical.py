@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -15,6 +17,7 @@ def paired() -> VideoMeasures:
     traced = np.array([50.0, 100, 100, 90, 50, 60, 30])
     listed = np.array([52.0, 49, 52, 60, 49, np.nan, np.nan])
     return pair_frames(
+        video,
         video,
         phase,
         predicted=(volume / 2, volume / 10, volume),
@@ -53,6 +56,12 @@ def test_the_summary_is_in_points_and_per_cent() -> None:
     assert summary["ed_length"]["bias"] == pytest.approx((12 - 11 + 10 - 11) / 2)
 
 
+def test_intervals_resample_patients() -> None:
+    # Both videos with a known value are of one patient, so that each draw has the same mean.
+    videos = dataclasses.replace(paired(), group=np.array(["P", "P", "Q"]))
+    assert videos.summary()["ef"]["bias_ci95"] == pytest.approx([-5, -5])
+
+
 def test_rows_have_a_video_each_and_empty_cells_for_what_is_unknown() -> None:
     columns, first, _, last = paired().rows()
     row = dict(zip(columns, first, strict=True))
@@ -69,7 +78,8 @@ def test_a_correction_restores_a_contraction_that_is_too_small_by_a_power() -> N
     )
     both = np.stack([predicted, traced], axis=1)
     videos = VideoMeasures(
-        video=np.array(["A", "B", "C"]), area=both, length=both, volume=both,
+        video=np.array(["A", "B", "C"]), group=np.array(["A", "B", "C"]), area=both,
+        length=both, volume=both,
         listed_ef=np.full(3, np.nan),
     )  # fmt: skip
     assert videos.exponent() == pytest.approx(1.25)
@@ -84,7 +94,8 @@ def test_a_correction_restores_a_contraction_that_is_too_small_by_a_power() -> N
 
 def test_without_pairs_nothing_is_known() -> None:
     nothing = (np.empty(0), np.empty(0), np.empty(0))
-    videos = pair_frames(np.empty(0, object), np.empty(0), nothing, nothing, np.empty(0))
+    names = np.empty(0, object)
+    videos = pair_frames(names, names, np.empty(0), nothing, nothing, np.empty(0))
     summary = videos.summary()
     assert summary["ef"]["n"] == 0 and np.isnan(summary["ef"]["mae"])
     assert len(videos.rows()) == 1

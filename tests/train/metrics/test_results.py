@@ -209,3 +209,21 @@ def test_intervals_are_drawn_over_patients() -> None:
     first, second = DICE[:4].mean(), DICE[4:].mean()
     assert together["dice"]["ci95"] == pytest.approx(sorted([first, second]))
     assert alone != together["dice"]["ci95"]
+
+
+def test_a_short_axis_view_has_an_area_but_neither_length_nor_volume() -> None:
+    square = np.array([[4, 1], [8, 1], [8, 9], [4, 9]], dtype=np.float32)
+    frames = dataclasses.replace(
+        frame_set(),
+        contour=np.tile(square, (6, 1, 1)),
+        long_axis=np.tile(np.array([[6, 1], [6, 9]], dtype=np.float32), (6, 1, 1)),
+        ef=np.full(6, 50.0, dtype=np.float32),
+        view=np.array(["PSAX", "PSAX", "A4C", "A4C", "A4C", "A4C"]),
+    )
+    measured = np.array([40.0, 20, 16, 32, 32, 32])
+    videos = results(frames=frames, area=measured, length=measured, volume=measured).videos()
+    assert videos is not None and videos.video.tolist() == ["A", "B"]
+    np.testing.assert_allclose(videos.ef()[0], [np.nan, 50])
+    np.testing.assert_allclose(videos.ef()[1], [np.nan, 0])
+    np.testing.assert_allclose(videos.fac()[0], [50, 50])
+    assert np.isnan(videos.length[0]).all() and (videos.length[1, 0] == [32, 16]).all()

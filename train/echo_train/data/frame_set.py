@@ -146,6 +146,8 @@ class FrameSet:
         Empty if unknown; None if the archive does not name patients.
     spacing : ndarray, (frame,) float32, or None
         Side of a pixel in mm, NaN if unknown; None if the archive does not tell.
+    view : ndarray, (frame,) str, or None
+        None if the archive does not name views.
     ef : ndarray, (frame,) float32, or None
         Ejection fraction that the archive lists for the video, in per cent; NaN if unknown.
     """
@@ -162,6 +164,7 @@ class FrameSet:
     ef: np.ndarray | None = None
     patient: np.ndarray | None = None
     spacing: np.ndarray | None = None
+    view: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -209,6 +212,7 @@ def read_frame_set(store: EchoStore, choice: Choice) -> FrameSet:
         ef=store.read("index/ef")[readable],
         patient=patient,
         spacing=_optional(store, "index/spacing", readable),
+        view=_optional(store, "index/view", readable),
     )
 
 

@@ -32,9 +32,11 @@ class VideoMeasures:
     Attributes
     ----------
     video : ndarray, (video,) str
+    group : ndarray, (video,) str
+        Patient of the video, or its own name if the patient is unknown.
     area, length, volume : ndarray, (video, 2, 2) float64
         Predicted and traced, each at end-diastole and at end-systole, in powers of pixels; NaN
-        if nothing was predicted.
+        if nothing was predicted. Short-axis views have an area alone.
     listed_ef : ndarray, (video,) float64
         Ejection fraction in the archive's list, in per cent; NaN if unknown.
     correction : float or None
@@ -42,6 +44,7 @@ class VideoMeasures:
     """
 
     video: np.ndarray
+    group: np.ndarray
     area: np.ndarray
     length: np.ndarray
     volume: np.ndarray
@@ -53,7 +56,8 @@ class VideoMeasures:
 
         It is the median over the videos, since a mask in a wrong place decides a least-squares fit.
         """
-        kept = np.log(self.volume[:, :, 1] / self.volume[:, :, 0])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            kept = np.log(self.volume[:, :, 1] / self.volume[:, :, 0])
         predicted, traced = kept[np.isfinite(kept).all(axis=1) & (kept[:, 0] < 0)].T
         return float(np.median(traced / predicted)) if len(predicted) else np.nan
 
@@ -112,12 +116,12 @@ class VideoMeasures:
         return [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
 
     def _agreement(self, measured: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-        """Agreement as a table, with the 95 % intervals of MAE and bias over videos."""
+        """Agreement as a table, with 95 % intervals of MAE and bias over patients or videos."""
         found = agreement(measured, reference)
         difference = measured - reference
         known = ~np.isnan(difference)
         above = np.where(known, [np.abs(difference), difference], 0.0)
-        mae, bias = bootstrap_intervals(above, np.stack([known, known]).astype(float), self.video)
+        mae, bias = bootstrap_intervals(above, np.stack([known, known]).astype(float), self.group)
         return {
             **dataclasses.asdict(found),
             "limits": list(found.limits),
@@ -128,6 +132,7 @@ class VideoMeasures:
 
 def pair_frames(
     video: np.ndarray,
+    group: np.ndarray,
     phase: np.ndarray,
     predicted: Measured,
     traced: Measured,
@@ -138,6 +143,8 @@ def pair_frames(
     Parameters
     ----------
     video : ndarray, (frame,) str
+    group : ndarray, (frame,) str
+        Patient of the video, or the video itself.
     phase : ndarray, (frame,) uint8
         Codes of `echo_common.store.schema.PHASES`.
     predicted, traced : Measured
@@ -157,6 +164,7 @@ def pair_frames(
     )
     return VideoMeasures(
         video=np.array(names, dtype=object),
+        group=group[pairs[:, 0]],
         area=area,
         length=length,
         volume=volume,

@@ -121,11 +121,19 @@ class SplitResults(Results):
         if self.area is None or self.length is None or self.volume is None:
             return None
         traced = measure_traces(frames.long_axis[index], frames.contour[index])
+        views = [""] * len(index) if frames.view is None else frames.view[index]
+        # Without an apex there is neither a long axis nor a volume of disks.
+        unknown = np.array([schema.is_short_axis(str(view)) for view in views], dtype=bool)
+        length, volume, traced_length, traced_volume = (
+            np.where(unknown, np.nan, values)
+            for values in (self.length, self.volume, traced.length, traced.volume)
+        )
         videos = pair_frames(
             frames.video[index],
+            frames.groups[index],
             frames.phase[index],
-            predicted=(self.area, self.length, self.volume),
-            traced=(traced.area, traced.length, traced.volume),
+            predicted=(self.area, length, volume),
+            traced=(traced.area, traced_length, traced_volume),
             listed=frames.ef[index],
         )
         return videos if self.correction is None else videos.corrected(self.correction)
