@@ -174,14 +174,15 @@ def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
 def _inspect_target(settings: BuildSettings) -> tuple[Archive, StoreState]:
     """The archive, and the state of the store, which must not be in the data set's files."""
     store = settings.target()
-    state = inspect_store(store)
+    data = settings.data, settings.dataset, settings.archive
+    try:
+        state = inspect_store(store)
+    except EchoError:
+        # A data set is no store either; that it is the input says more.
+        refuse_inputs(store, open_archive(*data, None).inputs())
+        raise
     stored = state.attributes.get("layout")
-    archive = open_archive(
-        settings.data,
-        settings.dataset,
-        settings.archive,
-        stored if isinstance(stored, dict) else None,
-    )
+    archive = open_archive(*data, stored if isinstance(stored, dict) else None)
     refuse_inputs(store, archive.inputs())
     return archive, state
 

@@ -100,7 +100,7 @@ def test_volumes_are_corrected_by_the_exponent_of_the_validation_split(
     before = {row["video"]: row for row in rows(runs / "mask" / "videos.csv")}
     for row in rows(tmp_path / "videos.csv"):
         kept = 1 - float(before[row["video"]]["ef"]) / 100
-        assert float(row["ef"]) == pytest.approx(100 * (1 - kept**exponent), abs=0.01)
+        assert float(row["ef"]) == pytest.approx(100 * (1 - kept**exponent), rel=1e-3)
 
 
 def test_the_training_area_is_the_range_of_the_masks(runs: Path, small_store: Path) -> None:

@@ -219,7 +219,9 @@ def load_model(
     choice = choice_of(settings.selection, config)
     _check_state(state, choice, path)
     now = {**to_table(settings), **current_keys(ModelSettings, table)}
-    check_settings(current_keys(ModelSettings, state.get("settings", now)), now, path)
+    # A setting that an earlier version lacked is as by default.
+    trained = current_keys(ModelSettings, state.get("settings", now))
+    check_settings({**to_table(ModelSettings()), **trained}, now, path)
     check_epochs(state, path)
     try:
         # A run that averages its weights is validated with the average.

@@ -145,7 +145,9 @@ def check_settings(
     RunError
         If a setting that affects the weights differs; the message names it.
     """
-    before = current_keys(TrainSettings, before)
+    # A setting that an earlier version lacked is as by default.
+    defaults = {name: value for name, value in to_table(TrainSettings()).items() if name in now}
+    before = {**defaults, **current_keys(TrainSettings, before)}
     ignored = [*MAY_DIFFER, *may_differ]
     if now["schedule"] == "constant" == before.get("schedule"):
         # The learning rates of the other schedules depend on the number of epochs.
