@@ -255,8 +255,7 @@ def _index_parameters(state: StoreState) -> dict[str, Any] | None:
 def _stored_plan(settings: BuildSettings, archive: Archive, state: StoreState) -> Plan | None:
     """Rows of a store that was made from these very annotations; None otherwise.
 
-    Reading and checking them takes longer than making the masks of
-    another method.
+    Reading and checking them takes longer than making the masks of another method.
     """
     try:
         parameters = _index_parameters(state)
