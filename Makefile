@@ -26,11 +26,11 @@ ifneq ($(TORCH),$(INSTALLED_TORCH))
 endif
 
 # Measured with the versions of constraints.txt, Python 3.11, x86-64.
-SIZE := up to 0.6 GB to download, 2.2 GB in .venv
+SIZE := up to 0.6 GB to download, 2.4 GB in .venv
 ifeq ($(shell uname -s),Linux)
 ifeq ($(TORCH),)
 SIZE := up to 3.1 GB to download, 6 GB in .venv
-HINT := Most of it is torch for CUDA. Without CUDA it is 0.6 GB and 2.2 GB: make install TORCH=cpu
+HINT := Most of it is torch for CUDA. Without CUDA it is 0.6 GB and 2.4 GB: make install TORCH=cpu
 else ifneq ($(TORCH),cpu)
 SIZE := several GB, with torch for $(TORCH)
 endif
