@@ -2,6 +2,7 @@
 
     python benchmarks/prep.py
     python benchmarks/prep.py --videos 2000 --work /fast/disk
+    python benchmarks/prep.py --videos 5000 --against OTHER/.venv/bin/echo-prep
 
 Prints one table, measured in one run: reading the traced frames, a first build, another method, a
 build with nothing to do, the memory of all processes, writing chunks, a conversion to HDF5, and
@@ -11,7 +12,8 @@ load on the machine affects both.
 
 The videos are synthetic, 176 frames each, which is EchoNet-Dynamic's mean. A few are generated; the
 large data set consists of hard links to them. Builds are timed as the command `echo-prep build`,
-including its start-up.
+including its start-up. With `--against`, first builds by this version and by another one, such as
+that of an earlier commit in an environment of its own, are made in turns and compared in CPU time.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import dataclasses
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -47,6 +50,9 @@ from echo_prep.synth.settings import SynthSettings
 
 LANDMARKS = LandmarkSet(method="chords", identity="anatomical", count=7)
 
+PROGRAM = Path(sys.executable).with_name("echo-prep")
+"""echo-prep of this version."""
+
 REPETITIONS = 20
 """Repetitions of the project's reader for each turn of the loader."""
 
@@ -60,7 +66,14 @@ REPETITIONS = 20
 @click.option("--frames", default=176, show_default=True, help="Frames per video.")
 @click.option("--rounds", default=5, show_default=True, help="Turns of each reader.")
 @click.option("--jobs", default=2, show_default=True, help="Workers per build.")
-def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int) -> None:
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="echo-prep of another version, to compare first builds with.",
+)
+def main(
+    work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int, against: Path | None
+) -> None:
     """Measure preparation on synthetic videos, and print one table."""
     work.mkdir(parents=True, exist_ok=True)
     data = work / "few"
@@ -71,6 +84,8 @@ def main(work: Path, few: int, videos: int, frames: int, rounds: int, jobs: int)
     loader, reader_rows = measure_readers(data, rounds)
     rows += reader_rows
     rows += measure_builds(large, work / "large.zarr", videos, jobs, loader)
+    if against:
+        rows += measure_against(large, work / "turns.zarr", against, rounds)
     rows += measure_writing(work / "large.zarr")
     rows += measure_hdf5(work / "large.zarr", work / "large.h5")
     print(
@@ -147,8 +162,7 @@ def measure_builds(
     data: Path, store: Path, videos: int, jobs: int, loader: float
 ) -> list[tuple[str, str, str]]:
     """Build the large data set, add a method, and repeat a build that has nothing to do."""
-    for path in store.parent.glob(f"{store.stem}.*"):
-        (shutil.rmtree if path.is_dir() else os.unlink)(path)
+    remove_store(store)
     command = ["build", "--data", str(data), "--store", str(store), "--jobs", str(jobs)]
     landmarks = ["--identity", LANDMARKS.identity, "--landmarks", str(LANDMARKS.count)]
     complete = [*command, *landmarks, "--falloff", "gaussian", "--method"]
@@ -182,13 +196,42 @@ def measure_builds(
     ]
 
 
-def run_echo_prep(arguments: Sequence[str]) -> Run:
+def measure_against(
+    data: Path, store: Path, other: Path, rounds: int
+) -> list[tuple[str, str, str]]:
+    """Make first builds with this version and with another one in turns, one worker each."""
+    seconds: dict[Path, list[float]] = {PROGRAM: [], other: []}
+    for _ in range(rounds):
+        for program, times in seconds.items():
+            remove_store(store)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run_echo_prep(
+                ["build", "--data", str(data), "--store", str(store), "--jobs", "1"], program
+            )
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    ours, theirs = (statistics.median(times) for times in seconds.values())
+    return [
+        (
+            f"CPU time of a first build, one worker, median of {rounds}",
+            f"{ours:.2f} s",
+            f"{ours / theirs:.2f} of the other version's {theirs:.2f} s (at most 1.1)",
+        )
+    ]
+
+
+def remove_store(store: Path) -> None:
+    """Remove a store of this benchmark and the files next to it."""
+    for path in store.parent.glob(f"{store.stem}.*"):
+        (shutil.rmtree if path.is_dir() else os.unlink)(path)
+
+
+def run_echo_prep(arguments: Sequence[str], program: Path = PROGRAM) -> Run:
     """Run a command of echo-prep, and record the peak memory of its processes."""
-    program = str(Path(sys.executable).with_name("echo-prep"))
     peak = [0.0]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [str(program), *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     watcher = threading.Thread(target=_watch, args=(process, peak))
     watcher.start()
