@@ -44,7 +44,7 @@ class Heart:
         return np.concatenate([self.left, self.right[:0:-1]])
 
     def points(self, step: int) -> np.ndarray:
-        """Every so many points of the outline, with apex and both corners."""
+        """Some points of the outline, at equal steps, with apex and both corners."""
         return np.concatenate([self.left[::step], self.right[:0:-step]])
 
     def chords(self) -> np.ndarray:

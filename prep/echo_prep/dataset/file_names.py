@@ -167,7 +167,7 @@ class VideoFolder(FrameSource):
             raise RefusedError("the file is a link to itself") from error
         if not any(path.is_relative_to(folder) for folder in self._allowed):
             raise RefusedError(
-                f"the file is a link that leads outside {self.path}; if it is to be followed, give "
+                f"the file is a link that leads outside {self.path}; to allow this, give "
                 "the folder that it leads to with --archive"
             )
         if not stat.S_ISREG(path.stat().st_mode):

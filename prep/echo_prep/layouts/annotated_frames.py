@@ -199,7 +199,7 @@ class AnnotatedSource(FrameSource):
         allowed = [folder.resolve() for folder in (self.path, self._links) if folder is not None]
         if not any(path.is_relative_to(folder) for folder in allowed):
             raise RefusedError(
-                f"{shown_name(relative)} leads outside {self.path}; if it is to be followed, give "
+                f"{shown_name(relative)} leads outside {self.path}; to allow this, give "
                 "the folder that it leads to with --archive"
             )
         if not path.is_file():

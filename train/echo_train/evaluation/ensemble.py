@@ -54,7 +54,7 @@ class MeanModel(TrainedModel):
 
 
 def average_models(models: Sequence[TrainedModel], augment: bool = False) -> TrainedModel:
-    """Make the mean of models; a single one that is not augmented stays as it is.
+    """Make the mean of models; a single one that is not augmented is returned.
 
     Parameters
     ----------
