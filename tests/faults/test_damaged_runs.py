@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -29,11 +26,9 @@ from echo_train.reporting.run_rows import make_rows
 from echo_train.runs.summary import read_summary
 from echo_train.training.train import train
 from support.commands import exit_code
+from support.damage import no_hang
 from support.datasets import frame_pattern, write_video
 from support.training import checkpoint, tiny
-
-SECONDS = 60
-"""After which a command counts as one that hangs."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,20 +56,6 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "run"))
-
-
-@contextlib.contextmanager
-def alarm() -> Iterator[None]:
-    def hang(number: int, frame: FrameType | None) -> None:
-        pytest.fail("the command hangs")
-
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def words(folder: Path, video: Path, sound: Path) -> dict[str, tuple[Any, list[str | Path]]]:
@@ -153,7 +134,7 @@ def test_a_damaged_file_is_one_message_that_names_it(
     DAMAGES[damage](copy / name)
     for command, (cli, arguments) in words(copy, video, run).items():
         capsys.readouterr()
-        with alarm():
+        with no_hang():
             code = exit_code(cli, *arguments)
         said = capsys.readouterr().err
         assert code in (0, 1), (command, said)
@@ -327,7 +308,7 @@ def test_a_damaged_comparison_of_a_sweep_is_not_replaced(
     )
     path = sweep(settings) / "sweep.json"
     DAMAGES[damage](path)
-    with alarm():
+    with no_hang():
         assert exit_code(echo_train, "--resume", "--run", path.parent) == 1
     said = capsys.readouterr().err
     assert "sweep.json" in said and "Traceback" not in said

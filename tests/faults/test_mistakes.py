@@ -6,14 +6,10 @@ value that happens to be allowed may do its work; what counts is how it ends.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from unittest import mock
 
 import click
@@ -28,6 +24,7 @@ from echo_train.commands.evaluate import cli as echo_eval
 from echo_train.commands.predict import cli as echo_predict
 from echo_train.commands.report import cli as echo_report
 from echo_train.commands.train import cli as echo_train
+from support.damage import no_hang
 
 SECONDS = 120
 """After which a command counts as one that hangs; the slowest here takes a second or two."""
@@ -63,29 +60,11 @@ NOT_TRIED = {"config", "help", "version", "resume", "jobs", "seeds", "frames_per
 """Options of click itself, those with a test of their own, and those whose work is long."""
 
 
-class HangError(Exception):
-    """A command took too long."""
-
-
-@contextlib.contextmanager
-def _alarm() -> Iterator[None]:
-    def hang(number: int, frame: FrameType | None) -> None:
-        raise HangError
-
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def call(command: click.Command, words: list[str]) -> tuple[int, str]:
     """Exit code and messages of a command, ended as its console script ends it."""
     out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO(), errors="replace")
     with (
-        _alarm(),
+        no_hang(SECONDS),
         mock.patch.object(sys, "stdout", out),
         mock.patch.object(sys, "stderr", err),
         mock.patch("tempfile.tempdir", "/nowhere"),

@@ -34,12 +34,13 @@ def commands(data: Path, store: Path, out: Path) -> dict[str, tuple[str, ...]]:
 
 
 @contextlib.contextmanager
-def no_hang() -> Iterator[None]:
+def no_hang(seconds: int = SECONDS) -> Iterator[None]:
     def stop(*arguments: object) -> None:
-        raise AssertionError(f"it hangs for {SECONDS} s")
+        # Not an Exception, which the command would end with a message of its own.
+        pytest.fail(f"it hangs for {seconds} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:
@@ -63,7 +64,7 @@ def run(words: tuple[str, ...]) -> tuple[int, str]:
 
 
 class Bench:
-    """A sound store, its copy that is damaged, and a folder that must stay as it is."""
+    """A sound store, its copy that is damaged, and a folder that must not change."""
 
     def __init__(self, data: Path, root: Path, suffix: str) -> None:
         self.data, self.root = data, root

@@ -52,7 +52,7 @@ def run_name(values: Mapping[str, Any]) -> str:
 
 
 def _spelling(name: str) -> str:
-    """What is left of a name where neither case nor the form of Unicode counts."""
+    """Fold a name, so that names that differ in case or Unicode form alone are equal."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
