@@ -16,7 +16,7 @@ from echo_prep.synth.phantom.anatomy import (
 from echo_prep.synth.phantom.chambers import Heart, build_heart
 from echo_prep.synth.phantom.motion import Motion
 from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner
-from echo_prep.synth.phantom.study import SIZE, Look, Study
+from echo_prep.synth.phantom.study import SIZE, Appearance, Study
 from echo_prep.synth.phantom.tissue import paint, to_canvas
 
 _MAX_SHIFT = 24.0
@@ -56,12 +56,12 @@ def make_movie(study: Study, motion: Motion, rng: np.random.Generator) -> Movie:
     grid = PolarGrid(study.probe)
     sway = grid.sway_to_samples(motion.sway)
     heart = build_heart(study.ventricle, diastole, rng)
-    canvas = paint(heart, study.ventricle, study.probe, study.look, rng)
-    tissue = Tissue(grid, canvas, diastole, systole, study.look, rng)
-    valves = Valves(grid, heart, diastole, systole, study.look, rng)
+    canvas = paint(heart, study.ventricle, study.probe, study.appearance, rng)
+    tissue = Tissue(grid, canvas, diastole, systole, study.appearance, rng)
+    valves = Valves(grid, heart, diastole, systole, study.appearance, rng)
     leaflets = valves.paths(motion, sway)
-    scanner = Scanner(grid, study.look, rng)
-    speckle = _speckle_phase(motion, study.look)
+    scanner = Scanner(grid, study.appearance, rng)
+    speckle = _speckle_phase(motion, study.appearance)
     frames = np.empty((study.rhythm.frames, SIZE, SIZE), np.uint8)
     for number, contraction in enumerate(motion.contraction):
         field = tissue.field(contraction, sway[number], speckle[number])
@@ -90,9 +90,9 @@ def true_contours(study: Study, motion: Motion) -> tuple[np.ndarray, np.ndarray]
     return ed_contour, es_contour
 
 
-def _speckle_phase(motion: Motion, look: Look) -> np.ndarray:
+def _speckle_phase(motion: Motion, appearance: Appearance) -> np.ndarray:
     drift = np.linspace(0, 0.012 * len(motion.contraction), len(motion.contraction))
-    return look.decorrelation * (motion.contraction + drift)
+    return appearance.decorrelation * (motion.contraction + drift)
 
 
 class Tissue:
@@ -104,7 +104,7 @@ class Tissue:
         canvas: np.ndarray,
         diastole: Shape,
         systole: Shape,
-        look: Look,
+        appearance: Appearance,
         rng: np.random.Generator,
     ) -> None:
         points = grid.points()
@@ -117,7 +117,7 @@ class Tissue:
             borderMode=cv2.BORDER_REPLICATE,
         )
         smeared = cv2.GaussianBlur(amplitude, (0, 0), sigmaX=9, sigmaY=1)
-        amplitude = amplitude + np.float32(look.side_lobes) * smeared
+        amplitude = amplitude + np.float32(appearance.side_lobes) * smeared
         shape = (2, DEPTHS, BEAMS, 2)
         self._fields = rng.standard_normal(shape, dtype=np.float32)
         self._fields *= amplitude[..., None] * np.float32(np.sqrt(0.5))
@@ -147,7 +147,7 @@ class Valves:
         heart: Heart,
         diastole: Shape,
         systole: Shape,
-        look: Look,
+        appearance: Appearance,
         rng: np.random.Generator,
     ) -> None:
         self._grid = grid
@@ -161,7 +161,7 @@ class Valves:
         spans = [mitral, mitral - 1, tricuspid, tricuspid - 1]
         self._reach = np.array(spans)[:, None]
         self._toward_apex = -diastole.down
-        self._level = look.valve
+        self._level = appearance.valve
         self._tent = float(rng.uniform(0.08, 0.25))
         self._width = 1 if rng.random() < 0.6 else 2
 

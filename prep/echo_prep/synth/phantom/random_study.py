@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from echo_prep.synth.phantom.study import Look, Probe, Rhythm, Study, Ventricle
+from echo_prep.synth.phantom.study import Appearance, Probe, Rhythm, Study, Ventricle
 
 COMMON_FPS = 50.0
 """Frame rate of four in five studies."""
@@ -32,7 +32,7 @@ def sample_study(rng: np.random.Generator, frames: int | None) -> Study:
     return Study(
         probe=probe,
         ventricle=_sample_ventricle(rng, probe),
-        look=_sample_look(rng, degradation),
+        appearance=_sample_appearance(rng, degradation),
         rhythm=_sample_rhythm(rng, frames),
     )
 
@@ -103,7 +103,7 @@ def _sample_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
     )
 
 
-def _sample_look(rng: np.random.Generator, degradation: float) -> Look:
+def _sample_appearance(rng: np.random.Generator, degradation: float) -> Appearance:
     shadows = tuple(
         (
             float(rng.uniform(-1, 1)),
@@ -113,7 +113,7 @@ def _sample_look(rng: np.random.Generator, degradation: float) -> Look:
         )
         for _ in range(rng.poisson(0.6 + 1.6 * degradation))
     )
-    return Look(
+    return Appearance(
         gray_wall=_clipped(rng, 173 - 38 * degradation, 27, 75, 245),
         range_db=_clipped(rng, 47, 7, 32, 66),
         blood=_log_normal(rng, 0.022 + 0.05 * degradation, 0.5, 0.005, 0.22),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from echo_prep.synth.phantom.study import SIZE, Look, Probe
+from echo_prep.synth.phantom.study import SIZE, Appearance, Probe
 
 DEPTHS, BEAMS = 180, 120
 """Samples along a beam, and beams across the sector."""
@@ -74,35 +74,35 @@ class Scanner:
     Parameters
     ----------
     grid : PolarGrid
-    look : Look
+    appearance : Appearance
     rng : numpy.random.Generator
         Source of the study's noise and clutter.
     """
 
-    def __init__(self, grid: PolarGrid, look: Look, rng: np.random.Generator) -> None:
-        self.look = look
+    def __init__(self, grid: PolarGrid, appearance: Appearance, rng: np.random.Generator) -> None:
+        self.appearance = appearance
         self._rng = rng
-        self._axial = _kernel(look.axial)
-        self._angular = _kernel(look.angular)
-        self._wide = _kernel(3.0 * look.angular)
+        self._axial = _kernel(appearance.axial)
+        self._angular = _kernel(appearance.angular)
+        self._wide = _kernel(3.0 * appearance.angular)
         depth = (np.arange(DEPTHS, dtype=np.float32) / DEPTHS)[:, None]
         side = np.linspace(-1, 1, BEAMS, dtype=np.float32)
-        self._shadow = _pair(_shadows(look, depth, side))
+        self._shadow = _pair(_shadows(appearance, depth, side))
         noise = rng.standard_normal(
             (DEPTHS + _NOISE_MARGIN, BEAMS + _NOISE_MARGIN, 2), dtype=np.float32
         )
         self._noise = cv2.sepFilter2D(noise, cv2.CV_32F, self._angular, self._axial)
-        haze = _haze(look, depth, side, grid.step, rng)
-        noise_level = look.noise * (0.12 + depth**2) + 0.5 * haze
+        haze = _haze(appearance, depth, side, grid.step, rng)
+        noise_level = appearance.noise * (0.12 + depth**2) + 0.5 * haze
         self._noise_level = _pair(np.broadcast_to(noise_level, (DEPTHS, BEAMS)))
         self._clutter = self._noise[_NOISE_MARGIN:, _NOISE_MARGIN:] * _pair(0.85 * haze)
-        self._slope = float(255 / look.range_db * 20 / np.log(10))
-        self._gain = _gain(look, depth, side)
-        self._curve = np.rint(255 * (np.arange(256) / 255) ** look.gamma).astype(np.uint8)
+        self._slope = float(255 / appearance.range_db * 20 / np.log(10))
+        self._gain = _gain(appearance, depth, side)
+        self._curve = np.rint(255 * (np.arange(256) / 255) ** appearance.gamma).astype(np.uint8)
         fade = np.linspace(1, 0, _NEAR, dtype=np.float32)[:, None]
         self._wide_weight = _pair(np.broadcast_to(fade, (_NEAR, BEAMS)))
         self._narrow_weight = 1 - self._wide_weight
-        self._maps = _conversion_maps(grid, look.native)
+        self._maps = _conversion_maps(grid, appearance.native)
         self._fan = fan_mask()
         self._previous: np.ndarray | None = None
 
@@ -139,13 +139,13 @@ class Scanner:
         gray = cv2.addWeighted(
             cv2.log(magnitude), self._slope, self._gain, 1.0, 0.0, dtype=cv2.CV_8U
         )
-        if self.look.persistence and self._previous is not None:
-            weight = self.look.persistence
+        if self.appearance.persistence and self._previous is not None:
+            weight = self.appearance.persistence
             gray = cv2.addWeighted(gray, 1 - weight, self._previous, weight, 0)
         self._previous = gray
         screen = cv2.remap(cv2.LUT(gray, self._curve), *self._maps, cv2.INTER_LINEAR)
-        if self.look.smoothing:
-            screen = cv2.GaussianBlur(screen, (0, 0), self.look.smoothing)
+        if self.appearance.smoothing:
+            screen = cv2.GaussianBlur(screen, (0, 0), self.appearance.smoothing)
         return cv2.bitwise_and(
             cv2.resize(screen, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), self._fan
         )
@@ -162,9 +162,9 @@ def _pair(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.stack([values, values], axis=-1), dtype=np.float32)
 
 
-def _shadows(look: Look, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
+def _shadows(appearance: Appearance, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
     transmitted = np.ones((DEPTHS, BEAMS), np.float32)
-    for direction, width, begin, strength in look.shadows:
+    for direction, width, begin, strength in appearance.shadows:
         across = np.exp(-(((side - direction) / width) ** 4))
         along = np.clip((depth - begin) / 0.08, 0, 1)
         transmitted *= 1 - strength * across * along
@@ -172,23 +172,27 @@ def _shadows(look: Look, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def _haze(
-    look: Look, depth: np.ndarray, side: np.ndarray, step: float, rng: np.random.Generator
+    appearance: Appearance,
+    depth: np.ndarray,
+    side: np.ndarray,
+    step: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    reach = look.haze_reach / step / DEPTHS
+    reach = appearance.haze_reach / step / DEPTHS
     uneven = cv2.resize(
         rng.uniform(0.3, 1.5, (1, 6)).astype(np.float32), (BEAMS, 1), interpolation=cv2.INTER_CUBIC
     )
-    haze = look.haze * np.exp(-((depth / reach) ** 1.4)) * np.maximum(uneven, 0)
+    haze = appearance.haze * np.exp(-((depth / reach) ** 1.4)) * np.maximum(uneven, 0)
     # The ringing of the probe itself adds a bright cap at the tip of the sector.
     cap = 1.2 * np.exp(-((depth / 0.045) ** 4))
-    ring = 0.3 * look.haze * np.exp(-(((depth - 0.09 - 0.04 * look.haze) / 0.012) ** 2))
+    ring = 0.3 * appearance.haze * np.exp(-(((depth - 0.09 - 0.04 * appearance.haze) / 0.012) ** 2))
     return haze + cap + ring + 0 * side
 
 
-def _gain(look: Look, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
-    along = look.gray_wall - look.attenuation * (2 * depth - 1)
-    along = along + look.gain_slope * np.sin(2 * np.pi * depth)
-    edge = 70 * look.edge_loss * np.clip((np.abs(side) - 0.72) / 0.28, 0, 1) ** 2
+def _gain(appearance: Appearance, depth: np.ndarray, side: np.ndarray) -> np.ndarray:
+    along = appearance.gray_wall - appearance.attenuation * (2 * depth - 1)
+    along = along + appearance.gain_slope * np.sin(2 * np.pi * depth)
+    edge = 70 * appearance.edge_loss * np.clip((np.abs(side) - 0.72) / 0.28, 0, 1) ** 2
     return (along - edge).astype(np.float32)
 
 

@@ -88,7 +88,7 @@ class Ventricle:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Look:
+class Appearance:
     """Appearance of the image: properties of tissue and scanner.
 
     Attributes
@@ -197,5 +197,5 @@ class Study:
 
     probe: Probe
     ventricle: Ventricle
-    look: Look
+    appearance: Appearance
     rhythm: Rhythm

@@ -11,7 +11,7 @@ import numpy as np
 
 from echo_prep.synth.phantom.anatomy import WALL_POINTS
 from echo_prep.synth.phantom.chambers import Heart
-from echo_prep.synth.phantom.study import SIZE, Look, Probe, Ventricle
+from echo_prep.synth.phantom.study import SIZE, Appearance, Probe, Ventricle
 
 MARGIN = 24
 """Margin painted around the frame, in pixels, so that tissue can move in from outside."""
@@ -25,7 +25,11 @@ _SHIFT = 4
 
 
 def paint(
-    heart: Heart, ventricle: Ventricle, probe: Probe, look: Look, rng: np.random.Generator
+    heart: Heart,
+    ventricle: Ventricle,
+    probe: Probe,
+    appearance: Appearance,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Paint the echo amplitudes at end-diastole.
 
@@ -39,17 +43,17 @@ def paint(
             [heart.muscle, heart.right_ventricle, heart.right_atrium, heart.left_atrium]
         ).astype(np.float32)
     )[:, 0]
-    canvas = _surroundings(hull, look, rng)
-    _stroke(canvas, hull, look.pericardium * rng.uniform(0.2, 0.7), rng.uniform(1.0, 3.5))
+    canvas = _surroundings(hull, appearance, rng)
+    _stroke(canvas, hull, appearance.pericardium * rng.uniform(0.2, 0.7), rng.uniform(1.0, 3.5))
     thin = float(rng.uniform(1.0, 2.4))
     free_wall = rng.uniform(0.3, 0.9)
     _stroke(canvas, heart.right_ventricle, free_wall, 2 * rng.uniform(1.2, 3.0))
     for atrium in (heart.right_atrium, heart.left_atrium):
         _stroke(canvas, atrium, rng.uniform(0.35, 0.9), 2 * thin)
     lateral = heart.muscle[WALL_POINTS:]
-    _stroke(canvas, lateral, look.pericardium * 0.6, rng.uniform(1.5, 4.0), closed=False)
+    _stroke(canvas, lateral, appearance.pericardium * 0.6, rng.uniform(1.5, 4.0), closed=False)
     _fill(canvas, heart.muscle, 1.0)
-    blood = look.blood
+    blood = appearance.blood
     _fill(canvas, heart.right_ventricle, blood * rng.uniform(1.0, 3.5))
     _fill(canvas, heart.right_atrium, blood * rng.uniform(0.8, 2.0))
     _fill(canvas, heart.left_atrium, blood * rng.uniform(0.7, 1.5))
@@ -58,31 +62,31 @@ def paint(
     # The hinges, and the fibrous body between the two valves, are among the brightest structures.
     for hinge in (*heart.mitral, heart.tricuspid[0]):
         _dot(canvas, hinge, rng.uniform(0.9, 1.8), rng.uniform(0.8, 2.2))
-    canvas *= _direction_loss(heart, probe, look)
-    canvas *= _lateral_loss(heart, look, rng)
-    _glints(canvas, heart, probe, look, rng)
+    canvas *= _direction_loss(heart, probe, appearance)
+    canvas *= _lateral_loss(heart, appearance, rng)
+    _glints(canvas, heart, probe, appearance, rng)
     for cells, weight in ((6, 0.8), (16, 1.0), (40, 0.6)):
-        canvas *= _patches(rng, weight * look.patchiness, cells)
-    _cavity(canvas, heart, ventricle, look, rng)
-    return cv2.GaussianBlur(_roughen(canvas, look, rng), (0, 0), 0.5 * SCALE)
+        canvas *= _patches(rng, weight * appearance.patchiness, cells)
+    _cavity(canvas, heart, ventricle, appearance, rng)
+    return cv2.GaussianBlur(_roughen(canvas, appearance, rng), (0, 0), 0.5 * SCALE)
 
 
-def _surroundings(hull: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+def _surroundings(hull: np.ndarray, appearance: Appearance, rng: np.random.Generator) -> np.ndarray:
     """Fat and lung around the heart, whose echoes fade behind the pericardium."""
     outside = np.full((_CANVAS // 2, _CANVAS // 2), 255, np.uint8)
     cv2.fillPoly(outside, [_fixed_point(hull, 0.5)], (0,), shift=_SHIFT)
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3) * np.float32(2 / SCALE)
     floor, reach = rng.uniform(0.05, 0.65), rng.uniform(3, 30)
-    level = look.outside * (floor + (1 - floor) * np.exp(distance / np.float32(-reach)))
+    level = appearance.outside * (floor + (1 - floor) * np.exp(distance / np.float32(-reach)))
     large = cv2.resize(level, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large) * _patches(rng, 0.5, 5)
 
 
-def _roughen(canvas: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+def _roughen(canvas: np.ndarray, appearance: Appearance, rng: np.random.Generator) -> np.ndarray:
     """Displace tissue slightly at random, since no border in a body is a smooth curve."""
     rows = np.arange(_CANVAS, dtype=np.float32)
     shifts = [
-        _waves(rng, 0.9 * SCALE, 16) + _waves(rng, (0.3 + look.trabeculae) * SCALE, 48)
+        _waves(rng, 0.9 * SCALE, 16) + _waves(rng, (0.3 + appearance.trabeculae) * SCALE, 48)
         for _ in range(2)
     ]
     return cv2.remap(
@@ -100,16 +104,20 @@ def to_canvas(points: np.ndarray) -> np.ndarray:
 
 
 def _cavity(
-    canvas: np.ndarray, heart: Heart, ventricle: Ventricle, look: Look, rng: np.random.Generator
+    canvas: np.ndarray,
+    heart: Heart,
+    ventricle: Ventricle,
+    appearance: Appearance,
+    rng: np.random.Generator,
 ) -> None:
-    _fill(canvas, heart.cavity, look.blood)
+    _fill(canvas, heart.cavity, appearance.blood)
     inner = heart.cavity.mean(axis=0)
-    if look.trabeculae > 0.2:
-        for _ in range(int(14 * look.trabeculae)):
+    if appearance.trabeculae > 0.2:
+        for _ in range(int(14 * appearance.trabeculae)):
             border = heart.cavity[int(rng.integers(4, 2 * WALL_POINTS - 4))]
             inward = border + (inner - border) * rng.uniform(0.0, 0.12)
             _dot(canvas, inward, rng.uniform(0.1, 0.6), rng.uniform(0.5, 1.2))
-    if look.papillary:
+    if appearance.papillary:
         for wall in rng.choice([-1, 1], 1 + int(rng.random() < 0.3), replace=False):
             number = int(WALL_POINTS * rng.uniform(0.45, 0.72))
             border = heart.cavity[number if wall < 0 else -1 - number]
@@ -118,7 +126,7 @@ def _cavity(
             _stroke(
                 canvas,
                 np.stack([root, root + along * rng.uniform(0.5, 1.1)]),
-                look.papillary,
+                appearance.papillary,
                 0.12 * ventricle.width * rng.uniform(0.7, 1.3),
                 closed=False,
             )
@@ -141,15 +149,15 @@ def _aorta(canvas: np.ndarray, heart: Heart, blood: float, rng: np.random.Genera
 
 
 def _glints(
-    canvas: np.ndarray, heart: Heart, probe: Probe, look: Look, rng: np.random.Generator
+    canvas: np.ndarray, heart: Heart, probe: Probe, appearance: Appearance, rng: np.random.Generator
 ) -> None:
     """Brighten borders where the beam meets them at a right angle."""
     for outline, strength, width in (
         (_open_at_plane(heart.cavity), 0.9, 1.2),
         (_open_at_plane(heart.right_ventricle), 0.8, 1.2),
-        (heart.left_atrium, look.pericardium, 2.2),
-        (heart.right_atrium, look.pericardium * 0.8, 2.0),
-        (_open_at_plane(heart.muscle), 0.7 * look.pericardium, 1.8),
+        (heart.left_atrium, appearance.pericardium, 2.2),
+        (heart.right_atrium, appearance.pericardium * 0.8, 2.0),
+        (_open_at_plane(heart.muscle), 0.7 * appearance.pericardium, 1.8),
     ):
         steps = np.diff(outline, axis=0)
         beams = 0.5 * (outline[1:] + outline[:-1]) - np.array([probe.x, probe.y])
@@ -177,7 +185,7 @@ def _open_at_plane(ventricle: np.ndarray) -> np.ndarray:
     return np.roll(ventricle, len(ventricle) // 2, axis=0)
 
 
-def _direction_loss(heart: Heart, probe: Probe, look: Look) -> np.ndarray:
+def _direction_loss(heart: Heart, probe: Probe, appearance: Appearance) -> np.ndarray:
     """Attenuate muscle whose layers run along the beam."""
     solid = np.zeros((_CANVAS // 2, _CANVAS // 2), np.float32)
     cv2.fillPoly(solid, [_fixed_point(heart.cavity, 0.5)], (1.0,), shift=_SHIFT)
@@ -190,11 +198,11 @@ def _direction_loss(heart: Heart, probe: Probe, look: Look) -> np.ndarray:
     cross = np.abs(slope_x * beam_x + slope_y * beam_y)
     size = cv2.magnitude(slope_x, slope_y) * cv2.magnitude(beam_x, beam_y)
     facing = cross / (size + np.float32(1e-4))
-    loss = 1 - np.float32(look.anisotropy) * (1 - facing)
+    loss = 1 - np.float32(appearance.anisotropy) * (1 - facing)
     return cv2.resize(loss, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
 
 
-def _lateral_loss(heart: Heart, look: Look, rng: np.random.Generator) -> np.ndarray:
+def _lateral_loss(heart: Heart, appearance: Appearance, rng: np.random.Generator) -> np.ndarray:
     """Attenuate part of the lateral wall, which is faint in most studies."""
     fade = np.zeros((_CANVAS // 2, _CANVAS // 2), np.float32)
     first, last = sorted(rng.uniform(0, 1, 2))
@@ -210,7 +218,7 @@ def _lateral_loss(heart: Heart, look: Look, rng: np.random.Generator) -> np.ndar
         shift=_SHIFT,
     )
     soft = np.asarray(cv2.GaussianBlur(fade, (0, 0), 2 * SCALE))
-    loss = 1 - np.float32(look.lateral_loss) * np.minimum(soft * 1.3, 1)
+    loss = 1 - np.float32(appearance.lateral_loss) * np.minimum(soft * 1.3, 1)
     return cv2.resize(loss, (_CANVAS, _CANVAS), interpolation=cv2.INTER_LINEAR)
 
 

@@ -21,8 +21,8 @@ def clear_study(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     """
     rng = np.random.default_rng([6, number])
     study = sample_study(rng, 24)
-    look = dataclasses.replace(
-        study.look, gray_wall=180.0, range_db=50.0, blood=0.005, outside=1.0, pericardium=1.0,
+    appearance = dataclasses.replace(
+        study.appearance, gray_wall=180.0, range_db=50.0, blood=0.005, outside=1.0, pericardium=1.0,
         valve=0.0, lateral_loss=0.0, anisotropy=0.0, patchiness=0.1, haze=0.0, side_lobes=0.0,
         noise=0.0, attenuation=0.0, gain_slope=0.0, shadows=(), edge_loss=0.0, gamma=1.0,
         persistence=0.0, papillary=0.0, trabeculae=0.0, axial=0.8, angular=1.0,
@@ -31,7 +31,7 @@ def clear_study(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
         study.ventricle, ejection=0.6, weak_wall=(0.0, 0.5, 0.3, 0.5),
         septum=8.0, lateral=8.0, apical=8.0,
     )  # fmt: skip
-    study = dataclasses.replace(study, probe=PROBE, look=look, ventricle=ventricle)
+    study = dataclasses.replace(study, probe=PROBE, appearance=appearance, ventricle=ventricle)
     movie = make_movie(study, simulate_motion(study.rhythm, rng), rng)
     frames = movie.frames[[movie.motion.ed_frame, movie.motion.es_frame]]
     return frames[0], frames[1], movie.ed_contour, movie.es_contour

@@ -7,19 +7,19 @@ import pytest
 
 from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner, fan_mask
-from echo_prep.synth.phantom.study import SIZE, Look, Probe
+from echo_prep.synth.phantom.study import SIZE, Appearance, Probe
 
 PROBE = Probe(x=61.0, y=7.0, tilt=0.0, half_angle=np.radians(45), radius=103.0)
 
 
-def plain_look(**changes: object) -> Look:
-    look = sample_study(np.random.default_rng(0), 16).look
+def plain_appearance(**changes: object) -> Appearance:
+    appearance = sample_study(np.random.default_rng(0), 16).appearance
     values = {
         "gray_wall": 180.0, "range_db": 50.0, "haze": 0.0, "noise": 0.0, "attenuation": 0.0,
         "gain_slope": 0.0, "shadows": (), "edge_loss": 0.0, "gamma": 1.0, "persistence": 0.0,
         "axial": 1.0, "angular": 1.2, "smoothing": 0.0, "native": 224,
     }  # fmt: skip
-    return dataclasses.replace(look, **{**values, **changes})  # type: ignore[arg-type]
+    return dataclasses.replace(appearance, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def test_conversions_between_samples_and_pixels_are_inverse() -> None:
@@ -41,7 +41,7 @@ def test_fan_is_that_of_echonet_dynamic() -> None:
 def test_speckle_is_fully_developed() -> None:
     # Goodman: in fully developed speckle the mean magnitude is 1.913 standard deviations.
     rng = np.random.default_rng(1)
-    scanner = Scanner(PolarGrid(PROBE), plain_look(), rng)
+    scanner = Scanner(PolarGrid(PROBE), plain_appearance(), rng)
     magnitudes, powers = [], []
     for _ in range(20):
         field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32) * np.sqrt(0.5)
@@ -59,7 +59,7 @@ def test_point_spread_widens_with_depth() -> None:
     for depth in (80, 160):
         field = np.zeros((DEPTHS, BEAMS, 2), np.float32)
         field[depth, BEAMS // 2] = 60.0
-        scanner = Scanner(PolarGrid(PROBE), plain_look(angular=2.0), np.random.default_rng(2))
+        scanner = Scanner(PolarGrid(PROBE), plain_appearance(angular=2.0), np.random.default_rng(2))
         frame = scanner.form(field).astype(float)
         row = round(PROBE.y + depth * PROBE.radius / (DEPTHS - 1))
         line = frame[row - 1 : row + 2].max(axis=0)
@@ -72,7 +72,7 @@ def test_gray_is_logarithmic() -> None:
     field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))
     levels = []
     for amplitude in (1.0, 0.1):
-        scanner = Scanner(PolarGrid(PROBE), plain_look(), np.random.default_rng(4))
+        scanner = Scanner(PolarGrid(PROBE), plain_appearance(), np.random.default_rng(4))
         levels.append(scanner.form(amplitude * field)[50:90, 50:70].mean())
     # A tenth of the amplitude is 20 dB less; 255 gray values span 50 dB.
     assert levels[0] - levels[1] == pytest.approx(20 * 255 / 50, rel=0.05)
@@ -80,7 +80,7 @@ def test_gray_is_logarithmic() -> None:
 
 def test_the_frame_is_black_outside_the_sector() -> None:
     field = np.full((DEPTHS, BEAMS, 2), 5.0, np.float32)
-    frame = Scanner(PolarGrid(PROBE), plain_look(), np.random.default_rng(5)).form(field)
+    frame = Scanner(PolarGrid(PROBE), plain_appearance(), np.random.default_rng(5)).form(field)
     y, x = np.mgrid[:SIZE, :SIZE]
     radius = np.hypot(x - PROBE.x, y - PROBE.y)
     assert frame[fan_mask() == 0].max() == 0
@@ -92,7 +92,7 @@ def test_the_frame_is_black_outside_the_sector() -> None:
 def test_attenuation_darkens_deep_tissue() -> None:
     rng = np.random.default_rng(6)
     field = rng.standard_normal((DEPTHS, BEAMS, 2), dtype=np.float32)
-    frame = Scanner(PolarGrid(PROBE), plain_look(attenuation=40.0), rng).form(field)
+    frame = Scanner(PolarGrid(PROBE), plain_appearance(attenuation=40.0), rng).form(field)
     drop = frame[30:40, 55:68].mean() - frame[85:95, 55:68].mean()
     # 80 gray values over 103 px; the two bands are 55 px apart.
     assert drop == pytest.approx(80 * 55 / 103, abs=12)
