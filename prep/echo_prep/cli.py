@@ -148,7 +148,7 @@ def synth_command(folder: Path, **values: Any) -> None:
         from echo_prep.synth.archive import synthesize
     settings = SynthSettings(**values)
     made = synthesize(folder, settings, progress.show)
-    what = f"{settings.videos} synthetic videos of seed {settings.seed}"
+    what = f"{settings.videos} synthetic videos of seed {settings.seed}, look {settings.look}"
     click.echo(f"{folder}: {what}" if made else f"nothing to do: {folder} already holds {what}")
 
 

@@ -23,6 +23,7 @@ from echo_common.regular_file import read_regular
 from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.synth import quirks
 from echo_prep.synth.csv_files import write_csv_files
+from echo_prep.synth.phantom.looks import LOOKS
 from echo_prep.synth.settings import SynthSettings
 from echo_prep.synth.videos import Record, make_video
 from echo_prep.workers import local_backend
@@ -31,6 +32,9 @@ SETTINGS_FILE = "synth.json"
 """Identifies a folder as synthetic, and holds the settings that it was made with."""
 
 FORMAT = "echo-synth/1"
+
+DEFAULT_LOOK = "echonet"
+"""The look of folders whose settings do not name one, as before there were others."""
 
 _LOCK = "synth.lock"
 """In the folder: the lock of the process that makes the data set."""
@@ -100,11 +104,13 @@ def _write(root: Path, settings: SynthSettings, show: progress.Progress[Record])
             raise OutputError(f"{path} is a link, which is not written through; remove it")
     # First of all, so that the same command recognises a folder that a full disk left incomplete.
     content = {"format": FORMAT, **settings.content()}
+    if settings.look == DEFAULT_LOOK:
+        del content["look"]
     atomic.write_text(root / SETTINGS_FILE, json.dumps(content, indent=1) + "\n")
     folder.mkdir(exist_ok=True)
     records = _write_videos(folder, settings, show)
     if settings.quirks:
-        applied = quirks.make_quirks(folder, settings.seed, settings.frames)
+        applied = quirks.make_quirks(folder, settings.seed, settings.frames, LOOKS[settings.look])
         quirks.write_list(root, applied)
         records += [record for quirk in applied for record in quirk.records]
     write_csv_files(root, records)
@@ -115,7 +121,7 @@ def _write_videos(
 ) -> list[Record]:
     workers = min(settings.workers(), settings.videos)
     records = Parallel(workers, backend=local_backend(workers), return_as="generator")(
-        delayed(make_video)(folder, settings.seed, number, settings.frames)
+        delayed(make_video)(folder, settings.seed, number, settings.frames, LOOKS[settings.look])
         for number in range(settings.videos)
     )
     return list(show(records, settings.videos, "making videos"))
@@ -139,6 +145,7 @@ def _is_complete(root: Path, settings: SynthSettings) -> bool:
             f"{root} is not empty, and echo-prep synth did not write its content; give an empty "
             "or new folder"
         )
+    saved = {"look": DEFAULT_LOOK, **saved}
     differing = ", ".join(
         f"{name} {saved.get(name)}"
         for name, value in settings.content().items()

@@ -20,6 +20,7 @@ from echo_common import atomic
 from echo_common.video.avi import read_index
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.synth.csv_files import as_csv
+from echo_prep.synth.phantom.looks import Look
 from echo_prep.synth.videos import Record, make_video, write_video
 
 QUIRKS_LIST = "quirks.csv"
@@ -66,7 +67,7 @@ class AppliedQuirk:
     records: tuple[Record, ...]
 
 
-def make_quirks(folder: Path, seed: int, frames: int | None) -> list[AppliedQuirk]:
+def make_quirks(folder: Path, seed: int, frames: int | None, look: Look) -> list[AppliedQuirk]:
     """Make one video for each quirk.
 
     Parameters
@@ -76,10 +77,11 @@ def make_quirks(folder: Path, seed: int, frames: int | None) -> list[AppliedQuir
     seed : int
     frames : int or None
         Length of the videos; drawn at random if None.
+    look : Look
     """
     applied = []
     for number, quirk in enumerate(QUIRKS):
-        record = make_video(folder, seed, _FIRST_NUMBER + number, frames)
+        record = make_video(folder, seed, _FIRST_NUMBER + number, frames, look)
         records = tuple(quirk.apply(folder / (record.name + SUFFIX), record))
         applied.append(AppliedQuirk(quirk=quirk, video=records[0].name, records=records))
     return applied

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from echo_common.cli.settings import setting
+from echo_prep.synth.phantom.looks import LOOKS
 from echo_prep.workers import worker_count
 
 
@@ -22,6 +23,12 @@ class SynthSettings:
         minimum=8,
         maximum=10_000,
     )
+    look: str = setting(
+        "echonet",
+        "Kind of archive: like EchoNet-Dynamic, as varied as many archives, or one of two families "
+        "that share nothing but the heart, to measure transfer.",
+        choices=tuple(LOOKS),
+    )
     jobs: int = setting(0, "Workers; 0 for one per processor core.", minimum=0)
     quirks: bool = setting(False, "Add broken files and odd rows, as found in real archives.")
 
@@ -35,5 +42,6 @@ class SynthSettings:
             "videos": self.videos,
             "seed": self.seed,
             "frames": self.frames,
+            "look": self.look,
             "quirks": self.quirks,
         }

@@ -18,6 +18,7 @@ from echo_common.video.content import VideoError
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.dataset.tracings import split_rows
 from echo_prep.synth.annotator import draw_contour, sample_annotator, trace_rows
+from echo_prep.synth.phantom.looks import ECHONET, Look
 from echo_prep.synth.phantom.motion import Motion, simulate_motion
 from echo_prep.synth.phantom.movie import Movie, make_movie, true_contours
 from echo_prep.synth.phantom.random_study import sample_study
@@ -76,8 +77,10 @@ def split_of(seed: int, number: int) -> str:
     return ("TRAIN", "VAL", "TEST")[int(np.searchsorted(_SPLIT_ENDS, position, side="right"))]
 
 
-def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Record:
-    """Make and write one video, which depends only on its seed, number and length.
+def make_video(
+    folder: Path, seed: int, number: int, frames: int | None, look: Look = ECHONET
+) -> Record:
+    """Make and write one video, which depends only on its seed, number, length and look.
 
     Parameters
     ----------
@@ -86,6 +89,7 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
     seed, number : int
     frames : int or None
         Length of the video; drawn at random if None.
+    look : Look
 
     Returns
     -------
@@ -93,7 +97,7 @@ def make_video(folder: Path, seed: int, number: int, frames: int | None) -> Reco
     """
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, number])
-    study, motion = draw_study(rng, frames)
+    study, motion = draw_study(rng, frames, look)
     movie = make_movie(study, motion, rng)
     name = study_name(seed, number)
     write_video(folder / (name + SUFFIX), movie.frames, study.rhythm.fps)
@@ -126,14 +130,16 @@ def traced_borders(
     return _trace(make_movie(*draw_study(rng, frames), rng), rng)
 
 
-def draw_study(rng: np.random.Generator, frames: int | None) -> tuple[Study, Motion]:
+def draw_study(
+    rng: np.random.Generator, frames: int | None, look: Look = ECHONET
+) -> tuple[Study, Motion]:
     """Draw a study and the motion of its heart at random; see `sample_study`.
 
     The heart appears larger where it moves away from the probe. A study whose
     ventricle would have a larger volume at end-systole is drawn again.
     """
     while True:
-        study = sample_study(rng, frames)
+        study = sample_study(rng, frames, look)
         motion = simulate_motion(study.rhythm, rng)
         edv, esv = true_volumes(study, motion)
         if esv < edv:

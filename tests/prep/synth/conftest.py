@@ -13,6 +13,19 @@ from echo_prep.synth.settings import SynthSettings
 @pytest.fixture(scope="session")
 def many_short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 videos of eight frames, enough for statistics of frames and tracings."""
-    root = tmp_path_factory.mktemp("synth") / "many"
-    assert synthesize(root, SynthSettings(videos=120, frames=8, jobs=2))
+    return make(tmp_path_factory, "echonet")
+
+
+@pytest.fixture(scope="session", params=["echonet", "varied"])
+def like_echonet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of each look that has EchoNet-Dynamic's statistics."""
+    if request.param == "echonet":
+        root: Path = request.getfixturevalue("many_short")
+        return root
+    return make(tmp_path_factory, request.param)
+
+
+def make(tmp_path_factory: pytest.TempPathFactory, look: str) -> Path:
+    root = tmp_path_factory.mktemp("synth") / look
+    assert synthesize(root, SynthSettings(videos=120, frames=8, look=look, jobs=2))
     return root

@@ -42,6 +42,23 @@ def test_a_video_depends_only_on_seed_number_and_length(tmp_path: Path) -> None:
         assert (tmp_path / "more" / table).read_text().startswith(text)
 
 
+def test_a_look_changes_the_frames_and_is_part_of_the_data_set(tmp_path: Path) -> None:
+    usual, root = tmp_path / "usual", tmp_path / "varied"
+    synthesize(usual, SynthSettings(videos=1, frames=8))
+    # As written before there were other looks, so that old folders are recognised.
+    assert "look" not in json.loads((usual / SETTINGS_FILE).read_text())
+    assert not synthesize(usual, SynthSettings(videos=1, frames=8, look="echonet"))
+    arguments = ["synth", str(root), "--videos", "1", "--frames", "8", "--look", "varied"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    assert "1 synthetic videos of seed 0, look varied" in result.stdout
+    assert json.loads((root / SETTINGS_FILE).read_text())["look"] == "varied"
+    assert not set(digests(usual).values()) & set(digests(root).values())
+    for folder, look, other in ((usual, "echonet", "varied"), (root, "varied", "echonet")):
+        with pytest.raises(DataError, match=rf"other settings \(look {look}\)"):
+            synthesize(folder, SynthSettings(videos=1, frames=8, look=other))
+
+
 def test_every_row_can_be_built(many_short: Path, tmp_path: Path) -> None:
     report = build(BuildSettings(data=many_short, store=tmp_path / "cache.zarr", jobs=1))
     assert (report.rows, report.traced, report.videos) == (240, 240, 120)

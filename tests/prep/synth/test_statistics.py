@@ -16,8 +16,8 @@ from echo_prep.dataset.tracings import split_rows
 
 
 @pytest.fixture(scope="module")
-def tracings(many_short: Path) -> list[tuple[str, int, np.ndarray]]:
-    table = pd.read_csv(many_short / "VolumeTracings.csv")
+def tracings(like_echonet: Path) -> list[tuple[str, int, np.ndarray]]:
+    table = pd.read_csv(like_echonet / "VolumeTracings.csv")
     return [
         (name, int(frame), group[["X1", "Y1", "X2", "Y2"]].to_numpy())
         for (name, frame), group in table.groupby(["FileName", "Frame"], sort=False)
@@ -34,9 +34,9 @@ def read_video(path: Path) -> np.ndarray:
         frames.append(frame)
 
 
-def test_gray_values(many_short: Path) -> None:
+def test_gray_values(like_echonet: Path) -> None:
     frames = np.concatenate(
-        [read_video(path)[::4] for path in sorted((many_short / "Videos").iterdir())]
+        [read_video(path)[::4] for path in sorted((like_echonet / "Videos").iterdir())]
     )
     assert frames.shape[1:] == (112, 112, 3)
     assert frames.mean() == pytest.approx(32.6, abs=3)
@@ -72,9 +72,9 @@ def test_position_of_the_ventricle(tracings: list[tuple[str, int, np.ndarray]]) 
 
 
 def test_tracings_have_the_format_of_echonet_dynamic(
-    many_short: Path, tracings: list[tuple[str, int, np.ndarray]]
+    like_echonet: Path, tracings: list[tuple[str, int, np.ndarray]]
 ) -> None:
-    listed = pd.read_csv(many_short / "FileList.csv").set_index("FileName")
+    listed = pd.read_csv(like_echonet / "FileList.csv").set_index("FileName")
     assert len(listed) == 120
     assert len(tracings) == 240
     areas: dict[str, list[float]] = {}
@@ -102,9 +102,9 @@ def test_reference_mask_of_every_trace(tracings: list[tuple[str, int, np.ndarray
 
 
 def test_volumes_agree_with_tracings(
-    many_short: Path, tracings: list[tuple[str, int, np.ndarray]]
+    like_echonet: Path, tracings: list[tuple[str, int, np.ndarray]]
 ) -> None:
-    listed = pd.read_csv(many_short / "FileList.csv").set_index("FileName")
+    listed = pd.read_csv(like_echonet / "FileList.csv").set_index("FileName")
     assert ((listed["EDV"] - listed["ESV"]) / listed["EDV"] * 100).to_numpy() == pytest.approx(
         listed["EF"].to_numpy(), abs=1e-3
     )

@@ -10,8 +10,9 @@ from echo_common.errors import DataError
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import read_frames
 from echo_prep.synth.annotator import trace_rows
+from echo_prep.synth.phantom.looks import LOOKS
 from echo_prep.synth.phantom.movie import true_contours
-from echo_prep.synth.videos import draw_study, split_of, write_video
+from echo_prep.synth.videos import draw_study, split_of, true_volumes, write_video
 
 
 def test_splits_have_echonet_dynamic_s_proportions() -> None:
@@ -34,6 +35,13 @@ def test_the_volume_of_ten_thousand_studies_is_smaller_at_end_systole(first: int
             squares = [(x2 - x1) ** 2 + (y2 - y1) ** 2 for x1, y1, x2, y2 in chords]
             volumes.append(sum(squares) * np.hypot(axis[2] - axis[0], axis[3] - axis[1]))
         assert 0 < volumes[1] < volumes[0], number
+
+
+@pytest.mark.parametrize("name", [name for name in LOOKS if name != "echonet"])
+def test_the_volume_of_every_look_is_smaller_at_end_systole(name: str) -> None:
+    for number in range(1000):
+        edv, esv = true_volumes(*draw_study(np.random.default_rng([7, number]), 32, LOOKS[name]))
+        assert 0 < esv < edv, number
 
 
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Shape:
         Long axis in pixels.
     left, right : ndarray, (fraction,) float64
         Half-widths towards each wall at `FRACTIONS` of the long axis, in pixels.
-    bend, plane_tilt : float
+    bend, plane_tilt, thickening : float
         As in `echo_prep.synth.phantom.study.Ventricle`.
     """
 
@@ -48,6 +48,7 @@ class Shape:
     right: np.ndarray
     bend: float
     plane_tilt: float
+    thickening: float = 0.0
 
     @property
     def down(self) -> np.ndarray:
@@ -110,6 +111,7 @@ def end_diastolic_shape(ventricle: Ventricle) -> Shape:
         right=walls[1],
         bend=v.bend,
         plane_tilt=v.plane_tilt,
+        thickening=v.thickening,
     )
 
 
@@ -161,6 +163,9 @@ def map_to_diastole(points: np.ndarray, diastole: Shape, systole: Shape) -> np.n
     wide = narrow + fade * (diastole.half_width(fraction, offset) - narrow)
     distance = np.abs(offset)
     stretched = distance * np.divide(wide, narrow, out=np.ones_like(narrow), where=narrow > 0)
+    if systole.thickening:
+        depth = np.divide(distance, narrow, out=np.ones_like(narrow), where=narrow > 0)
+        stretched *= np.clip(depth, 1e-3, 1) ** (_layer_power(narrow, wide, systole) - 1)
     # Outside the cavity area is preserved, which makes the wall thicker in systole.
     outside = np.sqrt(np.maximum(distance**2 + wide**2 - narrow**2, 0))
     mapped_offset = np.sign(offset) * np.where(distance < narrow, stretched, outside)
@@ -172,3 +177,28 @@ def map_to_diastole(points: np.ndarray, diastole: Shape, systole: Shape) -> np.n
         + mapped_along[..., None] * diastole.down
         + mapped_sideways[..., None] * diastole.across
     )
+
+
+def map_to_systole(points: np.ndarray, diastole: Shape, systole: Shape) -> np.ndarray:
+    """Find where the tissue at points of the end-diastolic frame is at end-systole.
+
+    The inverse of `map_to_diastole` between the apex and the mitral plane, and nearly so next
+    to them. Parameters and result are those of `map_to_diastole`.
+    """
+    from_apex = points - diastole.apex
+    sideways = from_apex @ diastole.across
+    fraction = from_apex @ diastole.down / diastole.axis_length(sideways)
+    offset = sideways - diastole.bend * np.sin(np.pi * np.clip(fraction, 0, 1))
+    wide = diastole.half_width(fraction, offset)
+    narrow = systole.half_width(fraction, offset)
+    distance = np.abs(offset)
+    depth = np.clip(np.divide(distance, wide, out=np.ones_like(wide), where=wide > 0), 0, 1)
+    inside = narrow * depth ** (1 / _layer_power(narrow, wide, systole))
+    outside = np.sqrt(np.maximum(distance**2 - wide**2 + narrow**2, 0))
+    return systole.to_frame(fraction, np.sign(offset) * np.where(distance < wide, inside, outside))
+
+
+def _layer_power(narrow: np.ndarray, wide: np.ndarray, systole: Shape) -> np.ndarray:
+    """Exponent by which depths in the cavity, as fractions of its half-width, change in systole."""
+    ratio = np.divide(narrow, wide, out=np.ones_like(wide), where=wide > 0)
+    return np.asarray(ratio**systole.thickening)

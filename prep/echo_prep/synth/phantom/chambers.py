@@ -47,6 +47,7 @@ def build_heart(ventricle: Ventricle, shape: Shape, rng: np.random.Generator) ->
     fraction = np.linspace(top, rng.uniform(0.94, 1.06), 24)
     rise = (fraction - fraction[0]) / (fraction[-1] - fraction[0])
     breadth = ventricle.width * np.clip(rng.normal(0.72, 0.2), 0.35, 1.5)
+    breadth *= ventricle.chambers[0]
     bulge = rng.uniform(0.5, 0.9)
     near = -(shape.half_width(fraction, np.array(-1)) + septum)
     waves = rng.normal(0, 0.07) * np.sin(2 * np.pi * rise) + rng.normal(0, 0.05) * np.sin(
@@ -62,8 +63,8 @@ def build_heart(ventricle: Ventricle, shape: Shape, rng: np.random.Generator) ->
         shape,
         top=1.0,
         middle=middle + rng.normal(0, 0.06) * length,
-        reach=0.5 * (base_left + base_right) * rng.uniform(0.95, 1.35),
-        depth=rng.uniform(0.42, 0.85),
+        reach=0.5 * (base_left + base_right) * rng.uniform(0.95, 1.35) * ventricle.chambers[1],
+        depth=rng.uniform(0.42, 0.85) * ventricle.chambers[2],
         rng=rng,
     )
     half = 0.5 * (near[-1] - far[-1])
@@ -73,7 +74,7 @@ def build_heart(ventricle: Ventricle, shape: Shape, rng: np.random.Generator) ->
         top=float(fraction[-1]),
         middle=-base_left - wall - half - rng.uniform(0, 0.06) * length,
         reach=half * rng.uniform(0.95, 1.3),
-        depth=rng.uniform(0.40, 0.75),
+        depth=rng.uniform(0.40, 0.75) * ventricle.chambers[3],
         rng=rng,
     )
     return Heart(

@@ -12,12 +12,13 @@ from echo_prep.synth.phantom.anatomy import (
     end_diastolic_shape,
     end_systolic_shape,
     map_to_diastole,
+    map_to_systole,
 )
 from echo_prep.synth.phantom.chambers import Heart, build_heart
 from echo_prep.synth.phantom.motion import Motion
 from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner
 from echo_prep.synth.phantom.study import SIZE, Appearance, Study
-from echo_prep.synth.phantom.tissue import paint, to_canvas
+from echo_prep.synth.phantom.tissue import paint, ripple_points, to_canvas
 
 _MAX_SHIFT = 24.0
 """Largest movement of tissue, in samples; exceeded only next to the probe, where beams converge."""
@@ -39,8 +40,8 @@ class Movie:
     frames : ndarray, (frame, y, x) uint8
     motion : Motion
     ed_contour, es_contour : ndarray, (point, 2) float64
-        True endocardium in the two traced frames, in pixels: from the apex down the left wall of
-        the image and back up the right wall.
+        True endocardium in the two traced frames, in pixels of the frame: from the apex down the
+        left wall of the image and back up the right wall.
     """
 
     frames: np.ndarray
@@ -67,7 +68,7 @@ def make_movie(study: Study, motion: Motion, rng: np.random.Generator) -> Movie:
         field = tissue.field(contraction, sway[number], speckle[number])
         valves.draw(field, leaflets[number])
         frames[number] = scanner.form(field)
-    ed_contour, es_contour = true_contours(study, motion)
+    ed_contour, es_contour = map(study.probe.to_display, true_contours(study, motion))
     return Movie(frames=frames, motion=motion, ed_contour=ed_contour, es_contour=es_contour)
 
 
@@ -77,15 +78,19 @@ def true_contours(study: Study, motion: Motion) -> tuple[np.ndarray, np.ndarray]
     Returns
     -------
     ed_contour, es_contour : ndarray, (point, 2) float64
-        As in `Movie`.
+        As in `Movie`, but in pixels of the scan; see `Probe.to_display`.
     """
     diastole = end_diastolic_shape(study.ventricle)
     systole = end_systolic_shape(study.ventricle, diastole)
     grid = PolarGrid(study.probe)
     sway = grid.sway_to_samples(motion.sway)
+    contours = [diastole.contour(), systole.contour()]
+    if study.ventricle.ripples is not None:
+        contours[0] = ripple_points(contours[0], study.ventricle.ripples)
+        contours[1] = map_to_systole(contours[0], diastole, systole)
     ed_contour, es_contour = (
-        grid.to_frame(grid.to_samples(shape.contour()) + sway[frame])
-        for shape, frame in ((diastole, motion.ed_frame), (systole, motion.es_frame))
+        grid.to_frame(grid.to_samples(contour) + sway[frame])
+        for contour, frame in zip(contours, (motion.ed_frame, motion.es_frame), strict=True)
     )
     return ed_contour, es_contour
 

@@ -2,13 +2,17 @@
 
 The distributions describe apical four-chamber views: volumes and ejection
 fractions of hospital patients, the usual position of the ventricle in the
-image, and image quality from crisp to barely readable.
+image, and image quality from crisp to barely readable. A look replaces some of
+them.
 """
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
+from echo_prep.synth.phantom.looks import ECHONET, Distribution, Look, Normal
 from echo_prep.synth.phantom.study import Appearance, Probe, Rhythm, Study, Ventricle
 
 COMMON_FPS = 50.0
@@ -17,7 +21,7 @@ COMMON_FPS = 50.0
 MIN_FRAMES, MAX_FRAMES = 28, 1002
 
 
-def sample_study(rng: np.random.Generator, frames: int | None) -> Study:
+def sample_study(rng: np.random.Generator, frames: int | None, look: Look = ECHONET) -> Study:
     """Draw the parameters of a study.
 
     Parameters
@@ -25,14 +29,18 @@ def sample_study(rng: np.random.Generator, frames: int | None) -> Study:
     rng : numpy.random.Generator
     frames : int or None
         Length of the video; drawn at random if None.
+    look : Look
     """
+    # Parameters that EchoNet-Dynamic's look does not need have a generator of their own, so that
+    # its studies stay what they were before there were others.
+    extra = rng.spawn(1)[0]
     # Poor image quality shows in many ways at once, so one number controls all of them.
     degradation = float(np.clip(rng.beta(1.6, 2.6), 0, 1))
-    probe = _sample_probe(rng)
+    probe = _sample_probe(rng, extra, look)
     return Study(
         probe=probe,
-        ventricle=_sample_ventricle(rng, probe),
-        appearance=_sample_appearance(rng, degradation),
+        ventricle=_sample_ventricle(rng, extra, probe, look),
+        appearance=_sample_appearance(rng, extra, degradation, look),
         rhythm=_sample_rhythm(rng, frames),
     )
 
@@ -47,47 +55,63 @@ def _log_normal(
     return float(np.clip(median * np.exp(sigma * rng.normal()), low, high))
 
 
-def _sample_probe(rng: np.random.Generator) -> Probe:
+def _draw(rng: np.random.Generator, distribution: Distribution, degradation: float = 0.0) -> float:
+    d = distribution
+    if isinstance(d, Normal):
+        return _clipped(rng, d.mean + d.poor * degradation, d.sd, d.low, d.high)
+    return _log_normal(rng, d.median + d.poor * degradation, d.sigma, d.low, d.high)
+
+
+def _level(rng: np.random.Generator, fraction: float, low: float, high: float) -> float:
+    """A level that is 0 in all but a fraction of studies."""
+    level = float(rng.uniform(low, high))
+    return level if rng.random() < fraction else 0.0
+
+
+def _sample_probe(rng: np.random.Generator, extra: np.random.Generator, look: Look) -> Probe:
     return Probe(
         x=_clipped(rng, 60.5, 2.0, 53, 68),
         y=_clipped(rng, 6.0, 2.5, -1, 13),
         tilt=_clipped(rng, 0.0, 0.03, -0.1, 0.1),
-        half_angle=np.radians(_clipped(rng, 44, 3, 34, 50)),
-        radius=_clipped(rng, 103, 4, 90, 114),
+        half_angle=np.radians(_draw(rng, look.half_angle)),
+        radius=_draw(rng, look.radius),
+        stretch=_draw(extra, look.stretch),
     )
 
 
-def _sample_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
+def _sample_ventricle(
+    rng: np.random.Generator, extra: np.random.Generator, probe: Probe, look: Look
+) -> Ventricle:
     failing = rng.random() < 0.24
-    ejection = (
-        _clipped(rng, 0.37, 0.11, 0.07, 0.62) if failing else _clipped(rng, 0.60, 0.065, 0.42, 0.85)
-    )
+    ejection = _draw(rng, Normal(0.37, 0.11, 0.07, 0.62) if failing else look.ejection)
     # A failing heart is enlarged.
     volume = _log_normal(rng, 120 if failing else 82, 0.38, 16, 480)
     slimness = _clipped(rng, 1.72 - 0.15 * failing, 0.20, 1.15, 2.5)
-    depth = _log_normal(rng, 147 * (volume / 88) ** 0.11, 0.14, 75, 260)
+    median = look.depth.median * (volume / 88) ** 0.11
+    depth = _draw(rng, dataclasses.replace(look.depth, median=median))
     mm_per_px = depth / probe.radius
     # A bullet of this length and width fills about 0.6 of the cylinder around it.
     width_mm = (1000 * volume / (0.585 * slimness)) ** (1 / 3)
     width, length = width_mm / mm_per_px, slimness * width_mm / mm_per_px
-    distance = _log_normal(rng, 12.5, 0.35, 5, 38)
+    distance = _draw(rng, look.apex_depth)
     angle = _clipped(rng, -0.70, 0.23, -1.4, 0.35) * min(1.0, 14 / distance) ** 0.5
     tilt = _clipped(rng, 0.23, 0.14, -0.25, 0.75)
     apex = (probe.x + distance * np.sin(angle), probe.y + distance * np.cos(angle))
     shortening = 0.55 * ejection
     wall_mm = _log_normal(rng, 9.5, 0.22, 5.5, 18)
     weak_side = float(rng.choice([-1, 1])) if rng.random() < (0.5 if failing else 0.12) else 0.0
+    foreshortening = float(extra.uniform(0.08, 0.3)) if extra.random() < look.foreshortened else 0.0
     return Ventricle(
         apex=(float(apex[0]), float(apex[1])),
         tilt=tilt,
-        length=float(length),
+        length=float(length) * (1 - foreshortening),
         width=float(width),
         widest=_clipped(rng, 0.62, 0.09, 0.40, 0.82),
-        power=_clipped(rng, 2.1, 0.25, 1.6, 3.0),
+        power=_clipped(rng, 2.1, 0.25, 1.6, 3.0) + 2.5 * foreshortening,
         narrowing=_clipped(rng, 0.80, 0.09, 0.55, 0.98),
         bend=float(rng.normal(0, 0.035) * length),
         plane_tilt=_clipped(rng, 0.0, 0.05, -0.13, 0.13),
-        bumps=tuple(float(value) for value in rng.normal(0, 0.035, 6)),
+        bumps=tuple(float(value) for value in rng.normal(0, look.bumps, 6)),
         shortening=_clipped(rng, 0.30 * shortening + 0.03, 0.02, 0.01, 0.24),
         ejection=ejection,
         weak_wall=(
@@ -100,10 +124,15 @@ def _sample_ventricle(rng: np.random.Generator, probe: Probe) -> Ventricle:
         lateral=wall_mm / mm_per_px,
         apical=wall_mm * _clipped(rng, 0.75, 0.12, 0.5, 1.1) / mm_per_px,
         mm_per_px=float(mm_per_px),
+        thickening=_draw(extra, look.thickening),
+        chambers=tuple(float(np.exp(value)) for value in extra.normal(0, look.chambers, 4)),
+        ripples=extra.normal(0, look.ripples, (2, 16, 16)) if look.ripples else None,
     )
 
 
-def _sample_appearance(rng: np.random.Generator, degradation: float) -> Appearance:
+def _sample_appearance(
+    rng: np.random.Generator, extra: np.random.Generator, degradation: float, look: Look
+) -> Appearance:
     shadows = tuple(
         (
             float(rng.uniform(-1, 1)),
@@ -113,19 +142,20 @@ def _sample_appearance(rng: np.random.Generator, degradation: float) -> Appearan
         )
         for _ in range(rng.poisson(0.6 + 1.6 * degradation))
     )
+    cropped = bool(extra.random() < look.cropped)
     return Appearance(
-        gray_wall=_clipped(rng, 173 - 38 * degradation, 27, 75, 245),
-        range_db=_clipped(rng, 47, 7, 32, 66),
-        blood=_log_normal(rng, 0.022 + 0.05 * degradation, 0.5, 0.005, 0.22),
+        gray_wall=_draw(rng, look.gray_wall, degradation),
+        range_db=_draw(rng, look.range_db),
+        blood=_draw(rng, look.blood, degradation),
         outside=_log_normal(rng, 0.29, 0.55, 0.06, 1.0),
-        pericardium=_log_normal(rng, 2.2, 0.35, 0.9, 5),
+        pericardium=_draw(rng, look.pericardium),
         valve=_log_normal(rng, 0.7, 0.45, 0.15, 2.2),
         lateral_loss=float(np.clip(rng.beta(1.2, 2.2) + 0.25 * degradation, 0, 0.95)),
         anisotropy=float(rng.uniform(0.1, 0.75)),
         patchiness=_clipped(rng, 0.5, 0.14, 0.15, 0.9),
-        axial=_clipped(rng, 0.85, 0.25, 0.45, 1.7),
-        angular=_clipped(rng, 1.15 + 0.5 * degradation, 0.35, 0.6, 2.8),
-        haze=_log_normal(rng, 0.10 + 0.25 * degradation, 0.7, 0.0, 1.6),
+        axial=_draw(rng, look.axial),
+        angular=_draw(rng, look.angular, degradation),
+        haze=_draw(rng, look.haze, degradation),
         haze_reach=_log_normal(rng, 13, 0.4, 4, 38),
         side_lobes=_clipped(rng, 0.05 + 0.16 * degradation, 0.05, 0.0, 0.35),
         noise=_log_normal(rng, 0.018 + 0.06 * degradation, 0.6, 0.002, 0.22),
@@ -133,13 +163,24 @@ def _sample_appearance(rng: np.random.Generator, degradation: float) -> Appearan
         gain_slope=_clipped(rng, 0, 8, -22, 22),
         shadows=shadows,
         edge_loss=float(rng.beta(1.5, 2.0)),
-        gamma=_clipped(rng, 1.15, 0.2, 0.75, 1.8),
+        gamma=_draw(rng, look.gamma),
         persistence=float(rng.choice([0.0, rng.uniform(0.1, 0.45)])),
         decorrelation=_clipped(rng, 1.0, 0.4, 0.2, 2.2),
         native=int(rng.integers(170, 257)),
         smoothing=float(rng.choice([0.0, rng.uniform(0.5, 1.5)])),
-        papillary=float(rng.uniform(0.4, 1.1) if rng.random() < 0.45 else 0.0),
+        papillary=float(rng.uniform(0.4, 1.1) if rng.random() < look.papillary else 0.0),
         trabeculae=float(rng.uniform(0, 1)),
+        roughness=look.roughness,
+        muscle=_draw(extra, look.muscle),
+        chamber_blood=look.chamber_blood,
+        septal_line=_level(extra, look.septal_line, 0.6, 2.0),
+        endocardial_line=_level(extra, look.endocardial_line, 0.6, 1.8),
+        apex_fade=_level(extra, look.apex_fade, 0.3, 1.0),
+        merged=bool(extra.random() < look.merged),
+        contrast=_draw(extra, look.contrast),
+        reject=_draw(extra, look.reject),
+        cropped=cropped,
+        overlay=bool(extra.random() < look.overlays) and not cropped,
     )
 
 

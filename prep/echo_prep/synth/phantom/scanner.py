@@ -98,12 +98,15 @@ class Scanner:
         self._clutter = self._noise[_NOISE_MARGIN:, _NOISE_MARGIN:] * _pair(0.85 * haze)
         self._slope = float(255 / appearance.range_db * 20 / np.log(10))
         self._gain = _gain(appearance, depth, side)
-        self._curve = np.rint(255 * (np.arange(256) / 255) ** appearance.gamma).astype(np.uint8)
+        self._curve = np.rint(255 * gray_map(appearance)).astype(np.uint8)
         fade = np.linspace(1, 0, _NEAR, dtype=np.float32)[:, None]
         self._wide_weight = _pair(np.broadcast_to(fade, (_NEAR, BEAMS)))
         self._narrow_weight = 1 - self._wide_weight
         self._maps = _conversion_maps(grid, appearance.native)
-        self._fan = fan_mask()
+        self._fan = fan_mask() if appearance.cropped else np.full((SIZE, SIZE), 255, np.uint8)
+        # As in `sample_study`: for what EchoNet-Dynamic's look does not need.
+        extra = rng.spawn(1)[0]
+        self._overlay = _draw_overlay(grid.probe, extra) if appearance.overlay else None
         self._previous: np.ndarray | None = None
 
     def spread(self, field: np.ndarray) -> np.ndarray:
@@ -146,9 +149,17 @@ class Scanner:
         screen = cv2.remap(cv2.LUT(gray, self._curve), *self._maps, cv2.INTER_LINEAR)
         if self.appearance.smoothing:
             screen = cv2.GaussianBlur(screen, (0, 0), self.appearance.smoothing)
-        return cv2.bitwise_and(
+        frame = cv2.bitwise_and(
             cv2.resize(screen, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), self._fan
         )
+        return frame if self._overlay is None else cv2.max(frame, self._overlay)
+
+
+def gray_map(appearance: Appearance) -> np.ndarray:
+    """The scanner's displayed gray values for received ones, (256,) float64 in [0, 1]."""
+    received = np.clip((np.arange(256) - appearance.reject) / (255 - appearance.reject), 0, 1)
+    power = received**appearance.gamma
+    return power + appearance.contrast * (power * power * (3 - 2 * power) - power)
 
 
 def _kernel(sigma: float) -> np.ndarray:
@@ -199,9 +210,32 @@ def _gain(appearance: Appearance, depth: np.ndarray, side: np.ndarray) -> np.nda
 def _conversion_maps(grid: PolarGrid, native: int) -> tuple[np.ndarray, np.ndarray]:
     # Pixel centres of the large image in the small one, by the convention of cv2.resize.
     centres = (np.arange(native, dtype=np.float32) + 0.5) * np.float32(SIZE / native) - 0.5
-    x, y = np.meshgrid(centres - np.float32(grid.probe.x), centres - np.float32(grid.probe.y))
+    middle = np.float32(0.5 * (SIZE - 1))
+    across = (centres - middle) / np.float32(grid.probe.stretch) + middle
+    if grid.probe.stretch == 1:
+        across = centres
+    x, y = np.meshgrid(across - np.float32(grid.probe.x), centres - np.float32(grid.probe.y))
     radius, angle = cv2.cartToPolar(y, x)
     angle = np.where(angle > np.pi, angle - np.float32(2 * np.pi), angle)
     beam = (angle - np.float32(grid.first)) / np.float32(grid.angle)
     maps = cv2.convertMaps(beam, radius / np.float32(grid.step), cv2.CV_16SC2)
     return np.asarray(maps[0]), np.asarray(maps[1])
+
+
+def _draw_overlay(probe: Probe, rng: np.random.Generator) -> np.ndarray:
+    """An ECG below the scan, depth ticks next to it and a marker, (SIZE, SIZE) uint8."""
+    overlay = np.zeros((SIZE, SIZE), np.uint8)
+    x = np.arange(SIZE)
+    phase = (x / rng.uniform(24, 60) + rng.uniform()) % 1
+    waves = ((0.20, 0.03, 0.15), (0.30, 0.012, 1.0), (0.34, 0.012, -0.25), (0.55, 0.05, 0.3))
+    beat = sum(height * np.exp(-(((phase - at) / width) ** 2)) for at, width, height in waves)
+    y = rng.uniform(102, 109) - rng.uniform(4, 10) * beat
+    gray = int(rng.integers(90, 256))
+    curve = np.rint(16 * np.stack([x, y], axis=1)).astype(np.int32)
+    cv2.polylines(overlay, [curve], False, (gray,), 1, cv2.LINE_AA, shift=4)
+    column = int(rng.choice([rng.integers(2, 8), rng.integers(103, 110)]))
+    ticks = np.arange(max(probe.y, 0), SIZE, probe.radius / rng.integers(5, 17)).astype(int)
+    overlay[ticks, column : column + 2] = gray
+    marker = (int(probe.x + rng.choice([-1, 1]) * rng.uniform(5, 14)), int(rng.uniform(2, 8)))
+    cv2.circle(overlay, marker, int(rng.integers(1, 3)), (gray,), 1, cv2.LINE_AA)
+    return overlay

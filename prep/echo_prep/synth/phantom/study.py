@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 SIZE = 112
 """Height and width of a frame in pixels."""
 
@@ -22,6 +24,8 @@ class Probe:
         Half the opening angle of the sector, in radians.
     radius : float
         Depth of the image, in pixels.
+    stretch : float
+        Factor by which the displayed frame is wider than the scan, about its middle.
     """
 
     x: float
@@ -29,6 +33,12 @@ class Probe:
     tilt: float
     half_angle: float
     radius: float
+    stretch: float = 1.0
+
+    def to_display(self, points: np.ndarray) -> np.ndarray:
+        """Convert (x, y) in pixels of the scan to pixels of the displayed frame, (…, 2)."""
+        middle = 0.5 * (SIZE - 1)
+        return (points - [middle, 0]) * [self.stretch, 1] + [middle, 0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +76,15 @@ class Ventricle:
         Wall thickness at end-diastole, in pixels.
     mm_per_px : float
         Millimetres per pixel.
+    thickening : float
+        How much the layer next to the endocardium, with its trabeculae and papillary muscles,
+        thickens in systole: 0 in proportion to the cavity, 1 to about its thickness in diastole.
+    chambers : tuple of float
+        Factors of the breadth of the right ventricle, of the breadth and the depth of the left
+        atrium, and of the depth of the right atrium.
+    ripples : ndarray, (2, 16, 16) float, or None
+        Displacement of the tissue at end-diastole in (x, y), in pixels, on a coarse grid over the
+        painting of the heart. The border follows it.
     """
 
     apex: tuple[float, float]
@@ -85,6 +104,9 @@ class Ventricle:
     lateral: float
     apical: float
     mm_per_px: float
+    thickening: float = 0.0
+    chambers: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    ripples: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +156,27 @@ class Appearance:
         Amplitude of the papillary muscles; 0 if the plane misses them.
     trabeculae : float
         Roughness of the endocardium, from 0 to 1.
+    roughness : float
+        Standard deviation, in pixels, of displacements of the tissue that the true border does
+        not follow.
+    muscle : float
+        Amplitude of myocardium. The other amplitudes are relative to a myocardium of 1.
+    chamber_blood : float
+        Smallest amplitude of blood in the other chambers, as a fraction of their usual one.
+    septal_line, endocardial_line : float
+        Amplitudes of bright lines inside the septum and along the endocardium; 0 for none.
+    apex_fade : float
+        How much the apical wall fades into the near field, from 0 to 1.
+    merged : bool
+        Whether the papillary muscles touch the wall.
+    contrast : float
+        Weight of an S-shaped curve in the scanner's gray map, from -1 to 1.
+    reject : float
+        Gray value up to which the scanner shows black.
+    cropped : bool
+        Whether the frame is cut to EchoNet-Dynamic's fan.
+    overlay : bool
+        Whether an ECG, depth ticks and a marker are drawn over the frame.
     """
 
     gray_wall: float
@@ -162,6 +205,17 @@ class Appearance:
     smoothing: float
     papillary: float
     trabeculae: float
+    roughness: float = 0.9
+    muscle: float = 1.0
+    chamber_blood: float = 1.0
+    septal_line: float = 0.0
+    endocardial_line: float = 0.0
+    apex_fade: float = 0.0
+    merged: bool = False
+    contrast: float = 0.0
+    reject: float = 0.0
+    cropped: bool = True
+    overlay: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

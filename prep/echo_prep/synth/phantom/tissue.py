@@ -1,7 +1,8 @@
 """The heart at end-diastole, painted as a map of echo amplitudes.
 
-Muscle has an amplitude of 1 and blood of a few hundredths. The pericardium,
-and borders perpendicular to the beam, are brighter than muscle.
+Muscle has an amplitude of 1, in some looks much less, and blood of a few
+hundredths. The pericardium, and borders perpendicular to the beam, are brighter
+than muscle.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ def paint(
     Returns
     -------
     amplitude : ndarray, (_CANVAS, _CANVAS) float32
-        1 in myocardium; `to_canvas` converts positions to its pixels.
+        `Appearance.muscle` in myocardium; `to_canvas` converts positions to its pixels.
     """
+    # As in `sample_study`: for what EchoNet-Dynamic's look does not need.
+    extra = rng.spawn(1)[0]
     hull = cv2.convexHull(
         np.concatenate(
             [heart.muscle, heart.right_ventricle, heart.right_atrium, heart.left_atrium]
@@ -52,11 +55,12 @@ def paint(
         _stroke(canvas, atrium, rng.uniform(0.35, 0.9), 2 * thin)
     lateral = heart.muscle[WALL_POINTS:]
     _stroke(canvas, lateral, appearance.pericardium * 0.6, rng.uniform(1.5, 4.0), closed=False)
-    _fill(canvas, heart.muscle, 1.0)
+    _fill(canvas, heart.muscle, appearance.muscle)
     blood = appearance.blood
-    _fill(canvas, heart.right_ventricle, blood * rng.uniform(1.0, 3.5))
-    _fill(canvas, heart.right_atrium, blood * rng.uniform(0.8, 2.0))
-    _fill(canvas, heart.left_atrium, blood * rng.uniform(0.7, 1.5))
+    darker = blood * appearance.chamber_blood ** extra.uniform(0, 1, 3)
+    _fill(canvas, heart.right_ventricle, darker[0] * rng.uniform(1.0, 3.5))
+    _fill(canvas, heart.right_atrium, darker[1] * rng.uniform(0.8, 2.0))
+    _fill(canvas, heart.left_atrium, darker[2] * rng.uniform(0.7, 1.5))
     _moderator_band(canvas, heart, rng)
     _aorta(canvas, heart, blood, rng)
     # The hinges, and the fibrous body between the two valves, are among the brightest structures.
@@ -65,10 +69,14 @@ def paint(
     canvas *= _direction_loss(heart, probe, appearance)
     canvas *= _lateral_loss(heart, appearance, rng)
     _glints(canvas, heart, probe, appearance, rng)
+    _bright_lines(canvas, heart, appearance, extra)
     for cells, weight in ((6, 0.8), (16, 1.0), (40, 0.6)):
         canvas *= _patches(rng, weight * appearance.patchiness, cells)
     _cavity(canvas, heart, ventricle, appearance, rng)
-    return cv2.GaussianBlur(_roughen(canvas, appearance, rng), (0, 0), 0.5 * SCALE)
+    if appearance.apex_fade:
+        _fade_apex(canvas, heart, probe, appearance, extra)
+    rough = _roughen(canvas, ventricle, appearance, rng)
+    return cv2.GaussianBlur(rough, (0, 0), 0.5 * SCALE)
 
 
 def _surroundings(hull: np.ndarray, appearance: Appearance, rng: np.random.Generator) -> np.ndarray:
@@ -82,13 +90,18 @@ def _surroundings(hull: np.ndarray, appearance: Appearance, rng: np.random.Gener
     return np.asarray(large) * _patches(rng, 0.5, 5)
 
 
-def _roughen(canvas: np.ndarray, appearance: Appearance, rng: np.random.Generator) -> np.ndarray:
+def _roughen(
+    canvas: np.ndarray, ventricle: Ventricle, appearance: Appearance, rng: np.random.Generator
+) -> np.ndarray:
     """Displace tissue slightly at random, since no border in a body is a smooth curve."""
     rows = np.arange(_CANVAS, dtype=np.float32)
     shifts = [
-        _waves(rng, 0.9 * SCALE, 16) + _waves(rng, (0.3 + appearance.trabeculae) * SCALE, 48)
+        _waves(rng, appearance.roughness * SCALE, 16)
+        + _waves(rng, (0.3 + appearance.trabeculae) * SCALE, 48)
         for _ in range(2)
     ]
+    if ventricle.ripples is not None:
+        shifts = [s + r for s, r in zip(shifts, _ripple_shifts(ventricle.ripples), strict=True)]
     return cv2.remap(
         canvas,
         shifts[0] + rows,
@@ -96,6 +109,22 @@ def _roughen(canvas: np.ndarray, appearance: Appearance, rng: np.random.Generato
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def _ripple_shifts(ripples: np.ndarray) -> list[np.ndarray]:
+    """For each pixel of the painting, how far away its tissue was before, along x and y."""
+    return [_enlarge((axis * SCALE).astype(np.float32)) for axis in ripples]
+
+
+def ripple_points(points: np.ndarray, ripples: np.ndarray) -> np.ndarray:
+    """Find where `Ventricle.ripples` move points of the tissue at end-diastole, (point, 2)."""
+    shifts, moved = _ripple_shifts(ripples), points
+    # The shift is known at the new position, so it is found by iteration.
+    for _ in range(4):
+        x, y = to_canvas(moved).astype(np.float32).T[:, None]
+        at = [cv2.remap(s, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for s in shifts]
+        moved = points - np.concatenate(at).T / SCALE
+    return moved
 
 
 def to_canvas(points: np.ndarray) -> np.ndarray:
@@ -116,18 +145,20 @@ def _cavity(
         for _ in range(int(14 * appearance.trabeculae)):
             border = heart.cavity[int(rng.integers(4, 2 * WALL_POINTS - 4))]
             inward = border + (inner - border) * rng.uniform(0.0, 0.12)
-            _dot(canvas, inward, rng.uniform(0.1, 0.6), rng.uniform(0.5, 1.2))
+            level = appearance.muscle * rng.uniform(0.1, 0.6)
+            _dot(canvas, inward, level, rng.uniform(0.5, 1.2))
     if appearance.papillary:
         for wall in rng.choice([-1, 1], 1 + int(rng.random() < 0.3), replace=False):
             number = int(WALL_POINTS * rng.uniform(0.45, 0.72))
             border = heart.cavity[number if wall < 0 else -1 - number]
             along = heart.cavity[number + 6 if wall < 0 else -7 - number] - border
-            root = border + (inner - border) * rng.uniform(0.08, 0.2)
+            apart = rng.uniform(0.08, 0.2) * (0.3 if appearance.merged else 1.0)
+            root = border + (inner - border) * apart
             _stroke(
                 canvas,
                 np.stack([root, root + along * rng.uniform(0.5, 1.1)]),
-                appearance.papillary,
-                0.12 * ventricle.width * rng.uniform(0.7, 1.3),
+                appearance.muscle * appearance.papillary,
+                (0.2 if appearance.merged else 0.12) * ventricle.width * rng.uniform(0.7, 1.3),
                 closed=False,
             )
 
@@ -167,17 +198,56 @@ def _glints(
         patchy = np.interp(
             np.arange(len(steps)), np.linspace(0, len(steps), 9), rng.uniform(0, 1, 9)
         )
-        level = strength * facing**3 * patchy
-        pixels = _fixed_point(outline)
-        for number in np.flatnonzero(level > 0.25):
-            cv2.line(
-                canvas,
-                tuple(map(int, pixels[number])),
-                tuple(map(int, pixels[number + 1])),
-                float(level[number] + 0.4),
-                max(1, round(width * SCALE * 0.6)),
-                shift=_SHIFT,
+        _broken_line(canvas, outline, strength * facing**3 * patchy, width)
+
+
+def _bright_lines(
+    canvas: np.ndarray, heart: Heart, appearance: Appearance, rng: np.random.Generator
+) -> None:
+    """A line inside the septum, where its layers meet, and one along the endocardium."""
+    depth = rng.uniform(0.3, 0.65)
+    middle = heart.cavity + depth * (heart.muscle - heart.cavity)
+    septum, border = middle[3:WALL_POINTS], _open_at_plane(heart.cavity)
+    for line, level in ((septum, appearance.septal_line), (border, appearance.endocardial_line)):
+        if level:
+            patchy = np.interp(
+                np.arange(len(line) - 1), np.linspace(0, len(line), 7), rng.uniform(0, 1, 7)
             )
+            _broken_line(canvas, line, level * patchy, rng.uniform(0.8, 2.2))
+
+
+def _broken_line(canvas: np.ndarray, line: np.ndarray, level: np.ndarray, width: float) -> None:
+    """Draw the parts of a line whose level is high enough; `level` is that of each segment."""
+    pixels = _fixed_point(line)
+    for number in np.flatnonzero(level > 0.25):
+        cv2.line(
+            canvas,
+            tuple(map(int, pixels[number])),
+            tuple(map(int, pixels[number + 1])),
+            float(level[number] + 0.4),
+            max(1, round(width * SCALE * 0.6)),
+            shift=_SHIFT,
+        )
+
+
+def _fade_apex(
+    canvas: np.ndarray,
+    heart: Heart,
+    probe: Probe,
+    appearance: Appearance,
+    rng: np.random.Generator,
+) -> None:
+    """Blend what is nearer to the probe than the apex into an even near field."""
+    reach = np.arange(0, _CANVAS, 2, dtype=np.float32)
+    probe_x, probe_y = to_canvas(np.array([probe.x, probe.y]))
+    x, y = np.meshgrid(reach - np.float32(probe_x), reach - np.float32(probe_y))
+    apex = np.hypot(*(heart.cavity[0] - [probe.x, probe.y])) + rng.uniform(-2, 3)
+    softness = rng.uniform(1.0, 4.0)
+    behind = (cv2.magnitude(x, y) / SCALE - apex) / softness
+    weight = appearance.apex_fade / (1 + np.exp(np.clip(behind, -20, 20)))
+    weight = cv2.resize(weight.astype(np.float32), (_CANVAS, _CANVAS))
+    near = np.float32(np.exp(rng.uniform(np.log(0.03), np.log(0.6)))) * _patches(rng, 0.4, 10)
+    canvas += weight * (near - canvas)
 
 
 def _open_at_plane(ventricle: np.ndarray) -> np.ndarray:
@@ -223,7 +293,10 @@ def _lateral_loss(heart: Heart, appearance: Appearance, rng: np.random.Generator
 
 
 def _waves(rng: np.random.Generator, sigma: float, cells: int) -> np.ndarray:
-    coarse = rng.standard_normal((cells, cells), dtype=np.float32) * np.float32(sigma)
+    return _enlarge(rng.standard_normal((cells, cells), dtype=np.float32) * np.float32(sigma))
+
+
+def _enlarge(coarse: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC))
 
 

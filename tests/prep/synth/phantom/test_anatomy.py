@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from echo_prep.synth.phantom.anatomy import (
     end_diastolic_shape,
     end_systolic_shape,
     map_to_diastole,
+    map_to_systole,
 )
 from echo_prep.synth.phantom.random_study import sample_study
 
@@ -26,6 +29,32 @@ def test_systolic_contour_maps_to_the_diastolic_one(number: int) -> None:
     np.testing.assert_allclose(
         map_to_diastole(systole.contour(), diastole, systole), diastole.contour(), atol=1e-9
     )
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("thickening", [0.0, 1.2])
+def test_maps_between_systole_and_diastole_are_inverse(number: int, thickening: float) -> None:
+    diastole, systole = sample_shapes(number)
+    systole = dataclasses.replace(systole, thickening=thickening)
+    fraction, offset = np.meshgrid(np.linspace(0.05, 1, 12), np.linspace(-1.2, 1.2, 13))
+    at = diastole.to_frame(fraction, offset * diastole.half_width(fraction, offset))
+    back = map_to_diastole(map_to_systole(at, diastole, systole), diastole, systole)
+    # Deep in muscle the map to diastole is not onto: tissue there has no place at end-systole.
+    np.testing.assert_allclose(back[np.abs(offset) < 1.15], at[np.abs(offset) < 1.15], atol=1e-6)
+
+
+def test_the_layer_next_to_the_endocardium_thickens() -> None:
+    # The outer fifth of the cavity at end-diastole, and what it takes of it at end-systole.
+    diastole, systole = sample_shapes(2)
+    fraction = np.full(1, 0.5)
+    wide = diastole.half_width(fraction, np.array(1))
+    narrow = systole.half_width(fraction, np.array(1))
+    at = diastole.to_frame(fraction, 0.8 * wide)
+    for thickening, expected in ((0.0, 0.2), (1.0, 1 - 0.8 ** (wide / narrow))):
+        changed = dataclasses.replace(systole, thickening=thickening)
+        border = changed.to_frame(fraction, narrow)
+        layer = np.linalg.norm(border - map_to_systole(at, diastole, changed), axis=-1)
+        assert layer / narrow == pytest.approx(expected)
 
 
 def test_points_of_the_cavity_map_to_points_of_the_cavity() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from echo_prep.synth.phantom.random_study import sample_study
-from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner, fan_mask
+from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner, fan_mask, gray_map
 from echo_prep.synth.phantom.study import SIZE, Appearance, Probe
 
 PROBE = Probe(x=61.0, y=7.0, tilt=0.0, half_angle=np.radians(45), radius=103.0)
@@ -87,6 +87,40 @@ def test_the_frame_is_black_outside_the_sector() -> None:
     assert frame[radius > PROBE.radius + 2].max() == 0
     inside = (radius < 98) & (radius > 10) & (np.abs(x - PROBE.x) < 0.9 * (y - PROBE.y))
     assert frame[inside & (fan_mask() > 0)].min() > 100
+
+
+def test_gray_maps_increase_from_black_to_white() -> None:
+    for contrast in (-0.9, 0.0, 0.9):
+        for gamma in (0.6, 1.0, 2.1):
+            curve = gray_map(plain_appearance(gamma=gamma, contrast=contrast, reject=20.0))
+            assert curve[0] == curve[20] == 0
+            assert curve[255] == 1
+            assert (np.diff(curve[20:]) > 0).all()
+    np.testing.assert_allclose(gray_map(plain_appearance()), np.arange(256) / 255)
+    # An S-shaped curve darkens the dark half and brightens the bright half.
+    curve = gray_map(plain_appearance(contrast=0.5)) - np.arange(256) / 255
+    assert curve[64] < -0.02
+    assert curve[192] > 0.02
+
+
+def test_an_uncropped_frame_shows_the_sector_and_the_overlay() -> None:
+    field = np.full((DEPTHS, BEAMS, 2), 5.0, np.float32)
+    probe = dataclasses.replace(PROBE, half_angle=np.radians(50), radius=96.0)
+    frames = [
+        Scanner(
+            PolarGrid(probe),
+            plain_appearance(cropped=cropped, overlay=overlay),
+            np.random.default_rng(5),
+        ).form(field)
+        for cropped, overlay in ((True, False), (False, False), (False, True))
+    ]
+    outside = fan_mask() == 0
+    assert frames[0][outside].max() == 0
+    assert frames[1][outside].max() > 100
+    np.testing.assert_array_equal(frames[0][~outside], frames[1][~outside])
+    drawn = frames[2] != frames[1]
+    assert 50 < drawn.sum() < 600
+    assert (frames[2] >= frames[1]).all()
 
 
 def test_attenuation_darkens_deep_tissue() -> None:
