@@ -14,11 +14,12 @@ from echo_prep.synth.phantom.anatomy import (
     map_to_diastole,
     map_to_systole,
 )
+from echo_prep.synth.phantom.canvas import ripple_points, to_canvas
 from echo_prep.synth.phantom.chambers import Heart, build_heart
 from echo_prep.synth.phantom.motion import Motion
 from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner
 from echo_prep.synth.phantom.study import SIZE, Appearance, Study
-from echo_prep.synth.phantom.tissue import paint, ripple_points, to_canvas
+from echo_prep.synth.phantom.tissue import paint
 
 _MAX_SHIFT = 24.0
 """Largest movement of tissue, in samples; exceeded only next to the probe, where beams converge."""
