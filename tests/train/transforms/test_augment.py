@@ -13,6 +13,7 @@ from echo_common.geometry.raster import rasterise
 from echo_common.store import schema
 from echo_prep.geometry.landmarks import choose_landmarks
 from echo_train.runtime.counter_rng import epoch_key
+from echo_train.transforms import intensity
 from echo_train.transforms.augment import Augmenter, mirror_order
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.settings import AUGMENTS, AugmentSettings, Strengths
@@ -191,6 +192,14 @@ def test_each_strength_changes_only_what_it_names(name: str) -> None:
     changed = (after.images != before.images).flatten(1).any(1).float().mean()
     assert changed > (0.15 if name in ("speckle", "blur", "sector", "flip") else 0.9)
     assert after.images.min() >= 0 and after.images.max() <= 1.0001
+
+
+def test_the_weights_that_a_narrow_blur_leaves_out_are_below_rounding() -> None:
+    before = batch_of(points_of(7))
+    augmenter = Augmenter(Strengths(blur=0.7), None)
+    draws = augmenter.draw(before.index, epoch_key(0, 1))
+    expected = intensity.blur(before.images, draws["blur"], reach=20)
+    torch.testing.assert_close(augmenter(before, draws).images, expected, atol=3e-7, rtol=0)
 
 
 def test_single_strengths_override_the_named_set() -> None:

@@ -20,7 +20,7 @@ def images() -> torch.Tensor:
 
 def test_blur_equals_scipy(images: torch.Tensor) -> None:
     sigmas = [0.0, 0.8, 1.5]
-    found = intensity.blur(images, torch.tensor(sigmas)).numpy()
+    found = intensity.blur(images, torch.tensor(sigmas), reach=6).numpy()
     assert np.array_equal(found[0], images[0].numpy())
     for frame, sigma in enumerate(sigmas[1:], start=1):
         expected = scipy.ndimage.gaussian_filter(
@@ -48,6 +48,7 @@ def test_gamma_and_gain(images: torch.Tensor) -> None:
     assert torch.equal(found[0], images[0])
     np.testing.assert_allclose(found[1], images[1].numpy() ** 2, rtol=1e-6)
     np.testing.assert_allclose(found[2], np.sqrt(images[2].numpy()), rtol=1e-6)
+    assert intensity.change_gamma(0 * images, power).abs().max() == 0
     found = intensity.change_gain(images, power)
     np.testing.assert_allclose(found, np.minimum(images.numpy() * [[[[1]]], [[[2]]], [[[0.5]]]], 1))
 

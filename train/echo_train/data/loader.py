@@ -34,7 +34,7 @@ from echo_train.transforms.settings import AugmentSettings
 RESIDENT_FRACTION = 0.5
 """Fraction of the free memory that frames may use; the network and its gradients need the rest."""
 
-CACHED_FRAMES = 8
+CACHED_FRAMES = 16
 """Frames that a CPU augments together: their tensors fit into the cache of a core."""
 
 
@@ -151,7 +151,8 @@ class Loader:
                 yield self._compiled(pixels, draws, normalised)
             elif draws and self.device.type == "cpu":
                 pieces = split(pixels, CACHED_FRAMES)
-                yield join([self._prepare(piece, draws, normalised) for piece in pieces])
+                prepared = (self._prepare(piece, draws, normalised) for piece in pieces)
+                yield join(prepared, len(pixels.index))
             else:
                 yield self._prepare(pixels, draws, normalised)
 

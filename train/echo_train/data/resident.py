@@ -95,6 +95,6 @@ class ResidentSource:
         """Yield batches of frames in an order; the last batch may be smaller."""
         # The order is copied to the device once per epoch; the indices of a batch are a view of it.
         for index in torch.split(torch.from_numpy(order).to(self.device), batch_size):
-            yield Pixels(
-                index=index, **{name: values[index] for name, values in self._tensors.items()}
-            )
+            # On a CPU, values[index] takes fifteen times as long.
+            pixels = {name: values.index_select(0, index) for name, values in self._tensors.items()}
+            yield Pixels(index=index, **pixels)

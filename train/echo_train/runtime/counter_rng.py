@@ -14,6 +14,9 @@ from torch import Tensor
 _STEP = 0x9E3779B9
 """2**32 divided by the golden ratio, which spreads consecutive integers over the range."""
 
+BYTE_SUM_MEAN = 4 * 127.5
+BYTE_SUM_DEVIATION = (4 * (256**2 - 1) / 12) ** 0.5
+
 
 def epoch_key(seed: int, epoch: int, device: torch.device | None = None) -> Tensor:
     """Compute the key of an epoch on the host, and copy it to the device.
@@ -63,15 +66,24 @@ def uniforms(keys: Tensor, count: int) -> Tensor:
 def normals(keys: Tensor, count: int) -> Tensor:
     """Draw approximately normal numbers: mean 0, standard deviation 1, limited to ±3.5.
 
-    Each number is the sum of the four bytes of one hash, which needs no logarithm. Parameters
-    and result are those of `uniforms`.
+    Each number is a standardised `byte_sums`, which needs no logarithm. Parameters and result
+    are those of `uniforms`.
+    """
+    return (byte_sums(keys, count).float() - BYTE_SUM_MEAN) / BYTE_SUM_DEVIATION
+
+
+def byte_sums(keys: Tensor, count: int) -> Tensor:
+    """Draw sums of four independent, uniform bytes.
+
+    Returns
+    -------
+    sums : Tensor, (frame, count) int32
+        In 0 to 1020, with mean `BYTE_SUM_MEAN` and standard deviation `BYTE_SUM_DEVIATION`.
     """
     bits = _draw(keys, count)
     # Two sums of two bytes each, next to each other in 32 bits, then the sum of both.
-    pairs = (bits & 0x00FF00FF) + ((bits >> 8) & 0x00FF00FF)
-    total = (pairs & 0xFFFF) + (pairs >> 16)
-    # Four independent bytes, each with the variance (256**2 - 1) / 12.
-    return (total.float() - 510) / ((256**2 - 1) / 3) ** 0.5
+    pairs = (bits & 0x00FF00FF).add_((bits >> 8).bitwise_and_(0x00FF00FF))
+    return (pairs & 0xFFFF).add_(pairs >> 16)
 
 
 def _draw(keys: Tensor, count: int) -> Tensor:
@@ -85,14 +97,14 @@ def _hash(values: Tensor) -> Tensor:
     Products overflow to their low 32 bits, as they should. Half the bytes of 64-bit integers
     take a third of the time.
     """
-    values = (values ^ _shift(values, 16)) * _signed(0x7FEB352D)
-    values = (values ^ _shift(values, 15)) * _signed(0x846CA68B)
-    return values ^ _shift(values, 16)
+    values = (values ^ _shift(values, 16)).mul_(_signed(0x7FEB352D))
+    values = values.bitwise_xor_(_shift(values, 15)).mul_(_signed(0x846CA68B))
+    return values.bitwise_xor_(_shift(values, 16))
 
 
 def _shift(values: Tensor, bits: int) -> Tensor:
     """Shift right, filling with zeros; torch's shift of a negative number fills with ones."""
-    return (values >> bits) & ((1 << (32 - bits)) - 1)
+    return (values >> bits).bitwise_and_((1 << (32 - bits)) - 1)
 
 
 def _signed(number: int) -> int:

