@@ -163,22 +163,71 @@ def test_zero_strengths_change_nothing() -> None:
         assert torch.equal(getattr(before, field.name), getattr(after, field.name)), field.name
 
 
-def test_changes_depend_on_seed_epoch_and_frame_but_not_on_the_batch() -> None:
+@pytest.mark.parametrize("name", ["strong", "transfer"])
+def test_changes_depend_on_seed_epoch_and_frame_but_not_on_the_batch(name: str) -> None:
     before = batch_of(points_of(7))
-    full = augment(STRONG, before, epoch=3)
+    strengths = AUGMENTS[name]
+    full = augment(strengths, before, epoch=3)
     some = torch.tensor([19, 2, 7])
     part = Batch(
         **{
             field.name: getattr(before, field.name)[some] for field in dataclasses.fields(Batch)
         }
     )  # fmt: skip
-    again = augment(STRONG, part, epoch=3)
+    again = augment(strengths, part, epoch=3)
     torch.testing.assert_close(again.images, full.images[some], atol=1e-6, rtol=0)
     assert again.points is not None and full.points is not None
     torch.testing.assert_close(again.points, full.points[some])
-    for other in (augment(STRONG, before, epoch=4), augment(STRONG, before, seed=1, epoch=3)):
+    for other in (
+        augment(strengths, before, epoch=4),
+        augment(strengths, before, seed=1, epoch=3),
+    ):
         assert other.points is not None
         assert (other.points - full.points).abs().amax((1, 2)).min() > 1e-3
+
+
+def test_a_transfer_keeps_truth_with_the_image() -> None:
+    # A disk: what the fan crop leaves of it lies in the mask, wherever that has moved.
+    y, x = np.mgrid[:SIZE, :SIZE]
+    disk = torch.from_numpy((x - 60) ** 2 + (y - 50) ** 2 < 20**2).float().expand(FRAMES, 1, -1, -1)
+    points = points_of(7)
+    before = dataclasses.replace(batch_of(points, disk[:, 0].clone()), images=disk)
+    strengths = dataclasses.replace(
+        AUGMENTS["transfer"], fan=0.8, tone=0, gamma=0, gain=0, blur=0, speckle=0
+    )
+    after = augment(strengths, before)
+    assert after.images[:, 0][after.masks == 0].max() <= 0.5
+    seen = (after.images[:, 0] > 0.5).flatten(1).sum(1) / after.masks.flatten(1).sum(1)
+    assert (seen > 0.3).all()
+    assert 0.1 < (seen < 0.97).float().mean() < 0.9
+    assert torch.equal(after.masks, augment(dataclasses.replace(strengths, fan=0), before).masks)
+
+
+def test_the_levels_of_earlier_versions_draw_the_same_numbers() -> None:
+    # Printed by the version before there were tone curves and fan crops.
+    draws = Augmenter(STRONG, None).draw(torch.arange(4), epoch_key(0, 1))
+    expected = {
+        "matrix": [
+            [0.97783136, -0.22083279, 0.22083279, 0.97783136],
+            [1.0556225, 0.22203, -0.22203, 1.0556225],
+            [-0.92237204, 0.3067047, 0.3067047, 0.92237204],
+            [-1.0184032, 0.045945294, 0.045945294, 1.0184032],
+        ],
+        "shift": [
+            [0.072582342, -0.082660392],
+            [-0.054520823, 0.02030151],
+            [0.053237356, 0.088124074],
+            [0.067467824, -0.047088552],
+        ],
+        "gamma": [[0.66988039], [0.67810494], [1.0951005], [0.81064957]],
+        "gain": [[1.0345048], [1.3987579], [1.4933928], [1.381256]],
+        "blur": [[0.0], [0.0], [0.0], [0.0]],
+        "speckle": [[0.0], [0.0], [0.0], [0.0]],
+        "sector": [[0.0], [0.0], [0.0], [17.095234]],
+        "sector_middle": [[17.525639], [29.544672], [-9.2634001], [-3.5269868]],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(draws[name].reshape(4, -1), values, rtol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Strengths)])
@@ -190,7 +239,7 @@ def test_each_strength_changes_only_what_it_names(name: str) -> None:
     assert torch.equal(after.masks, before.masks) is not moves
     assert torch.equal(after.points, before.points) is not moves  # type: ignore[arg-type]
     changed = (after.images != before.images).flatten(1).any(1).float().mean()
-    assert changed > (0.15 if name in ("speckle", "blur", "sector", "flip") else 0.9)
+    assert changed > (0.15 if name in ("speckle", "blur", "sector", "flip", "fan") else 0.9)
     assert after.images.min() >= 0 and after.images.max() <= 1.0001
 
 

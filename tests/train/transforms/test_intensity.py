@@ -53,6 +53,40 @@ def test_gamma_and_gain(images: torch.Tensor) -> None:
     np.testing.assert_allclose(found, np.minimum(images.numpy() * [[[[1]]], [[[2]]], [[[0.5]]]], 1))
 
 
+def test_a_tone_curve_is_numpy_s_interpolation(images: torch.Tensor) -> None:
+    steps = np.random.default_rng(1).uniform(0.05, 1, (3, 6)).astype(np.float32)
+    steps /= steps.sum(1, keepdims=True)
+    ramp = torch.linspace(0, 1, 1001).expand(3, 1, 1, -1)
+    found = intensity.change_tone(ramp, torch.from_numpy(steps))
+    assert (found.diff() > 0).all()
+    np.testing.assert_allclose(found[:, 0, 0, [0, -1]], [[0, 1]] * 3, atol=1e-6)
+    found = intensity.change_tone(images, torch.from_numpy(steps))
+    for frame in range(3):
+        knots = np.concatenate([[0], np.cumsum(steps[frame])])
+        expected = np.interp(images[frame, 0].numpy(), np.linspace(0, 1, 7), knots)
+        np.testing.assert_allclose(found[frame, 0], expected, atol=1e-6)
+    even = intensity.change_tone(images, torch.full((3, 4), 0.25))
+    np.testing.assert_allclose(even, images, atol=1e-6)
+
+
+def test_a_fan_crop_keeps_the_given_fan() -> None:
+    gray = torch.ones(4, 1, 112, 112)
+    found = intensity.crop_fan(
+        gray,
+        torch.tensor([0.0, 0.0, 8.0, 0.0]),
+        torch.tensor([45.0, 30.0, 30.0, 45.0]),
+        torch.tensor([1.0, 1.0, 1.0, 0.8]),
+    )
+    assert torch.equal(found[0], gray[0])
+    apex_x, apex_y, depth = 61, 7, 60
+    for frame, angles in ((1, (-30, 30)), (2, (-22, 38))):
+        kept = np.flatnonzero(found[frame, 0, apex_y + depth].numpy())
+        low, high = (depth * np.tan(np.radians(angle)) + apex_x for angle in angles)
+        assert abs(kept.min() - low) <= 1 and abs(kept.max() - high) <= 1
+        assert np.array_equal(kept, np.arange(kept.min(), kept.max() + 1))
+    assert np.flatnonzero(found[3, 0, :, apex_x].numpy()).max() == apex_y + 0.8 * 105 - 1
+
+
 def test_a_dropped_sector_has_the_given_angle() -> None:
     gray = torch.ones(3, 1, 112, 112)
     found = intensity.drop_sector(

@@ -97,6 +97,8 @@ class Augmenter:
         cos, sin = angle.cos(), angle.sin()
         matrix = torch.stack([scale_x * cos, -scale_y * sin, scale_x * sin, scale_y * cos], dim=1)
         shift = torch.stack([_symmetric(uniform[f"shift_{axis}"]) for axis in "xy"], dim=1)
+        slopes = torch.stack([_factor(uniform[name], strengths.tone) for name in _TONES], dim=1)
+        narrower = strengths.fan * _half_zero(uniform["fan_angle"])
         return {
             "matrix": matrix.reshape(-1, 2, 2),
             "shift": strengths.shift * shift,
@@ -109,6 +111,11 @@ class Augmenter:
             "speckle_key": keys + 1,
             "sector": strengths.sector * _half_zero(uniform["sector"]),
             "sector_middle": intensity.FAN_ANGLE * _symmetric(uniform["sector_middle"]),
+            "tone": slopes / slopes.sum(1, keepdim=True),
+            "fan_angle": intensity.FAN_ANGLE * (1 - narrower),
+            # Up to the middle between the middle of the fan and where one edge stays.
+            "fan_middle": 0.5 * intensity.FAN_ANGLE * narrower * _symmetric(uniform["fan_middle"]),
+            "fan_depth": 1 - 0.5 * strengths.fan * _half_zero(uniform["fan_depth"]),
         }
 
     def __call__(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
@@ -125,8 +132,11 @@ class Augmenter:
         strengths = self.strengths
         draws = {name: values.index_select(0, batch.index) for name, values in draws.items()}
         images = batch.images
+        # Before the geometric transform, while the apex of the fan is where it was scanned.
+        if strengths.fan:
+            fan = (draws[f"fan_{name}"] for name in ("middle", "angle", "depth"))
+            images = intensity.crop_fan(images, *fan)
         if strengths.sector:
-            # Before the geometric transform, while the apex of the fan is where it was scanned.
             images = intensity.drop_sector(images, draws["sector_middle"], draws["sector"])
         batch = dataclasses.replace(batch, images=images)
         if strengths.shift or strengths.scale or strengths.rotation or strengths.flip:
@@ -135,6 +145,8 @@ class Augmenter:
             shift = torch.stack([width * x, height * y], dim=1)
             batch = transform(batch, draws["matrix"], shift, draws["flip"], self._landmark_order)
         images = batch.images
+        if strengths.tone:
+            images = intensity.change_tone(images, draws["tone"])
         if strengths.gamma:
             images = intensity.change_gamma(images, draws["gamma"])
         if strengths.gain:
@@ -148,9 +160,12 @@ class Augmenter:
         return dataclasses.replace(batch, images=images)
 
 
+_TONES = tuple(f"tone_{number}" for number in range(6))
+
+# New names belong at the end: the numbers of the others depend on their positions.
 _DRAWS = (
     "shift_x", "shift_y", "scale", "rotation", "flip", "gamma", "gain", "speckle", "blur",
-    "sector", "sector_middle",
+    "sector", "sector_middle", *_TONES, "fan_angle", "fan_middle", "fan_depth",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Changes of gray values with one strength per frame: gamma, gain, speckle, blur, shadow.
+"""Changes of gray values with one strength per frame: tone, gamma, gain, speckle, blur, shadows.
 
 Augmentation and the graded corruptions apply them to batches on the device.
 """
@@ -18,6 +18,28 @@ FAN_APEX = (61 / 112, 7 / 112)
 
 FAN_ANGLE = 45.0
 """Half the opening angle of the fan, in degrees from vertical."""
+
+
+FAN_DEPTH = 105 / 112
+"""Length of these scan lines, as a fraction of the image's height."""
+
+
+def change_tone(images: Tensor, steps: Tensor) -> Tensor:
+    """Map gray values by an increasing curve of straight pieces from black to white.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    steps : Tensor, (frame, piece) float
+        How much the curve increases in each piece; positive, with a sum of 1.
+    """
+    pieces = steps.shape[1]
+    changed = torch.zeros_like(images)
+    for piece, step in enumerate(steps.unbind(1)):
+        part = (images * pieces - piece).clamp(0, 1)
+        changed = torch.addcmul(changed, part, _per_frame(step))
+    return changed
 
 
 def change_gamma(images: Tensor, exponent: Tensor) -> Tensor:
@@ -109,10 +131,34 @@ def drop_sector(images: Tensor, middle: Tensor, width: Tensor) -> Tensor:
         Degrees. The middle is measured from vertical, positive to the right
         of the image. A width of 0 leaves the frame unchanged.
     """
+    angle, _ = _polar(images)
+    return images * ((angle - _per_frame(middle)).abs() >= _per_frame(width) / 2)
+
+
+def crop_fan(images: Tensor, middle: Tensor, half_angle: Tensor, depth: Tensor) -> Tensor:
+    """Black out what is outside a fan, as a scanner with a narrower or shallower sector does.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+    middle, half_angle : Tensor, (frame,) float
+        Degrees. The middle is measured from vertical, positive to the right of the image. At
+        `FAN_ANGLE` or more, the frame keeps its sides.
+    depth : Tensor, (frame,) float
+        Length of the scan lines, relative to `FAN_DEPTH`. At 1 or more, the frame keeps its bottom.
+    """
+    angle, radius = _polar(images)
+    radius = radius / (FAN_DEPTH * images.shape[2])
+    wide, deep = half_angle >= FAN_ANGLE, depth >= 1
+    inside = ((angle - _per_frame(middle)).abs() < _per_frame(half_angle)) | _per_frame(wide)
+    return images * (inside & ((radius < _per_frame(depth)) | _per_frame(deep)))
+
+
+def _polar(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Degrees from vertical about the fan's apex, and distance from it in pixels, (y, x) each."""
     y = torch.arange(images.shape[2], device=images.device) - FAN_APEX[1] * images.shape[2]
     x = torch.arange(images.shape[3], device=images.device) - FAN_APEX[0] * images.shape[3]
-    angle = torch.atan2(x, y[:, None]) * (180 / math.pi)
-    return images * ((angle - _per_frame(middle)).abs() >= _per_frame(width) / 2)
+    return torch.atan2(x, y[:, None]) * (180 / math.pi), torch.hypot(x, y[:, None])
 
 
 def _per_frame(values: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ class Strengths:
     speckle: float = 0.0
     blur: float = 0.0
     sector: float = 0.0
+    tone: float = 0.0
+    fan: float = 0.0
 
 
 AUGMENTS: dict[str, Strengths] = {
@@ -31,6 +33,11 @@ AUGMENTS: dict[str, Strengths] = {
     "strong": Strengths(
         shift=0.1, scale=0.25, rotation=25, flip=0.5,
         gamma=0.5, gain=0.5, speckle=0.3, blur=1.5, sector=20,
+    ),
+    # For frames of other scanners than those of training: their gray maps and their sectors.
+    "transfer": Strengths(
+        shift=0.05, scale=0.2, rotation=10,
+        gamma=0.2, gain=0.2, speckle=0.1, blur=0.7, tone=2.0, fan=0.45,
     ),
 }  # fmt: skip
 """Strengths by name."""
@@ -87,6 +94,20 @@ class AugmentSettings:
         "--augment.",
         minimum=0,
         maximum=90,
+    )
+
+    augment_tone: float | None = setting(
+        None,
+        "Largest change of the slopes of a random tone curve from black to white, before they are "
+        "scaled to it, 2 for 1/3 to 3; default: from --augment.",
+        minimum=0,
+    )
+    augment_fan: float | None = setting(
+        None,
+        "Largest fraction of the fan's angle, and half of it of its depth, that a random fan crop "
+        "blacks out, each in half the frames; default: from --augment.",
+        minimum=0,
+        maximum=1,
     )
 
     def strengths(self) -> Strengths:
