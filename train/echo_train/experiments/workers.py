@@ -22,7 +22,7 @@ import torch
 from echo_common.errors import EchoError, RunError, SettingsError
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments.settings import WorkerSettings
-from echo_train.training.resume import ended_like_ctrl_c
+from echo_train.runtime.signals import ended_like_ctrl_c
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 

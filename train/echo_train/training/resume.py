@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -157,21 +156,6 @@ def check_settings(
             f"{folder} was started with other settings: {differences}; omit these options to "
             "resume it, or give a new --run"
         )
-
-
-@contextlib.contextmanager
-def ended_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM, which schedulers send, end the block as Ctrl-C does, so that it is saved."""
-    try:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:
-        # Not the main thread, where signals do not arrive.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextlib.contextmanager

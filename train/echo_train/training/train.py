@@ -33,15 +33,11 @@ from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import explain_full_memory
+from echo_train.runtime.signals import ended_like_ctrl_c
 from echo_train.training.forecast import advise_smaller, describe_forecast, describe_size
 from echo_train.training.loggers import Logger, log_end, metrics_of_epoch, open_loggers
 from echo_train.training.progress_bar import ProgressBar
-from echo_train.training.resume import (
-    ended_like_ctrl_c,
-    explain_interruption,
-    restore_state,
-    save_state,
-)
+from echo_train.training.resume import explain_interruption, restore_state, save_state
 from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
 
