@@ -24,7 +24,7 @@ from echo_common.cli.settings import replace
 from echo_common.geometry.contours import SPLINE_POINTS
 from echo_common.geometry.raster import rasterise
 from echo_train.landmarks.shape_prior import IMPLAUSIBLE, MEASUREMENT, ShapePrior
-from echo_train.metrics.overlap import MaskCounts, packed_counts
+from echo_train.metrics.overlap import packed_counts, pixel_counts
 from echo_train.targets.factory import make_target
 from echo_train.targets.landmarks import LandmarkTarget
 from echo_train.training.settings import TrainSettings
@@ -63,10 +63,8 @@ def main(data: Path, work: Path, frames: int) -> None:
             rasterise(spline_alone(landmarks), known.shape, target.method)
             for landmarks in corrected
         ]
-        counts = MaskCounts(sync_on_compute=False)
-        index = torch.arange(len(points))
-        counts.update(index, torch.from_numpy(np.stack(masks)) > 0, torch.from_numpy(true) > 0)
-        return counts.compute()[1].numpy()
+        found = torch.from_numpy(np.stack(masks)) > 0
+        return pixel_counts(found, torch.from_numpy(true) > 0).numpy()
 
     def seconds(work: Callable[[], np.ndarray]) -> float:
         started = time.process_time()

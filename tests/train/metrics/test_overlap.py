@@ -20,6 +20,7 @@ from echo_train.metrics.overlap import (
     missed,
     packed_counts,
     pixel_accuracy,
+    pixel_counts,
     pooled_dice,
 )
 from support.masks import mask_pairs
@@ -27,7 +28,7 @@ from support.masks import mask_pairs
 
 def counted(predicted: Tensor, true: Tensor) -> np.ndarray:
     metric = MaskCounts()
-    metric.update(torch.arange(len(true)), predicted, true)
+    metric.update(torch.arange(len(true)), pixel_counts(predicted, true))
     return metric.compute()[1].numpy()
 
 
@@ -36,7 +37,8 @@ def test_counts_keep_the_order_of_the_frames() -> None:
     metric = MaskCounts()
     for part in (slice(0, 4), slice(4, 6)):
         index = torch.tensor([9, 3, 5, 0, 7, 2])[part]
-        metric.update(index, torch.from_numpy(predicted[part]), torch.from_numpy(true[part]))
+        masks = (torch.from_numpy(predicted[part]), torch.from_numpy(true[part]))
+        metric.update(index, pixel_counts(*masks))
     index, counts = metric.compute()
     assert index.tolist() == [9, 3, 5, 0, 7, 2]
     for row, found, target in zip(counts.tolist(), predicted, true, strict=True):

@@ -32,33 +32,42 @@ class MaskCounts(Metric):
         self.add_state("index", default=[], dist_reduce_fx="cat")
         self.add_state("counts", default=[], dist_reduce_fx="cat")
 
-    def update(self, index: Tensor, predicted: Tensor, true: Tensor) -> None:
-        """Count the pixels of some frames.
+    def update(self, index: Tensor, counts: Tensor) -> None:
+        """Add the counts of some frames.
 
         Parameters
         ----------
         index : Tensor, (frame,) int64
             Indices of the frames.
-        predicted, true : Tensor, (frame, y, x) bool
+        counts : Tensor, (frame, 4) int64
+            From `pixel_counts`.
         """
-        masks = torch.stack([predicted & true, predicted, true, predicted == true], dim=1)
         self.index.append(index)
-        self.counts.append(masks.flatten(2).sum(2))
+        self.counts.append(counts)
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Return all counts so far.
-
-        Returns
-        -------
-        index : Tensor, (frame,) int64
-        counts : Tensor, (frame, 4) int64
-            Pixels in both masks, in the predicted one, in the true one, and classified correctly.
-        """
+        """Return index and counts of all frames so far, as `update` takes them."""
         return dim_zero_cat(self.index), dim_zero_cat(self.counts)
 
 
+def pixel_counts(predicted: Tensor, true: Tensor) -> Tensor:
+    """Count the pixels of masks, on their device.
+
+    Parameters
+    ----------
+    predicted, true : Tensor, (frame, y, x) bool
+
+    Returns
+    -------
+    counts : Tensor, (frame, 4) int64
+        Pixels in both masks, in the predicted one, in the true one, and classified correctly.
+    """
+    masks = torch.stack([predicted & true, predicted, true, predicted == true], dim=1)
+    return masks.flatten(2).sum(2)
+
+
 def packed_counts(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Count pixels as `MaskCounts` does, but on the host and from packed true masks.
+    """Count pixels as `pixel_counts` does, but on the host and from packed true masks.
 
     Parameters
     ----------
@@ -84,7 +93,7 @@ def dice(counts: np.ndarray) -> np.ndarray:
     """Foreground Dice of each frame, ``2 both / (predicted + true)``.
 
     It is 1 if both masks are empty, and 0 if only one of them is. `counts`, here and below, are
-    (frame, 4) int from `MaskCounts`; the result is (frame,) float64.
+    (frame, 4) int from `pixel_counts`; the result is (frame,) float64.
     """
     both, total = counts[:, 0], counts[:, 1] + counts[:, 2]
     return np.divide(2 * both, total, out=np.ones(len(counts)), where=total > 0)

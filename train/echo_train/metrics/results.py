@@ -35,7 +35,7 @@ class Results:
     index : ndarray, (frame,) int64
         Which frames of the set were predicted.
     counts : ndarray, (frame, 4) int64
-        From `echo_train.metrics.overlap.MaskCounts`.
+        From `echo_train.metrics.overlap.pixel_counts`.
     points : ndarray, (frame, landmark, 2) float, or None
         Predicted landmarks, (x, y) in pixels.
     """

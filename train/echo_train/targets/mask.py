@@ -14,7 +14,7 @@ from echo_common.measures.outline import soft_outlines
 from echo_train.data.frame_set import FrameSet
 from echo_train.losses.mask_losses import MASK_LOSSES
 from echo_train.losses.settings import LossSettings
-from echo_train.metrics.overlap import MaskCounts
+from echo_train.metrics.overlap import MaskCounts, pixel_counts
 from echo_train.metrics.results import Results
 from echo_train.targets.base import Collector, Prediction
 from echo_train.transforms.batch import Batch
@@ -119,7 +119,7 @@ class MaskCollector:
 
     def update(self, logits: Tensor, batch: Batch) -> None:
         """Add one batch without waiting for the device."""
-        self._counts.update(batch.index, logits[:, 0] > 0, batch.masks > 0)
+        self._counts.update(batch.index, pixel_counts(logits[:, 0] > 0, batch.masks > 0))
 
     def results(self) -> Results:
         """Compute the results of all batches so far."""
