@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -126,8 +126,10 @@ class Loader:
         batch_size: int,
         augment_epoch: int | None = None,
         normalised: bool = True,
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch]:
         """Yield batches of frames in an order; the last batch may be smaller.
+
+        A caller that may be interrupted closes the generator, which ends the reading of a stream.
 
         Parameters
         ----------

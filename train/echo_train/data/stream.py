@@ -8,7 +8,9 @@ reads the next.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -134,8 +136,11 @@ class StreamSource:
 
     def _gather(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
         chunks, rows = self._chunk[order].tolist(), self._row_in_chunk[order].tolist()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            windows = self._windows(chunks, pool)
+        closing = threading.Event()
+        with ThreadPoolExecutor(max_workers=1) as pool, contextlib.ExitStack() as stack:
+            # Ctrl-C waits for the chunk that is being read, and not for the rest of the window.
+            stack.callback(closing.set)
+            windows = self._windows(chunks, pool, closing)
             window: Window = {}
             stop = 0
             for start in range(0, len(order), batch_size):
@@ -153,16 +158,18 @@ class StreamSource:
                         values[sample - start] = chunk[name][rows[sample]]
                 yield Pixels(index=torch.from_numpy(index), **tensors)
 
-    def _windows(self, chunks: list[int], pool: ThreadPoolExecutor) -> Iterator[tuple[Window, int]]:
+    def _windows(
+        self, chunks: list[int], pool: ThreadPoolExecutor, closing: threading.Event
+    ) -> Iterator[tuple[Window, int]]:
         """Yield each window with the end of its samples, while the next one is being read."""
         reading: Future[Window] | None = None
         stop = 0
         for next_stop, numbers in _divide(chunks, self._window_chunks):
             if reading is None:
-                reading, stop = pool.submit(self._read, numbers, self._cache), next_stop
+                reading, stop = pool.submit(self._read, numbers, self._cache, closing), next_stop
                 continue
             window = reading.result()
-            reading = pool.submit(self._read, numbers, window)
+            reading = pool.submit(self._read, numbers, window, closing)
             yield window, stop
             # Free its chunks before the window after the next is read.
             del window
@@ -173,11 +180,12 @@ class StreamSource:
                 self._cache |= window
             yield window, stop
 
-    def _read(self, numbers: list[int], previous: Window) -> Window:
-        """Read chunks, except those in the previous window."""
+    def _read(self, numbers: list[int], previous: Window, closing: threading.Event) -> Window:
+        """Read chunks, except those in the previous window; none if nobody waits for them."""
         return {
             number: previous[number] if number in previous else self._read_chunk(number)
             for number in numbers
+            if not closing.is_set()
         }
 
     def _read_chunk(self, number: int) -> Chunk:

@@ -289,4 +289,4 @@ def _check_state(state: dict[str, Any], choice: Choice, path: Path) -> None:
 
 
 def _epoch(state: dict[str, Any], checkpoint: str) -> int:
-    return int(state["best"]["epoch"] if checkpoint == "best" else state["history"][-1]["epoch"])
+    return int(state["best"]["epoch"]) if checkpoint == "best" else len(state["history"])

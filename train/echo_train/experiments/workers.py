@@ -22,7 +22,7 @@ import torch
 from echo_common.errors import EchoError, RunError, SettingsError
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments.settings import WorkerSettings
-from echo_train.runtime.signals import ended_like_ctrl_c
+from echo_train.runtime.signals import ended_like_ctrl_c, interrupt_once
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 
@@ -97,7 +97,8 @@ def _interruptible() -> Iterator[None]:
         # A worker of dask, which ends by itself.
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A terminal sends Ctrl-C to the command and to its workers, and the command repeats it.
+    signal.signal(signal.SIGINT, interrupt_once)
     try:
         yield
     finally:

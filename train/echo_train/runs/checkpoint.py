@@ -72,7 +72,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     state : dict
         As training saves it: ``history`` and ``best`` are metrics of epochs, ``shape`` is
         (height, width), ``store`` maps text to text, ``network`` and ``target`` map names to
-        tensors, and no floating-point tensor of the file has a value that is not finite.
+        tensors, and no floating-point tensor of a model or of its optimiser has a value that is not
+        finite. Without a complete epoch, ``history`` is empty and ``unfinished`` is there.
 
     Raises
     ------
@@ -186,7 +187,8 @@ def _check(state: dict[str, Any]) -> None:
         isinstance(text, str) for text in (*store, *store.values())
     ):
         raise ValueError("store does not consist of texts")
-    epoch_rows(state["history"])
+    if state["history"] != [] or not state.get("unfinished"):
+        epoch_rows(state["history"])
     if not isinstance(state.get("settings", {}), dict):
         raise ValueError("settings is no table")
     if state["best"] is not None:
@@ -196,13 +198,13 @@ def _check(state: dict[str, Any]) -> None:
 
 
 def _find_not_finite(value: Any, name: str = "") -> str | None:
-    """Name of a tensor or number that is not finite; metrics may be NaN and are left out."""
+    """Name of a tensor or number that is not finite; metrics and missed landmarks may be NaN."""
     if isinstance(value, dict | list | tuple):
         items = value.items() if isinstance(value, dict) else ((name, item) for item in value)
         found = (
             _find_not_finite(item, str(key))
             for key, item in items
-            if key not in ("history", "best")
+            if key not in ("history", "best", "unfinished")
         )
         return next((name for name in found if name is not None), None)
     if isinstance(value, Tensor):

@@ -63,6 +63,8 @@ class EpochRow:
     seconds : float
     images_per_second : float
         Training images per second, without validation.
+    learning_rate : float
+        Of the last step; NaN for an epoch of a version that did not record it.
     """
 
     epoch: int
@@ -74,6 +76,7 @@ class EpochRow:
     val_pixel_accuracy: float
     seconds: float
     images_per_second: float
+    learning_rate: float = math.nan
 
 
 def choose_run_folder(folder: Path | None, resume: bool, name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -141,3 +141,15 @@ class Collector(Protocol):
 
     def results(self) -> Results:
         """Compute the results of all batches so far."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all batches so far, as a checkpoint keeps them."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Add the batches that `state` returned.
+
+        Raises
+        ------
+        KeyError, RuntimeError, TypeError, ValueError
+            If they are none of these frames.
+        """

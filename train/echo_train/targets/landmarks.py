@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class LandmarkTarget:
         self._curve = decoding.curve
         self._decoder = DECODERS[decoding.decoder]
         self._min_confidence = decoding.min_confidence
-        self._landmarks = choice.landmarks.count
+        self.landmarks = choice.landmarks.count
         self._uses_prior = decoding.shape_prior
         self._prior = None
         if decoding.shape_prior and train_points is not None:
@@ -164,8 +165,8 @@ class LandmarkTarget:
             self._prior = ShapePrior.from_tensors(state)
         if (self._prior is not None) != self._uses_prior:
             raise ValueError("the shape prior of its settings is missing, or it has one too many")
-        if self._prior is not None and self._prior.mean.shape != (2 * self._landmarks,):
-            raise ValueError(f"its shape prior is not one of {self._landmarks} landmarks")
+        if self._prior is not None and self._prior.mean.shape != (2 * self.landmarks,):
+            raise ValueError(f"its shape prior is not one of {self.landmarks} landmarks")
 
     def contours(self, points: np.ndarray) -> np.ndarray:
         """Rebuild contours, (frame, point, 2) float64, from landmarks, (frame, landmark, 2).
@@ -243,6 +244,23 @@ class LandmarkCollector:
             counts=packed_counts(masks, packed.cpu().numpy()),
             points=found,
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return landmarks and true masks of the frames measured so far."""
+        index, points, masks = self._landmarks.compute()
+        index = index.reshape(-1)
+        return {"index": index, "points": points, "masks": masks, "position": self._position}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Add the frames that `state` returned; see `Collector.restore`."""
+        values: list[Tensor] = [state[name] for name in ("index", "points", "masks")]
+        index, points, masks = (tensor.to(self._landmarks.device) for tensor in values)
+        height, width = self._frames.shape
+        shapes = ((len(index), self._target.landmarks, 2), (len(index), -(-height * width // 8)))
+        if (points.shape, masks.shape) != shapes or not isinstance(state["position"], int):
+            raise ValueError("the predictions of its last epoch are not landmarks of these frames")
+        self._landmarks.update(index, points, masks)
+        self._position = state["position"]
 
 
 def training_sample(frames: FrameSet) -> np.ndarray:

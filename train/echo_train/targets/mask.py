@@ -126,3 +126,15 @@ class MaskCollector:
         index, counts = (values.cpu().numpy() for values in self._counts.compute())
         # torchmetrics turns a single element into a scalar.
         return Results(frames=self._frames, index=index.reshape(-1), counts=counts)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return index and counts of all frames so far."""
+        index, counts = self._counts.compute()
+        return {"index": index.reshape(-1), "counts": counts}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Add the frames that `state` returned; see `Collector.restore`."""
+        index, counts = state["index"], state["counts"]
+        if counts.shape != (len(index), 4):
+            raise ValueError("the predictions of its last epoch are not counts of pixels")
+        self._counts.update(index.to(self._counts.device), counts.to(self._counts.device))

@@ -68,14 +68,14 @@ def open_loggers(settings: TrainSettings, folder: Path, done: int) -> Iterator[l
         yield loggers
 
 
-def metrics_of_epoch(row: EpochRow, learning_rate: float) -> dict[str, float]:
+def metrics_of_epoch(row: EpochRow) -> dict[str, float]:
     """Metrics of an epoch by the names that loggers show."""
     return {
         "loss/train": row.train_loss,
         "loss/val": row.val_loss,
         "dice/train": row.train_dice,
         "dice/val": row.val_dice,
-        "learning_rate": learning_rate,
+        "learning_rate": row.learning_rate,
         "images_per_second": row.images_per_second,
         "seconds": row.seconds,
     }

@@ -1,11 +1,14 @@
 """The losses of an epoch, kept on the device and checked for NaN every few steps.
 
-`echo_train.training.trainer` adds the loss of each batch.
+`echo_train.training.trainer` adds the loss of each batch. With the predictions, they are what an
+epoch that was interrupted has left behind, and are saved with its weights.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from echo_common.errors import RunError
 from echo_train.data.frame_set import FrameSet
+from echo_train.targets.base import Collector
 
 CHECK_EVERY = 64
 """Steps between two checks, each of which synchronises the device."""
@@ -38,9 +42,12 @@ class LossLog:
         self._frames = frames
         self._epoch = epoch
         self._losses: list[Tensor] = []
-        self._batches: list[Tensor] = []
         self._counts: list[int] = []
-        self._checked = 0
+        self._unchecked: list[Tensor] = []
+
+    def __len__(self) -> int:
+        """Number of batches so far."""
+        return len(self._losses)
 
     def add(self, loss: Tensor, index: Tensor, counted: bool = True) -> float | None:
         """Add the mean loss of a batch.
@@ -65,10 +72,10 @@ class LossLog:
             and its frames.
         """
         self._losses.append(loss.detach())
-        self._batches.append(index)
+        self._unchecked.append(index)
         self._counts.append(len(index) if counted else 0)
         every = CHECK_EVERY if loss.is_cuda else min(CHECK_EVERY, CHECK_EVERY_ON_CPU)
-        if len(self._losses) - self._checked < every:
+        if len(self._unchecked) < every:
             return None
         return float(self._check().mean())
 
@@ -84,19 +91,46 @@ class LossLog:
         losses = torch.stack(self._losses)
         return float((losses * torch.tensor(self._counts, device=losses.device)).sum())
 
+    def state(self) -> dict[str, Tensor]:
+        """Return the losses and the numbers of frames of all batches so far.
+
+        Raises
+        ------
+        RunError
+            As in `add`.
+        """
+        self._check()
+        return {"losses": torch.stack(self._losses), "counts": torch.tensor(self._counts)}
+
+    def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
+        """Add the losses of batches that `state` returned.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If they are none.
+        """
+        losses, counts = state["losses"], state["counts"]
+        if losses.ndim != 1 or losses.shape != counts.shape or not losses.isfinite().all():
+            raise ValueError("the losses of its last epoch are not one for each step")
+        self._losses += losses.to(device).unbind()
+        self._counts += counts.tolist()
+
     def _check(self) -> np.ndarray:
         """Return the losses since the last check, if all are finite."""
         recent = np.empty(0)
-        if self._checked < len(self._losses):
-            recent = torch.stack(self._losses[self._checked :]).cpu().numpy().astype(np.float64)
+        checked = len(self._losses) - len(self._unchecked)
+        if self._unchecked:
+            recent = torch.stack(self._losses[checked:]).cpu().numpy().astype(np.float64)
         invalid = np.flatnonzero(~np.isfinite(recent))
         if len(invalid):
-            raise self._error(self._checked + int(invalid[0]), float(recent[invalid[0]]))
-        self._checked = len(self._losses)
+            first = int(invalid[0])
+            raise self._error(checked + first, self._unchecked[first], float(recent[first]))
+        self._unchecked.clear()
         return recent
 
-    def _error(self, step: int, loss: float) -> RunError:
-        batch = self._batches[step].cpu().numpy()
+    def _error(self, step: int, index: Tensor, loss: float) -> RunError:
+        batch = index.cpu().numpy()
         listed = ", ".join(
             f"{self._frames.video[frame]} frame {self._frames.number[frame]}"
             for frame in batch[:LISTED_FRAMES]
@@ -108,3 +142,53 @@ class LossLog:
             "Inspect these frames with echo-prep preview, lower --learning-rate or set "
             "--clip-norm. The run folder keeps the state after the last complete epoch"
         )
+
+
+@dataclasses.dataclass(kw_only=True)
+class UnfinishedEpoch:
+    """What the steps of an epoch so far have left behind, other than weights and moments.
+
+    No random generator has a state: order and augmentation are functions of seed, epoch and frame.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    losses : LossLog
+        One for each step.
+    collector : Collector
+        Of the predictions in training.
+    seconds : float
+        Taken by the steps.
+    """
+
+    epoch: int
+    losses: LossLog
+    collector: Collector
+    seconds: float = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs.
+
+        Raises
+        ------
+        RunError
+            If a loss is NaN or infinite.
+        """
+        return {
+            "losses": self.losses.state(),
+            "predictions": self.collector.state(),
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Add the steps that `state` returned.
+
+        Raises
+        ------
+        KeyError, RuntimeError, TypeError, ValueError
+            If they are not those of this epoch.
+        """
+        self.losses.restore(state["losses"], device)
+        self.collector.restore(state["predictions"])
+        self.seconds = float(state["seconds"])

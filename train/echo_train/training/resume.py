@@ -1,4 +1,4 @@
-"""Saving the state of a run after each epoch, and resuming the run.
+"""Saving the state of a run after an epoch or a step, and resuming the run.
 
 `echo_train.training.train` saves and restores; sweeps and the paper's experiments
 check their settings and explain interruptions in the same way.
@@ -35,8 +35,21 @@ from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
 
 
-def save_state(trainer: Trainer, writer: BackgroundWriter, store: EchoStore, is_best: bool) -> None:
-    """Copy the state after an epoch, and have it written while the next one trains."""
+def save_state(
+    trainer: Trainer, writer: BackgroundWriter, store: EchoStore, is_best: bool = False
+) -> None:
+    """Copy the state after an epoch or a step of it, and have it written while training goes on.
+
+    Before the first step there is none.
+
+    Raises
+    ------
+    RunError
+        If a loss of the unfinished epoch is NaN or infinite.
+    """
+    unfinished = trainer.unfinished if trainer.unfinished and trainer.unfinished.losses else None
+    if not trainer.history and unfinished is None:
+        return
     common = {
         "history": [dataclasses.asdict(row) for row in trainer.history],
         "best": dataclasses.asdict(trainer.best) if trainer.best else None,
@@ -56,15 +69,17 @@ def save_state(trainer: Trainer, writer: BackgroundWriter, store: EchoStore, is_
         "network": trainer.network.state_dict(),
         "average": trainer.ema.state_dict() if trainer.ema else None,
         "optimiser": trainer.optimiser.state_dict(),
+        "unfinished": unfinished.state() if unfinished else None,
         **common,
     }
     files[run_folder.LAST] = functools.partial(checkpoint_bytes, host_copy(state))
-    files[run_folder.METRICS] = run_folder.metrics_csv(trainer.history).encode
+    if trainer.history:
+        files[run_folder.METRICS] = run_folder.metrics_csv(trainer.history).encode
     writer.offer(files)
 
 
 def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
-    """Restore the state after the last complete epoch of a run, if there is one.
+    """Restore the last saved state of a run, if there is one.
 
     Raises
     ------
@@ -118,6 +133,8 @@ def _load(trainer: Trainer, state: dict[str, Any]) -> None:
         trainer.ema.load_state_dict(state["average"])
     trainer.history = [run_folder.EpochRow(**row) for row in state["history"]]
     trainer.best = run_folder.EpochRow(**state["best"]) if state["best"] else None
+    if unfinished := state.get("unfinished"):
+        trainer.begin_epoch(len(trainer.history) + 1).restore(unfinished, trainer.device)
 
 
 def check_settings(
@@ -183,9 +200,7 @@ def explain_interruption(folder: Path, options: str = "") -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         if not (folder / run_folder.CONFIG).exists():
             raise
-        raise KeyboardInterrupt(
-            f"resume after the last complete epoch with: {command}"
-        ) from interrupt
+        raise KeyboardInterrupt(f"resume with: {command}") from interrupt
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         if not (full and (folder / run_folder.CONFIG).exists()):

@@ -33,7 +33,7 @@ from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import explain_full_memory
-from echo_train.runtime.signals import ended_like_ctrl_c
+from echo_train.runtime.signals import ended_like_ctrl_c, uninterrupted
 from echo_train.training.forecast import advise_smaller, describe_forecast, describe_size
 from echo_train.training.loggers import Logger, log_end, metrics_of_epoch, open_loggers
 from echo_train.training.progress_bar import ProgressBar
@@ -207,25 +207,28 @@ def train_epochs(
     RunError
         If a loss is NaN or infinite.
     """
-    images = len(trainer.frames.indices("TRAIN"))
-    done, epochs = len(trainer.history), trainer.settings.training.epochs
+    images, epochs = len(trainer.frames.indices("TRAIN")), trainer.settings.training.epochs
+    done = trainer.images_trained()
     with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(ProgressBar(epochs * images, done * images, epochs, quiet))
+        progress = stack.enter_context(ProgressBar(epochs * images, done, epochs, quiet))
         writer = stack.enter_context(BackgroundWriter(output)) if output is not None else None
-        for epoch in range(done + 1, epochs + 1):
+        for epoch in range(len(trainer.history) + 1, epochs + 1):
             if trainer.out_of_patience():
                 break
-            row = trainer.train_epoch(epoch, progress)
+            try:
+                row = trainer.train_epoch(epoch, progress)
+                with uninterrupted():
+                    is_best = trainer.add_epoch(row)
+                    if writer is not None:
+                        save_state(trainer, writer, store, is_best)
+            except KeyboardInterrupt:
+                # One of several processes has only its share of an epoch.
+                if writer is not None and trainer.process.world_size == 1:
+                    save_state(trainer, writer, store)
+                raise
             progress.show_epoch(row)
-            trainer.history.append(row)
-            is_best = run_folder.is_better(row, trainer.best)
-            if is_best:
-                trainer.best = row
-            if writer is not None:
-                save_state(trainer, writer, store, is_best)
-            rate = float(trainer.optimiser.param_groups[0]["lr"])
             for logger in loggers:
-                logger.log_epoch(epoch, metrics_of_epoch(row, rate))
+                logger.log_epoch(epoch, metrics_of_epoch(row))
     if output is not None:
         output.write_text(run_folder.METRICS, run_folder.metrics_csv(trainer.history))
 

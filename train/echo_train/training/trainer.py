@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 
@@ -25,9 +26,10 @@ from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import is_full_memory, root_message
 from echo_train.runtime.precision import choose_precision, forward
+from echo_train.runtime.signals import uninterrupted
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
-from echo_train.training.loss_log import LossLog
+from echo_train.training.loss_log import LossLog, UnfinishedEpoch
 from echo_train.training.optimiser import WeightEMA, make_optimiser, rate_factor, set_rate
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.settings import TrainSettings
@@ -45,6 +47,15 @@ class Trainer:
     device : torch.device
     process : Process
         This process among those that train together.
+
+    Attributes
+    ----------
+    history : list of EpochRow
+        Complete epochs.
+    best : EpochRow or None
+        The one with the highest validation Dice.
+    unfinished : UnfinishedEpoch or None
+        The epoch after them, if it has begun.
     """
 
     def __init__(
@@ -100,6 +111,7 @@ class Trainer:
             loader.compile()
         self.history: list[run_folder.EpochRow] = []
         self.best: run_folder.EpochRow | None = None
+        self.unfinished: UnfinishedEpoch | None = None
 
     def try_compiled(self) -> str | None:
         """Compile the network, and compute one batch without a step of the optimiser.
@@ -156,39 +168,49 @@ class Trainer:
         best_epoch = self.best.epoch if self.best else 0
         return patience > 0 and len(self.history) - best_epoch >= patience
 
+    def images_trained(self) -> int:
+        """Count the training images of all steps so far."""
+        images = len(self.frames.indices("TRAIN"))
+        steps = len(self.unfinished.losses) if self.unfinished else 0
+        batch_size = self.settings.training.batch_size
+        return len(self.history) * images + min(steps * batch_size, images)
+
+    def add_epoch(self, row: run_folder.EpochRow) -> bool:
+        """Add an epoch to the history; returns whether it is the best so far."""
+        self.history.append(row)
+        self.unfinished = None
+        is_best = run_folder.is_better(row, self.best)
+        if is_best:
+            self.best = row
+        return is_best
+
+    def begin_epoch(self, epoch: int) -> UnfinishedEpoch:
+        """Begin an epoch, from 1, unless it has begun."""
+        if self.unfinished is None or self.unfinished.epoch != epoch:
+            _, own_order = self._orders(epoch)
+            collector = self.target.collector(self.frames, self.device, own_order)
+            losses = LossLog(self.frames, epoch)
+            self.unfinished = UnfinishedEpoch(epoch=epoch, losses=losses, collector=collector)
+        return self.unfinished
+
     def train_epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
-        """Train and validate one epoch, from 1.
+        """Train and validate one epoch, from 1; the steps that it has had are left out.
 
         Raises
         ------
         RunError
             If a loss is NaN or infinite.
+        KeyboardInterrupt
+            On Ctrl-C and SIGTERM. If this is the only process, `unfinished` has the last step.
         """
-        started = time.perf_counter()
-        order = self.loader.order(self.frames.indices("TRAIN"), epoch)
-        full_size = self.settings.training.batch_size
-        own_order = self.process.share(order, full_size)
-        collector = self.target.collector(self.frames, self.device, own_order)
-        losses = LossLog(self.frames, epoch)
-        self.network.train()
-        steps = math.ceil(len(order) / full_size)
-        batches = self.loader.batches(own_order, self.process.batch_size(full_size), epoch)
-        for step, batch in enumerate(batches):
-            size = min(full_size, len(order) - step * full_size)
-            # A batch of another size would compile the network again.
-            odd_size = self.compiled and size < full_size
-            logits = self._forward(self.network if odd_size else self._compiled, batch)
-            loss = self.target.loss(logits, batch)
-            self._step(loss * self.process.loss_weight(size), (epoch - 1) * steps + step, steps)
-            reports = self.process.reports(size)
-            recent_loss = losses.add(loss, batch.index, reports)
-            if reports:
-                collector.update(logits.detach(), batch)
-            progress.advance(size, recent_loss)
+        unfinished = self.begin_epoch(epoch)
+        started = time.perf_counter() - unfinished.seconds
+        self._train(unfinished, progress)
         devices.synchronise(self.device)
         training_seconds = time.perf_counter() - started
-        train_loss = self._sum(losses.total()) / len(order)
-        training = collector.results()
+        images = len(self.frames.indices("TRAIN"))
+        train_loss = self._sum(unfinished.losses.total()) / images
+        training = unfinished.collector.results()
         validation, val_loss = self.validate(self.frames.indices("VAL"))
         if not math.isfinite(val_loss):
             raise RunError(
@@ -204,8 +226,45 @@ class Trainer:
             train_pixel_accuracy=float(training.pixel_accuracy().mean()),
             val_pixel_accuracy=float(validation.pixel_accuracy().mean()),
             seconds=time.perf_counter() - started,
-            images_per_second=len(order) / training_seconds,
+            images_per_second=images / training_seconds,
+            learning_rate=float(self.optimiser.param_groups[0]["lr"]),
         )
+
+    def _train(self, unfinished: UnfinishedEpoch, progress: ProgressBar) -> None:
+        """Take the remaining steps of an epoch."""
+        started = time.perf_counter() - unfinished.seconds
+        epoch, losses, done = unfinished.epoch, unfinished.losses, len(unfinished.losses)
+        order, own_order = self._orders(epoch)
+        full_size = self.settings.training.batch_size
+        own_size = self.process.batch_size(full_size)
+        steps = math.ceil(len(order) / full_size)
+        if done == steps:
+            return
+        self.network.train()
+        # The others of several processes would wait for one that ends after its step.
+        guard = uninterrupted if self.process.world_size == 1 else contextlib.nullcontext
+        batches = self.loader.batches(own_order[done * own_size :], own_size, epoch)
+        with contextlib.closing(batches):
+            for step, batch in enumerate(batches, start=done):
+                size = min(full_size, len(order) - step * full_size)
+                # A batch of another size would compile the network again.
+                odd_size = self.compiled and size < full_size
+                with guard():
+                    logits = self._forward(self.network if odd_size else self._compiled, batch)
+                    loss = self.target.loss(logits, batch)
+                    number = (epoch - 1) * steps + step
+                    self._step(loss * self.process.loss_weight(size), number, steps)
+                    reports = self.process.reports(size)
+                    recent_loss = losses.add(loss, batch.index, reports)
+                    if reports:
+                        unfinished.collector.update(logits.detach(), batch)
+                    unfinished.seconds = time.perf_counter() - started
+                progress.advance(size, recent_loss)
+
+    def _orders(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Order of an epoch's frames, and of those that are this process's share."""
+        order = self.loader.order(self.frames.indices("TRAIN"), epoch)
+        return order, self.process.share(order, self.settings.training.batch_size)
 
     def _step(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
         """Change the weights by one step of the optimiser."""
@@ -229,10 +288,11 @@ class Trainer:
         with torch.inference_mode():
             # The processes exchange nothing in a step, so they need not take the same number.
             own_order = order[self.process.rank :: self.process.world_size]
-            for batch in self.loader.batches(own_order, EVALUATION_BATCH):
-                logits = self._forward(network, batch)
-                losses.append(self.target.loss(logits, batch) * len(batch.index))
-                collector.update(logits, batch)
+            with contextlib.closing(self.loader.batches(own_order, EVALUATION_BATCH)) as batches:
+                for batch in batches:
+                    logits = self._forward(network, batch)
+                    losses.append(self.target.loss(logits, batch) * len(batch.index))
+                    collector.update(logits, batch)
         total = self._sum(float(torch.stack(losses).sum()))
         return collector.results(), total / len(order)
 
