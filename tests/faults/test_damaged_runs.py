@@ -259,6 +259,23 @@ def test_no_part_of_a_checkpoint_ends_in_a_traceback(name: str, copy: Path) -> N
     assert {"weights NaN", "shape [0, 0]", "width 1000000", "target is None"} <= set(refused)
 
 
+def unfinished_epochs() -> Iterator[Any]:
+    """Damages of what an unfinished epoch of a landmark run has left behind."""
+    yield from ("x", [1], {"losses": {}})
+    losses = {"losses": torch.ones(2), "counts": torch.tensor([4, 4])}
+    points = {"points": torch.zeros(8, 7, 2), "masks": torch.zeros(8, 1568, dtype=torch.uint8)}
+    predictions = {"index": torch.arange(8), **points, "position": 8}
+    sound = {"losses": losses, "predictions": predictions, "seconds": 1.0}
+    for part in sound:
+        yield {**sound, part: None}
+    yield {**sound, "seconds": "x"}
+    for wrong in ({"losses": torch.tensor([1.0, math.nan])}, {"losses": torch.ones(3)}):
+        yield {**sound, "losses": {**losses, **wrong}}
+    for name in predictions:
+        yield {**sound, "predictions": {**predictions, name: None}}
+        yield {**sound, "predictions": {**predictions, name: torch.zeros(8, 3)}}
+
+
 def test_no_part_of_the_state_to_resume_ends_in_a_traceback(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,6 +297,7 @@ def test_no_part_of_the_state_to_resume_ends_in_a_traceback(
         lambda s: s.update(average=None),
         lambda s: s.update(store={"frames": "other"}),
         lambda s: s["network"].popitem(),
+        *(lambda s, value=value: s.update(unfinished=value) for value in unfinished_epochs()),
     ]
     for number, change in enumerate(cases):
         path.write_bytes(sound)

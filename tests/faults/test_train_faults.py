@@ -167,11 +167,11 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
+def test_ctrl_c_exits_with_130_and_the_run_is_resumed_at_its_step(
     small_store: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = tmp_path / "run"
-    options = {"store": small_store, "run": folder, "width": 2, "epochs": 500, "batch-size": 4}
+    options = {"store": small_store, "run": folder, "width": 2, "epochs": 500, "batch-size": 1}
     options |= {"device": "cpu", "schedule": "constant", "learning-rate": 0.01, "precision": "fp32"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     process = subprocess.Popen(
@@ -183,20 +183,24 @@ def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("epoch 3/"):
+        if line.startswith("epoch 2/"):
             break
     process.send_signal(number)
     rest = process.stderr.read()
     assert process.wait() == 130
     assert rest.strip().splitlines()[-1] == (
-        "interrupted: resume after the last complete epoch with: "
-        f"echo-train --resume --run {folder}"
+        f"interrupted: resume with: echo-train --resume --run {folder}"
     )
-    done = len(checkpoint(folder / run_folder.LAST)["history"])
+    state = checkpoint(folder / run_folder.LAST)
+    done = len(state["history"])
     assert 2 <= done < 500
-    settings = tiny(small_store, folder, schedule="constant", resume=True)
-    train(replace(settings, epochs=done + 1))
-    assert [int(row["epoch"]) for row in metrics(folder)] == list(range(1, done + 2))
+    # The optimiser has taken the steps of the complete epochs, and those of the unfinished one.
+    unfinished = state["unfinished"]["losses"]["losses"] if state["unfinished"] else ()
+    assert state["optimiser"]["state"][0]["step"] == 12 * done + len(unfinished)
+    settings = tiny(small_store, folder, schedule="constant", batch_size=1, epochs=done + 1)
+    train(replace(settings, resume=True))
+    uninterrupted = train(replace(settings, run=tmp_path / "uninterrupted"))
+    assert_same_run(folder, uninterrupted)
 
 
 class Hostile:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from echo_common.cli.settings import replace
 from echo_common.store.reader import EchoStore
@@ -57,6 +60,34 @@ def stopped_before(stop: int) -> Iterator[None]:
         return train_epoch(self, epoch, progress)
 
     with mock.patch.object(Trainer, "train_epoch", interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def stopped_in(step: int, number: signal.Signals = signal.SIGINT) -> Iterator[None]:
+    """Within the block, send a signal in the middle of a step of a run, counted from 0."""
+    take_step = Trainer._step
+
+    def interrupt(self: Trainer, loss: Tensor, at: int, steps_per_epoch: int) -> None:
+        if at == step:
+            signal.raise_signal(number)
+        take_step(self, loss, at, steps_per_epoch)
+
+    with mock.patch.object(Trainer, "_step", interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def stopped_in_validation(epoch: int) -> Iterator[None]:
+    """Within the block, send Ctrl-C in the validation of an epoch."""
+    validate = Trainer.validate
+
+    def interrupt(self: Trainer, order: np.ndarray) -> Any:
+        if len(self.history) == epoch - 1:
+            signal.raise_signal(signal.SIGINT)
+        return validate(self, order)
+
+    with mock.patch.object(Trainer, "validate", interrupt):
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import shutil
+import threading
 import weakref
 from pathlib import Path
 
@@ -128,6 +129,35 @@ def test_an_epoch_reads_each_chunk_once_and_stays_within_the_buffer(
     # A chunk is read as two arrays, frames and masks.
     assert store.peak <= 2 * chunks
     assert store.in_memory == 0
+
+
+@pytest.mark.parametrize("done", [1, 2, 3, 4])
+def test_the_rest_of_an_epoch_is_read_without_its_beginning(small_store: Path, done: int) -> None:
+    """As a resumed epoch reads it: its batches are the same, and each chunk is read once."""
+    store, frames, streamed = source(small_store, 4)
+    order = streamed.order(np.arange(24), 0, 1)
+    expected = list(streamed.pixels(order, 5))[done:]
+    store.reads.clear()
+    found = list(streamed.pixels(order[done * 5 :], 5))
+    for left, right in zip(found, expected, strict=True):
+        assert torch.equal(left.index, right.index) and torch.equal(left.images, right.images)
+    chunks = set((frames.rows[order[done * 5 :]] // 4).tolist())
+    assert store.reads == {(path, 4 * chunk): 1 for path in ARRAYS.values() for chunk in chunks}
+    assert done == 1 or len(chunks) < 6
+
+
+def test_a_stream_that_is_closed_reads_no_further_chunk(small_store: Path) -> None:
+    store, _, streamed = source(small_store, 6)
+    closing = threading.Event()
+    read_rows = store.read_rows
+
+    def close(array: str, start: int, stop: int) -> np.ndarray:
+        closing.set()
+        return read_rows(array, start, stop)
+
+    store.read_rows = close  # type: ignore[method-assign]
+    assert list(streamed._read([0, 1, 2], {}, closing)) == [0]
+    assert {start for _, start in store.reads} == {0}
 
 
 def test_a_store_that_fits_in_the_buffer_is_read_once(small_store: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -24,6 +26,7 @@ from echo_train.data.resident import SharedArrays
 from echo_train.experiments import sweep as sweeps
 from echo_train.experiments.settings import SweepSettings
 from echo_train.experiments.sweep import best_run, compare, describe, sweep
+from echo_train.runs.run_folder import read_metrics
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from support.training import assert_same_states, checkpoint, open_loader, stopped_before, tiny
@@ -269,25 +272,40 @@ def test_a_run_that_fails_does_not_stop_the_others(small_store: Path, tmp_path: 
     assert not (tmp_path / "grid" / "sweep.json").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "to_workers"),
+    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGINT, True)],
+)
 def test_a_signal_ends_runs_at_once_with_their_state(
-    small_store: Path, tmp_path: Path, number: signal.Signals
+    small_store: Path, tmp_path: Path, number: signal.Signals, to_workers: bool
 ) -> None:
-    """The signal goes to the command alone, as a scheduler sends it."""
+    """A scheduler sends the signal to the command alone, a terminal to its workers as well."""
     folder = tmp_path / "grid"
-    words = f"--store {small_store} --run {folder} --grid seed=0..3 --jobs 2 --width 2"
+    changes = {"width": 2, "batch-size": 1, "schedule": "constant", "precision": "fp32"}
+    changes |= {"epochs": 100_000, "jobs": 2, "grid": "seed=0..3", "store": small_store}
+    words = [word for name, value in changes.items() for word in (f"--{name}", str(value))]
     process = subprocess.Popen(
-        [sys.executable, "-m", "echo_train", *words.split(), "--epochs", "100000"],
+        [sys.executable, "-m", "echo_train", *words, "--run", str(folder), "--device", "cpu"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     while process.poll() is None and len(list(folder.glob("*/last.pt"))) < 2:
         time.sleep(0.1)
-    process.send_signal(number)
+    if to_workers:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert error.splitlines()[-1].endswith(f"--resume --run {folder}")
     assert "Traceback" not in error
-    for run in ("seed-0", "seed-1"):
-        assert len(checkpoint(folder / run / "last.pt")["history"]) >= 1
+    for seed in range(2):
+        run = folder / f"seed-{seed}"
+        state = checkpoint(run / "last.pt")
+        done = len(state["history"])
+        unfinished = state["unfinished"]["losses"]["losses"] if state["unfinished"] else ()
+        assert state["optimiser"]["state"][0]["step"] == 12 * done + len(unfinished)
+        assert state["history"] == [dataclasses.asdict(row) for row in read_metrics(run)]

@@ -158,7 +158,7 @@ def test_torchrun_trains_like_a_single_process(
     [
         ("error", 1, "error: it cannot go on"),
         ("defect", 70, "internal error: ValueError: it is a defect"),
-        ("interrupt", 130, "interrupted: resume after the last complete epoch with: "),
+        ("interrupt", 130, "interrupted: resume with: "),
     ],
 )
 def test_a_process_that_fails_ends_all_with_one_message(

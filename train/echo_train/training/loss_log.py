@@ -40,7 +40,7 @@ class LossLog:
 
     def __init__(self, frames: FrameSet, epoch: int) -> None:
         self._frames = frames
-        self._epoch = epoch
+        self.epoch = epoch
         self._losses: list[Tensor] = []
         self._counts: list[int] = []
         self._unchecked: list[Tensor] = []
@@ -137,7 +137,7 @@ class LossLog:
         )
         more = f" and {len(batch) - LISTED_FRAMES} more" if len(batch) > LISTED_FRAMES else ""
         return RunError(
-            f"the loss of epoch {self._epoch}, step {step + 1} is "
+            f"the loss of epoch {self.epoch}, step {step + 1} is "
             f"{'NaN' if math.isnan(loss) else 'infinite'}; its batch contains {listed}{more}. "
             "Inspect these frames with echo-prep preview, lower --learning-rate or set "
             "--clip-norm. The run folder keeps the state after the last complete epoch"
@@ -152,17 +152,14 @@ class UnfinishedEpoch:
 
     Attributes
     ----------
-    epoch : int
-        From 1.
     losses : LossLog
-        One for each step.
+        One loss for each step.
     collector : Collector
         Of the predictions in training.
     seconds : float
         Taken by the steps.
     """
 
-    epoch: int
     losses: LossLog
     collector: Collector
     seconds: float = 0.0

@@ -172,25 +172,22 @@ class Trainer:
         """Count the training images of all steps so far."""
         images = len(self.frames.indices("TRAIN"))
         steps = len(self.unfinished.losses) if self.unfinished else 0
-        batch_size = self.settings.training.batch_size
-        return len(self.history) * images + min(steps * batch_size, images)
+        return len(self.history) * images + min(steps * self.settings.training.batch_size, images)
 
     def add_epoch(self, row: run_folder.EpochRow) -> bool:
         """Add an epoch to the history; returns whether it is the best so far."""
         self.history.append(row)
         self.unfinished = None
-        is_best = run_folder.is_better(row, self.best)
-        if is_best:
+        if is_best := run_folder.is_better(row, self.best):
             self.best = row
         return is_best
 
     def begin_epoch(self, epoch: int) -> UnfinishedEpoch:
         """Begin an epoch, from 1, unless it has begun."""
-        if self.unfinished is None or self.unfinished.epoch != epoch:
-            _, own_order = self._orders(epoch)
-            collector = self.target.collector(self.frames, self.device, own_order)
+        if self.unfinished is None or self.unfinished.losses.epoch != epoch:
             losses = LossLog(self.frames, epoch)
-            self.unfinished = UnfinishedEpoch(epoch=epoch, losses=losses, collector=collector)
+            collector = self.target.collector(self.frames, self.device, self._orders(epoch)[1])
+            self.unfinished = UnfinishedEpoch(losses=losses, collector=collector)
         return self.unfinished
 
     def train_epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
@@ -233,15 +230,14 @@ class Trainer:
     def _train(self, unfinished: UnfinishedEpoch, progress: ProgressBar) -> None:
         """Take the remaining steps of an epoch."""
         started = time.perf_counter() - unfinished.seconds
-        epoch, losses, done = unfinished.epoch, unfinished.losses, len(unfinished.losses)
+        losses, done, epoch = unfinished.losses, len(unfinished.losses), unfinished.losses.epoch
         order, own_order = self._orders(epoch)
         full_size = self.settings.training.batch_size
-        own_size = self.process.batch_size(full_size)
-        steps = math.ceil(len(order) / full_size)
+        steps, own_size = math.ceil(len(order) / full_size), self.process.batch_size(full_size)
         if done == steps:
             return
         self.network.train()
-        # The others of several processes would wait for one that ends after its step.
+        # Of several processes, the others would wait.
         guard = uninterrupted if self.process.world_size == 1 else contextlib.nullcontext
         batches = self.loader.batches(own_order[done * own_size :], own_size, epoch)
         with contextlib.closing(batches):
@@ -252,8 +248,8 @@ class Trainer:
                 with guard():
                     logits = self._forward(self.network if odd_size else self._compiled, batch)
                     loss = self.target.loss(logits, batch)
-                    number = (epoch - 1) * steps + step
-                    self._step(loss * self.process.loss_weight(size), number, steps)
+                    weight = self.process.loss_weight(size)
+                    self._step(loss * weight, (epoch - 1) * steps + step, steps)
                     reports = self.process.reports(size)
                     recent_loss = losses.add(loss, batch.index, reports)
                     if reports:
