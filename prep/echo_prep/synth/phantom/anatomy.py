@@ -120,13 +120,17 @@ def end_systolic_shape(ventricle: Ventricle, diastole: Shape) -> Shape:
     v = ventricle
     squeeze = np.sqrt((1 - v.ejection) / (1 - v.shortening))
     walls = []
-    for side, wall in ((-1.0, diastole.left), (1.0, diastole.right)):
+    for number, (side, wall) in enumerate(((-1.0, diastole.left), (1.0, diastole.right))):
         loss = np.zeros_like(FRACTIONS)
         if side == v.weak_wall[0]:
             loss = v.weak_wall[3] * np.exp(-(((FRACTIONS - v.weak_wall[1]) / v.weak_wall[2]) ** 2))
         # The middle of a healthy ventricle contracts slightly more than its base.
         wave = 0.06 * np.sin(np.pi * FRACTIONS) * (1 - squeeze)
-        walls.append(wall * (1 - (1 - squeeze) * (1 - loss) - wave))
+        wall = wall * (1 - (1 - squeeze) * (1 - loss) - wave)
+        if v.merging:
+            centre, extent, part = v.merging[number]
+            wall = wall * (1 - part * np.exp(-(((FRACTIONS - centre) / extent) ** 2)))
+        walls.append(wall)
     return dataclasses.replace(
         diastole,
         length=diastole.length * (1 - v.shortening),

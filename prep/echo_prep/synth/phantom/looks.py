@@ -87,8 +87,9 @@ class Look:
         Fractions of studies with a bright line inside the septum and along the endocardium.
     apex_fade : float
         Fraction of studies whose apical wall fades into the near field.
-    papillary, merged : float
-        Fraction of studies with papillary muscles, and fraction of these where they touch the wall.
+    papillary, merging : float
+        Fractions of studies with papillary muscles inside the cavity, and with papillary muscles
+        that merge with the wall in systole.
     """
 
     half_angle: Normal = Normal(44, 3, 34, 50)
@@ -113,7 +114,7 @@ class Look:
     endocardial_line: float = 0.0
     apex_fade: float = 0.0
     papillary: float = 0.45
-    merged: float = 0.0
+    merging: float = 0.0
     gray_wall: Normal = Normal(173, 27, 75, 245, poor=-38)
     range_db: Normal = Normal(47, 7, 32, 66)
     axial: Normal = Normal(0.85, 0.25, 0.45, 1.7)
@@ -129,15 +130,15 @@ ECHONET = Look()
 _VARIED = Look(
     half_angle=Normal(42, 5, 27, 50),
     radius=Normal(101, 7, 78, 114),
-    stretch=LogNormal(1.0, 0.08, 0.8, 1.25),
-    depth=LogNormal(147, 0.17, 75, 260),
+    stretch=LogNormal(0.98, 0.12, 0.66, 1.3),
+    depth=LogNormal(141, 0.17, 75, 260),
     cropped=0.6,
     overlays=0.5,
     apex_depth=LogNormal(15.5, 0.42, 4, 42),
     bumps=0.055,
-    ejection=Normal(0.61, 0.08, 0.40, 0.88),
+    ejection=Normal(0.60, 0.08, 0.40, 0.88),
     foreshortened=0.25,
-    thickening=Normal(0.8, 0.4, 0.0, 1.8),
+    thickening=Normal(0.4, 0.3, 0.0, 1.2),
     ripples=0.9,
     roughness=0.0,
     chambers=0.25,
@@ -148,8 +149,8 @@ _VARIED = Look(
     septal_line=0.75,
     endocardial_line=0.33,
     apex_fade=0.7,
-    papillary=0.65,
-    merged=0.6,
+    papillary=0.5,
+    merging=0.7,
     gray_wall=Normal(186, 32, 75, 250, poor=-38),
     range_db=Normal(48, 9, 30, 72),
     axial=Normal(0.9, 0.32, 0.4, 1.9),
@@ -161,8 +162,8 @@ _VARIED = Look(
 )
 
 _FAMILY = Look(
-    bumps=0.055, foreshortened=0.2, thickening=Normal(0.8, 0.4, 0.0, 1.8), ripples=0.9,
-    roughness=0.0, chambers=0.15, papillary=0.6, merged=0.6,
+    bumps=0.055, foreshortened=0.2, thickening=Normal(0.4, 0.3, 0.0, 1.2), ripples=0.9,
+    roughness=0.0, chambers=0.15, papillary=0.5, merging=0.6,
 )  # fmt: skip
 """The hearts that `harmonic` and `fundamental` have in common; their images have nothing."""
 

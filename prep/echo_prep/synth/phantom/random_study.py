@@ -125,8 +125,18 @@ def _sample_ventricle(
         apical=wall_mm * _clipped(rng, 0.75, 0.12, 0.5, 1.1) / mm_per_px,
         mm_per_px=float(mm_per_px),
         thickening=_draw(extra, look.thickening),
+        merging=_draw_merging(extra) if extra.random() < look.merging else (),
         chambers=tuple(float(np.exp(value)) for value in extra.normal(0, look.chambers, 4)),
         ripples=extra.normal(0, look.ripples, (2, 16, 16)) if look.ripples else None,
+    )
+
+
+def _draw_merging(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
+    """Papillary muscles that merge with the walls; the one at the septum is often missing."""
+    largest = rng.permutation([0.35, rng.choice([0.0, 0.25])])
+    return tuple(
+        (float(rng.uniform(0.25, 0.65)), float(rng.uniform(0.12, 0.3)), float(rng.uniform(0, most)))
+        for most in largest
     )
 
 
@@ -176,7 +186,6 @@ def _sample_appearance(
         septal_line=_level(extra, look.septal_line, 0.6, 2.0),
         endocardial_line=_level(extra, look.endocardial_line, 0.6, 1.8),
         apex_fade=_level(extra, look.apex_fade, 0.3, 1.0),
-        merged=bool(extra.random() < look.merged),
         contrast=_draw(extra, look.contrast),
         reject=_draw(extra, look.reject),
         cropped=cropped,

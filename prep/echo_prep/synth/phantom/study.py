@@ -79,6 +79,10 @@ class Ventricle:
     thickening : float
         How much the layer next to the endocardium, with its trabeculae and papillary muscles,
         thickens in systole: 0 in proportion to the cavity, 1 to about its thickness in diastole.
+    merging : tuple of (float, float, float)
+        For the left and the right wall, where papillary muscles merge with it in systole and
+        narrow the cavity: centre and extent as fractions of the long axis, and the fraction of
+        the half-width that they take.
     chambers : tuple of float
         Factors of the breadth of the right ventricle, of the breadth and the depth of the left
         atrium, and of the depth of the right atrium.
@@ -105,6 +109,7 @@ class Ventricle:
     apical: float
     mm_per_px: float
     thickening: float = 0.0
+    merging: tuple[tuple[float, float, float], ...] = ()
     chambers: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     ripples: np.ndarray | None = None
 
@@ -167,8 +172,6 @@ class Appearance:
         Amplitudes of bright lines inside the septum and along the endocardium; 0 for none.
     apex_fade : float
         How much the apical wall fades into the near field, from 0 to 1.
-    merged : bool
-        Whether the papillary muscles touch the wall.
     contrast : float
         Weight of an S-shaped curve in the scanner's gray map, from -1 to 1.
     reject : float
@@ -211,7 +214,6 @@ class Appearance:
     septal_line: float = 0.0
     endocardial_line: float = 0.0
     apex_fade: float = 0.0
-    merged: bool = False
     contrast: float = 0.0
     reject: float = 0.0
     cropped: bool = True

@@ -135,13 +135,12 @@ def _cavity(
             number = int(WALL_POINTS * rng.uniform(0.45, 0.72))
             border = heart.cavity[number if wall < 0 else -1 - number]
             along = heart.cavity[number + 6 if wall < 0 else -7 - number] - border
-            apart = rng.uniform(0.08, 0.2) * (0.3 if appearance.merged else 1.0)
-            root = border + (inner - border) * apart
+            root = border + (inner - border) * rng.uniform(0.08, 0.2)
             stroke(
                 canvas,
                 np.stack([root, root + along * rng.uniform(0.5, 1.1)]),
                 appearance.muscle * appearance.papillary,
-                (0.2 if appearance.merged else 0.12) * ventricle.width * rng.uniform(0.7, 1.3),
+                0.12 * ventricle.width * rng.uniform(0.7, 1.3),
                 closed=False,
             )
 

@@ -7,6 +7,7 @@ import pytest
 
 from echo_common.geometry.contours import shoelace_area
 from echo_prep.synth.phantom.anatomy import (
+    FRACTIONS,
     WALL_POINTS,
     Shape,
     end_diastolic_shape,
@@ -55,6 +56,22 @@ def test_the_layer_next_to_the_endocardium_thickens() -> None:
         border = changed.to_frame(fraction, narrow)
         layer = np.linalg.norm(border - map_to_systole(at, diastole, changed), axis=-1)
         assert layer / narrow == pytest.approx(expected)
+
+
+def test_papillary_muscles_narrow_the_cavity_in_systole_alone() -> None:
+    ventricle = sample_study(np.random.default_rng([3, 0]), 32).ventricle
+    merging = ((0.5, 0.2, 0.0), (0.4, 0.2, 0.3))
+    diastole = end_diastolic_shape(dataclasses.replace(ventricle, merging=merging))
+    np.testing.assert_array_equal(diastole.contour(), end_diastolic_shape(ventricle).contour())
+    systole = end_systolic_shape(dataclasses.replace(ventricle, merging=merging), diastole)
+    without = end_systolic_shape(ventricle, diastole)
+    np.testing.assert_allclose(systole.left, without.left)
+    kept = np.interp([0.4, 0.6, 1.0], FRACTIONS, systole.right / without.right.clip(1e-9))
+    assert kept == pytest.approx([0.7, 1 - 0.3 / np.e, 1.0], abs=2e-3)
+    # The wall takes what the cavity loses, so the tissue of the border is the same.
+    np.testing.assert_allclose(
+        map_to_diastole(systole.contour(), diastole, systole), diastole.contour(), atol=1e-9
+    )
 
 
 def test_points_of_the_cavity_map_to_points_of_the_cavity() -> None:
