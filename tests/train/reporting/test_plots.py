@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ from matplotlib.figure import Figure
 from echo_common.paper import CURVES, PRESETS, PUBLISHED
 from echo_train.reporting import plots
 from echo_train.reporting.agreement_plot import agreement_png
+from echo_train.reporting.curve_plots import BOTTOM, HEIGHT, TOP, axis_range, curve_of, draw_plot
 from echo_train.reporting.plots import Panel
 from echo_train.runs.run_folder import EpochRow
 
@@ -38,13 +41,74 @@ def test_curves_show_the_history(tmp_path: Path, drawn: list[Figure]) -> None:
         epoch_row(1, train_loss=0.9, val_loss=0.8, train_dice=0.1, val_dice=0.2),
         epoch_row(2, train_loss=0.5, val_loss=0.6, train_dice=0.6, val_dice=0.5),
     ]
+    history = [
+        dataclasses.replace(row, seconds=seconds, learning_rate=rate)
+        for row, seconds, rate in zip(history, (8.0, 4.0), (0.02, 0.01), strict=True)
+    ]
     (tmp_path / "curves.png").write_bytes(plots.curves_png(history))
-    loss, dice = (lines(axes) for axes in drawn[0].axes)
+    loss, dice, seconds, rate = (lines(axes) for axes in drawn[0].axes)
     np.testing.assert_allclose(loss["training"], [[1, 0.9], [2, 0.5]])
     np.testing.assert_allclose(loss["validation"], [[1, 0.8], [2, 0.6]])
     np.testing.assert_allclose(dice["training"], [[1, 0.1], [2, 0.6]])
     np.testing.assert_allclose(dice["validation"], [[1, 0.2], [2, 0.5]])
+    (durations,), (rates,) = seconds.values(), rate.values()
+    np.testing.assert_allclose(durations, [[1, 8], [2, 4]])
+    np.testing.assert_allclose(rates, [[1, 0.02], [2, 0.01]])
+    assert [axes.get_title(loc="right") for axes in drawn[0].axes] == [""] * 4
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
+
+
+LOSSES = [8.0, *np.linspace(0.2, 0.1, 9)]
+
+
+def test_a_large_loss_of_the_first_epoch_leaves_the_plot_and_is_named(drawn: list[Figure]) -> None:
+    history = [
+        epoch_row(epoch, train_loss=loss / 2, val_loss=loss, train_dice=0.1 * epoch, val_dice=0.5)
+        for epoch, loss in enumerate(LOSSES, 1)
+    ]
+    plots.curves_png(history)
+    loss, dice = drawn[0].axes[:2]
+    low, high = loss.get_ylim()
+    # The losses of the other epochs, 0.05 to 0.2, take nearly all of the axis.
+    assert (low, high) == (pytest.approx(0.05 - 0.0075), pytest.approx(0.2 + 0.0075))
+    assert loss.get_title(loc="right") == "early values up to 8 are cut off"
+    assert dice.get_title(loc="right") == "" and dice.get_ylim()[1] > 1
+
+
+def test_the_page_cuts_the_same_losses_and_keeps_the_curve_inside() -> None:
+    history = [epoch_row(epoch, val_loss=loss) for epoch, loss in enumerate(LOSSES, 1)]
+    plot = draw_plot("Validation loss", [curve_of(0, "run", history, "val_loss")])
+    assert plot is not None
+    assert plot.title == "Validation loss (early values up to 8 are cut off)"
+    assert float(plot.y_ticks[-1][1]) < 0.25
+    ((_, _, points),) = plot.lines
+    heights = [float(point.split(",")[1]) for point in points.split()]
+    assert heights[0] == min(height for height, _ in plot.y_ticks) == TOP
+    # From the second epoch to the last: 0.2 to 0.1, in proportion to the ticks.
+    bottom, top = (float(plot.y_ticks[end][1]) for end in (0, -1))
+    share = 0.1 / (top - bottom)
+    assert heights[-1] - heights[1] == pytest.approx(share * (HEIGHT - TOP - BOTTOM), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("curves", "expected"),
+    [
+        ([], (0, 0, "")),
+        ([[math.nan]], (0, 0, "")),
+        ([[3.0]], (3, 3, "")),
+        ([[5.0, 5.0]], (5, 5, "")),
+        # A loss as it falls usually, one that grows, and one whose later half jumps.
+        ([[0.5, 0.3, 0.2, 0.15, 0.12, 0.1]], (0.1, 0.5, "")),
+        ([[0.1, 0.1, 0.1, 9.0, math.inf]], (0.1, 9, "")),
+        ([[-1.0, -1.5, -2.0, -1.0]], (-2, -1, "")),
+        # The spike of one run among two.
+        ([[20.0, 0.3, 0.2], [0.4, 0.2, 0.1]], (0.1, 0.4, "early values up to 20 are cut off")),
+    ],
+)
+def test_the_range_of_an_axis(
+    curves: list[list[float]], expected: tuple[float, float, str]
+) -> None:
+    assert axis_range(curves) == expected
 
 
 @pytest.mark.parametrize("name", ["experiment-1", "experiment-2", "experiment-3"])

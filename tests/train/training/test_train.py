@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,13 +21,16 @@ from echo_common.cli.settings import replace
 from echo_common.errors import RunError, SettingsError
 from echo_common.output_folder import RECORD_FOLDER, OutputFolder
 from echo_common.store.reader import EchoStore
+from echo_train.reporting.plots import curves_png
+from echo_train.runs import background_writer
+from echo_train.runs.run_folder import EpochRow
 from echo_train.runtime import device as devices
 from echo_train.training.optimiser import WeightEMA, make_optimiser
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train, train_epochs
 from echo_train.training.trainer import Trainer
 from echo_train.transforms.batch import epoch_order
-from support.training import checkpoint, open_loader, tiny
+from support.training import checkpoint, open_loader, stopped_before, tiny
 
 CPU = torch.device("cpu")
 
@@ -295,6 +301,33 @@ def test_steps_take_the_place_of_epochs(small_store: Path, tmp_path: Path, steps
     assert (
         checkpoint(folder / "last.pt")["optimiser"]["state"][0]["step"] == len(rows) * each >= steps
     )
+
+
+def test_the_curves_are_drawn_while_a_run_goes_on(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    histories: list[list[int]] = []
+
+    def draw(history: Sequence[EpochRow]) -> bytes:
+        histories.append([row.epoch for row in history])
+        return curves_png(history)
+
+    monkeypatch.setattr("echo_train.training.resume.curves_png", draw)
+    folder = tmp_path / "run"
+    with (
+        mock.patch.object(background_writer, "INTERVAL", 0),
+        stopped_before(4),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        train(tiny(small_store, folder, epochs=5))
+    assert imread(folder / "curves.png").ndim == 3 and not (folder / "summary.json").exists()
+    # One point is no curve.
+    assert histories == [[1, 2], [1, 2, 3]]
+    # Within the interval between two writes they are drawn once, at the end.
+    for epochs in (1, 3):
+        histories.clear()
+        train(tiny(small_store, tmp_path / str(epochs), epochs=epochs))
+        assert histories == [list(range(1, epochs + 1))]
 
 
 def test_a_short_training_is_told_of(small_store: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from echo_common.geometry.raster import mask_outlines
 from echo_common.paper import Curves, Published
+from echo_train.reporting.curve_plots import axis_range
 from echo_train.runs.run_folder import EpochRow
 
 TRUE = "#35d07f"
@@ -50,17 +51,23 @@ class Panel:
 
 
 def curves_png(history: Sequence[EpochRow]) -> bytes:
-    """Plot loss and foreground Dice of training and validation over the epochs."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, name, label in zip(
-        figure.subplots(1, 2), ("loss", "dice"), ("loss", "foreground Dice"), strict=True
-    ):
+    """Plot loss and foreground Dice over the epochs, how long these took, and their rates."""
+    figure = Figure(figsize=(9, 5.4), layout="constrained")
+    above, below = figure.subplots(2, 2, height_ratios=(3, 2))
+    for axes, name, label in zip(above, ("loss", "dice"), ("loss", "foreground Dice"), strict=True):
         for part, colour, word in (
             ("train", TRAINING, "training"),
             ("val", VALIDATION, "validation"),
         ):
             _plot_epochs(axes, history, f"{part}_{name}", color=colour, label=word)
         _label_epochs(axes, label)
+    _cut_losses(above[0])
+    for axes, name, label in zip(
+        below, ("seconds", "learning_rate"), ("seconds", "learning rate"), strict=True
+    ):
+        _plot_epochs(axes, history, name, color="black")
+        _label_epochs(axes, label)
+        axes.set_ylim(bottom=0)
     _legend_below(figure, 2)
     return encode_png(figure)
 
@@ -122,6 +129,7 @@ def experiment_png(
                 clip_on=False,
                 label=f"{word}, published table 1",
             )
+    _cut_losses(losses)
     for axes, label in ((losses, "loss"), (scores, "Dice")):
         _label_epochs(axes, label)
         axes.legend(
@@ -213,7 +221,17 @@ def _plot_epochs(axes: Axes, history: Sequence[EpochRow], name: str, **style: An
 def _label_epochs(axes: Axes, label: str) -> None:
     axes.set(xlabel="epoch", ylabel=label)
     axes.grid(alpha=0.25)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _cut_losses(axes: Axes) -> None:
+    """Let large losses of early epochs leave the plot."""
+    losses = [np.asarray(line.get_ydata(), dtype=np.float64).tolist() for line in axes.get_lines()]
+    lowest, highest, note = axis_range(losses)
+    if note:
+        margin = 0.05 * (highest - lowest)
+        axes.set_ylim(lowest - margin, highest + margin)
+        axes.set_title(note, loc="right", fontsize=8)
 
 
 def _legend_below(figure: Figure, columns: int) -> None:

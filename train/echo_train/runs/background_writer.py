@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from echo_common.output_folder import OutputFolder
-from echo_train.runs.run_folder import BEST, LAST, METRICS
+from echo_train.runs.run_folder import BEST, CURVES, LAST, METRICS
 
 INTERVAL = 30.0
 """Seconds between the starts of two writes; with 0, an offer waits until it is written."""
 
-ORDER = (BEST, LAST, METRICS)
+ORDER = (BEST, LAST, METRICS, CURVES)
 """A run that is killed between two files resumes from the previous last state, and computes the
 same best weights again. The metrics are never ahead of the state."""
 

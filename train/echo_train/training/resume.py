@@ -18,6 +18,7 @@ from echo_common.cli.settings import current_keys, to_table
 from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import changed_content, data_set_of
+from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
 from echo_train.runs.background_writer import BackgroundWriter
 from echo_train.runs.checkpoint import (
@@ -73,8 +74,12 @@ def save_state(
         **common,
     }
     files[run_folder.LAST] = functools.partial(checkpoint_bytes, host_copy(state))
-    if trainer.history:
-        files[run_folder.METRICS] = run_folder.metrics_csv(trainer.history).encode
+    history, epochs = [*trainer.history], trainer.settings.training.epochs
+    if history:
+        files[run_folder.METRICS] = run_folder.metrics_csv(history).encode
+    # A point is no curve; a short run draws its curves once, at the end.
+    if len(history) > 1 or len(history) == epochs:
+        files[run_folder.CURVES] = functools.partial(curves_png, history)
     writer.offer(files)
 
 

@@ -223,20 +223,22 @@ def train_epochs(
                         save_state(trainer, writer, store, is_best)
             except KeyboardInterrupt:
                 # One of several processes has only its share of an epoch.
-                if writer is not None and trainer.process.world_size == 1:
+                if writer is not None and trainer.unfinished and trainer.process.world_size == 1:
                     save_state(trainer, writer, store)
                 raise
             progress.show_epoch(row)
             for logger in loggers:
                 logger.log_epoch(epoch, metrics_of_epoch(row))
-    if output is not None:
+    if output is not None and done == trainer.images_trained():
+        # A run that was killed after its last state may lack them.
         output.write_text(run_folder.METRICS, run_folder.metrics_csv(trainer.history))
+        output.write_bytes(run_folder.CURVES, curves_png(trainer.history))
 
 
 def measure_run(
     trainer: Trainer, output: OutputFolder, store: EchoStore, progress: Progress[Any] = silent
 ) -> None:
-    """Measure the best weights of a run, and write summary.json, frames.csv and the pictures.
+    """Measure the best weights of a run, and write summary.json, frames.csv and pictures.
 
     Raises
     ------
@@ -246,7 +248,6 @@ def measure_run(
     folder = output.folder
     if trainer.best is None:
         raise RunError(f"no epoch of {folder} has a validation Dice; lower --learning-rate")
-    output.write_bytes(run_folder.CURVES, curves_png(trainer.history))
     model = load_model(folder, "best", trainer.device)
     orders = {name: trainer.frames.indices(name.upper()) for name in ("val", "test")}
     training = read_training_split(store, trainer.choice, trainer.frames)
