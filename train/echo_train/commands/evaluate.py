@@ -31,6 +31,7 @@ ROBUSTNESS_PICTURE = "noise.png"
 def cli(runs: tuple[Path, ...], **values: Any) -> None:
     """Measure trained runs on any split, on another store, or under corruptions of the images.
 
+    A run is a run folder or a weights file, which needs --store.
     Writes summary.json, frames.csv, videos.csv and pictures; of several runs, each has its own
     folder in --out. With --noise, also writes noise.csv and noise.png, which compare all of the
     runs.
@@ -45,20 +46,20 @@ def cli(runs: tuple[Path, ...], **values: Any) -> None:
         )
         from echo_train.reporting.run_rows import make_rows
         from echo_train.reporting.run_table import describe
-        from echo_train.runs.run_folder import run_inputs
         from echo_train.runs.run_names import common_folder, distinct_names
         from echo_train.runs.summary import read_summary
+        from echo_train.runs.weights_file import model_inputs, results_folder
         from echo_train.runtime import device as devices
         from echo_train.runtime.memory import explain_full_memory
     settings = EvaluateSettings(**values)
     names = distinct_names(output_name(folder.resolve().name) for folder in runs)
     kind = "ensemble" if settings.ensemble else "eval"
-    base = settings.out or common_folder(runs) / f"{kind}-{settings.split}"
+    base = settings.out or common_folder([*map(results_folder, runs)]) / f"{kind}-{settings.split}"
     named = dict(zip(names, runs, strict=True))
     others = runs[1:] if settings.ensemble else ()
     if settings.ensemble:
         named = {kind: runs[0]}
-    inputs = [path for folder in runs for path in run_inputs(folder)]
+    inputs = [path for folder in runs for path in model_inputs(folder)]
     inputs += [settings.store] if settings.store else []
     device = devices.pick_device(settings.device, say=click.echo)
     with (

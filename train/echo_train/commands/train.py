@@ -62,12 +62,14 @@ def cli(
         from echo_train.experiments.search import search
         from echo_train.experiments.sweep import SWEEP, best_run, sweep
         from echo_train.experiments.sweep import describe as describe_sweep
+        from echo_train.networks.architecture import network_settings
         from echo_train.reporting.run_rows import make_rows
         from echo_train.reporting.run_table import describe
         from echo_train.runs.run_folder import CONFIG, read_config
         from echo_train.runs.summary import read_summary
         from echo_train.runtime.distributed import Process
         from echo_train.runtime.launch import launch
+        from echo_train.training.resume import initial_model
         from echo_train.training.train import dry_run as run_dry
         from echo_train.training.train import train
     process = Process.from_environment(os.environ)
@@ -95,6 +97,9 @@ def cli(
         # An empty file would be a run of the defaults.
         read_config(settings.folder.run)
         settings = replace(begun, **said)
+    elif initial := initial_model(settings):
+        followed = network_settings(initial.network)
+        settings = replace(settings, **{**followed, **said})
     if preset is not None:
         choice = choose_for_preset(settings, given)
         for note in differences(EchoStore(settings.selection.store), choice):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from echo_common.errors import SettingsError
+from echo_common.errors import RunError, SettingsError
 from echo_common.store import schema
 from echo_common.store.manifest import table_digest
 from echo_common.store.reader import EchoStore
@@ -119,6 +120,28 @@ def choose(store: EchoStore, settings: SelectionSettings) -> Choice:
         store.require_landmarks(landmarks, settings.falloff or schema.FALLOFFS[0])
         store.require_mask(method)
     return candidates[0]
+
+
+def choice_of(settings: SelectionSettings, source: Path) -> Choice:
+    """The masks or landmarks that a run was trained on, from its resolved settings.
+
+    Raises
+    ------
+    RunError
+        If the settings are not resolved, as those of every run are.
+    """
+    if settings.method is None or (settings.target == "landmarks" and settings.identity is None):
+        raise RunError(
+            f"{source} does not hold the settings of a run: method or identity is missing; restore "
+            "it from a copy, or train again"
+        )
+    if settings.target == "mask":
+        return Choice(method=settings.method)
+    assert settings.identity is not None
+    landmarks = schema.LandmarkSet(
+        method=settings.method, identity=settings.identity, count=settings.landmarks
+    )
+    return Choice(method=settings.method, landmarks=landmarks, falloff=settings.falloff)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,11 @@ class Evaluation:
                 "--split test"
             )
         self.model = average_models(models, settings.tta)
+        if settings.store is None and self.model.measured is not None:
+            raise SettingsError(
+                f"{folder} holds weights, and does not say which store to measure them on; give "
+                "--store"
+            )
         self.store = EchoStore(settings.store or self.model.settings.selection.store)
         choice = choose(self.store, self.model.settings.selection)
         self.trained_on_store = choice.array_keys(self.store) == self.model.store
@@ -91,6 +96,7 @@ class Evaluation:
         if others:
             names = ", ".join(str(model.folder) for model in models)
             self.notes.append(f"the mean prediction of {len(models)} runs: {names}")
+        self.notes += [f"{model.folder}: {model.note}" for model in models if model.note]
         if settings.tta:
             self.notes.append("predictions of shifted, brighter and darker frames are averaged")
 
@@ -153,7 +159,7 @@ class Evaluation:
         return orders
 
     def area_range(self, training: TrainingSplit | None) -> tuple[float, float] | None:
-        """Range of areas in the model's training split, from the store or the run's summary.json.
+        """Range of areas in the model's training split, from the store or what the run measured.
 
         Parameters
         ----------
@@ -162,9 +168,7 @@ class Evaluation:
         """
         if self.trained_on_store:
             return None if training is None else training.area_range
-        if not (self.model.folder / run_folder.SUMMARY).exists():
-            return None
-        stored = read_summary(self.model.folder).get("training_area")
+        stored = _measured(self.model).get("training_area")
         return (stored[0], stored[1]) if stored else None
 
 
@@ -208,7 +212,7 @@ def evaluate(
     areas = evaluation.area_range(training)
     measured = measure_splits(model, evaluation.loader, orders, areas, progress)
     if settings.correct_volumes:
-        exponent = _fitted_exponent(folder)
+        exponent = _fitted_exponent(model)
         measured = {
             name: (dataclasses.replace(results, correction=exponent), loss)
             for name, (results, loss) in measured.items()
@@ -242,7 +246,17 @@ def evaluate(
     )
 
 
-def _fitted_exponent(folder: Path) -> float:
+def _measured(model: TrainedModel) -> Mapping[str, Any]:
+    """What a weights file or the summary.json of a run tells; empty for an unfinished run."""
+    if model.measured is not None:
+        return model.measured
+    if not (model.folder / run_folder.SUMMARY).exists():
+        return {}
+    summary = read_summary(model.folder)
+    return {**summary, "exponent": summary.get("val", {}).get("ef", {}).get("exponent")}
+
+
+def _fitted_exponent(model: TrainedModel) -> float:
     """The correction of volumes that the validation split of a run fits best.
 
     Raises
@@ -250,10 +264,10 @@ def _fitted_exponent(folder: Path) -> float:
     RunError
         If the run was measured by a version without it, or has no such videos.
     """
-    exponent = read_summary(folder).get("val", {}).get("ef", {}).get("exponent")
+    exponent = _measured(model).get("exponent")
     if not exponent:
         raise RunError(
-            f"{folder / run_folder.SUMMARY} has no exponent to correct volumes by: the run was "
+            f"{model.folder} has no exponent to correct volumes by: the run is not finished or was "
             "measured by an earlier version, or no validation video is traced at ED and at ES; "
             "train again, or leave out --correct-volumes"
         )

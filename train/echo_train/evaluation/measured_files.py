@@ -97,7 +97,7 @@ def write_measured(
         **facts,
         "parameters": model.parameters(),
         "device": devices.describe(model.device),
-        "settings": run_folder.read_config(model.folder),
+        "settings": dict(model.config),
         **splits,
     }
     output.write_text(run_folder.SUMMARY, summary_json(summary))

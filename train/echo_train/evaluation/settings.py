@@ -27,7 +27,7 @@ class EvaluateSettings:
     out: Path | None = setting(
         None,
         "Folder for the results; default: eval-SPLIT in the folder of the run, or in the one that "
-        "contains several runs.",
+        "contains several runs; of weights, in the working directory.",
     )
     ensemble: bool = setting(
         False, "Measure the mean prediction of all runs, rather than each run."

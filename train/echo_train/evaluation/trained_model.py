@@ -1,4 +1,4 @@
-"""A trained model, loaded from its run folder; for `echo-eval` and `echo-predict`.
+"""A trained model, loaded from a run folder or a weights file; for `echo-eval` and `echo-predict`.
 
 A run measures itself when it ends with the weights that it loads from its folder, so the metrics
 are those of the files.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from torch import Tensor
 
 from echo_common.cli.settings import component, current_keys, from_table, to_table
 from echo_common.errors import RunError
-from echo_common.store import schema
-from echo_train.data.frame_set import Choice, data_set_of
+from echo_train.data.frame_set import Choice, choice_of, data_set_of
 from echo_train.data.settings import LoaderSettings, SelectionSettings
 from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import DAMAGE, check_epochs, check_settings, load_checkpoint
+from echo_train.runs.weights_file import read_weights, weights_path
 from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Prediction, Target
@@ -55,7 +56,13 @@ class TrainedModel:
     Attributes
     ----------
     folder : Path
-        The run.
+        The run, or the weights file.
+    config : dict
+        All settings of the run, as config.toml holds them.
+    measured : dict or None
+        Of a weights file, what it holds of the run's summary.json; None for a run.
+    note : str
+        What a user of a weights file has to know; empty for a run.
     checkpoint : str
         One of `echo_train.runs.settings.CHECKPOINTS`.
     epoch : int
@@ -78,6 +85,9 @@ class TrainedModel:
     """
 
     folder: Path
+    config: Mapping[str, Any]
+    measured: Mapping[str, Any] | None = None
+    note: str = ""
     checkpoint: str
     epoch: int
     settings: ModelSettings
@@ -192,37 +202,57 @@ class TrainedModel:
 
 
 def load_model(
-    folder: str | os.PathLike[str], checkpoint: str = "best", device: torch.device | str = "cpu"
+    model: str | os.PathLike[str], checkpoint: str = "best", device: torch.device | str = "cpu"
 ) -> TrainedModel:
-    """Read a model from a run folder.
+    """Read a model from a run folder or a weights file.
 
     Parameters
     ----------
-    folder : path-like
+    model : path-like
     checkpoint : str
-        One of `echo_train.runs.settings.CHECKPOINTS`.
+        One of `echo_train.runs.settings.CHECKPOINTS`; a weights file has the best.
     device : torch.device or str
 
     Raises
     ------
     RunError
-        If the folder contains no run, or its checkpoint cannot be read.
+        If the folder contains no run, or its checkpoint or the weights file cannot be read.
     SettingsError
         If its config.toml is not that of a run.
     """
-    folder, device = Path(folder), torch.device(device)
-    path = folder / f"{checkpoint}.pt"
-    config = folder / run_folder.CONFIG
+    folder, device = Path(model), torch.device(device)
+    weights = weights_path(folder)
+    if weights is not None:
+        if checkpoint != "best":
+            raise RunError(f"{folder} has the best weights alone; omit --checkpoint {checkpoint}")
+        state = read_weights(weights)
+        facts = {name: state[name] for name in ("measured", "note")}
+        facts |= {"folder": folder, "checkpoint": checkpoint, "config": state["settings"]}
+        return _restore(state, facts, device, weights, weights)
+    path, config = folder / f"{checkpoint}.pt", folder / run_folder.CONFIG
     table = run_folder.read_config(folder)
     settings = from_table(ModelSettings, table, config)
     state = load_checkpoint(path)
-    choice = choice_of(settings.selection, config)
-    _check_state(state, choice, path)
     now = {**to_table(settings), **current_keys(ModelSettings, table)}
     # A setting that an earlier version lacked is as by default.
     trained = current_keys(ModelSettings, state.get("settings", now))
     check_settings({**to_table(ModelSettings()), **trained}, now, path)
     check_epochs(state, path)
+    facts = {"folder": folder, "checkpoint": checkpoint, "config": table}
+    return _restore(state, facts, device, path, config)
+
+
+def _restore(
+    state: dict[str, Any], facts: dict[str, Any], device: torch.device, path: Path, config: Path
+) -> TrainedModel:
+    """Make the model of a checkpoint at a path whose settings are from the file `config`."""
+    settings = from_table(ModelSettings, facts["config"], config)
+    choice = choice_of(settings.selection, config)
+    if set(state["store"]) != set(choice.arrays()):
+        raise RunError(
+            f"{path} was trained on {', '.join(state['store'])}, and {config.name} names {choice}; "
+            "restore both from a copy, or train again"
+        )
     try:
         # A run that averages its weights is validated with the average.
         if state.get("average"):
@@ -236,10 +266,10 @@ def load_model(
             width,
         ):
             raise ValueError("its weights of pixels are of another size than its frames")
+        is_best = facts["checkpoint"] == "best"
         return TrainedModel(
-            folder=folder,
-            checkpoint=checkpoint,
-            epoch=_epoch(state, checkpoint),
+            **facts,
+            epoch=int(state["best"]["epoch"]) if is_best else len(state["history"]),
             settings=settings,
             choice=choice,
             shape=(height, width),
@@ -252,41 +282,6 @@ def load_model(
         )
     except DAMAGE as error:
         raise RunError(
-            f"{path} does not fit {config} and this version: {run_folder.reason_of(error)}; "
-            "restore both from a copy of the run, or train again"
+            f"{path} does not fit the settings of {config.name} and this version: "
+            f"{run_folder.reason_of(error)}; restore it from a copy, or train again"
         ) from error
-
-
-def choice_of(settings: SelectionSettings, source: Path) -> Choice:
-    """The masks or landmarks that a run was trained on, from its resolved settings.
-
-    Raises
-    ------
-    RunError
-        If the settings are not resolved, as those of every run are.
-    """
-    if settings.method is None or (settings.target == "landmarks" and settings.identity is None):
-        raise RunError(
-            f"{source} does not hold the settings of a run: method or identity is missing; restore "
-            "it from a copy, or train again"
-        )
-    if settings.target == "mask":
-        return Choice(method=settings.method)
-    assert settings.identity is not None
-    landmarks = schema.LandmarkSet(
-        method=settings.method, identity=settings.identity, count=settings.landmarks
-    )
-    return Choice(method=settings.method, landmarks=landmarks, falloff=settings.falloff)
-
-
-def _check_state(state: dict[str, Any], choice: Choice, path: Path) -> None:
-    """Check that a checkpoint is of the targets that config.toml names."""
-    if set(state["store"]) != set(choice.arrays()):
-        raise RunError(
-            f"{path} was trained on {', '.join(state['store'])}, and {run_folder.CONFIG} next to "
-            f"it names {choice}; restore both from a copy of the run, or train again"
-        )
-
-
-def _epoch(state: dict[str, Any], checkpoint: str) -> int:
-    return int(state["best"]["epoch"]) if checkpoint == "best" else len(state["history"])

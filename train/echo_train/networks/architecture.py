@@ -1,6 +1,7 @@
 """Networks by name, and their reconstruction from a checkpoint.
 
-The trainer makes new networks; `echo_train.evaluation.trained_model` rebuilds trained ones.
+The trainer makes new networks, which may begin with the weights of trained ones;
+`echo_train.evaluation.trained_model` rebuilds trained ones.
 """
 
 from __future__ import annotations
@@ -86,3 +87,58 @@ def rebuild(checkpoint: Mapping[str, Any]) -> Network:
             raise ValueError(f"{name} is {weights[name].dtype}, not {expected.dtype}")
     network.load_state_dict(weights, assign=True)
     return network.eval()
+
+
+def network_settings(network: Network) -> dict[str, Any]:
+    """Name and width of a network, as the settings of a run have them."""
+    inner = _inner(network)
+    (name,) = (name for name, made in NETWORKS.items() if type(inner) is made)
+    return {"network": name, "width": inner.width}
+
+
+def take_over(network: Network, trained: Network) -> str:
+    """Copy the weights of a trained network into another, as far as they fit.
+
+    The head does not fit if it has other channels, nor does the first convolution if the input has.
+
+    Parameters
+    ----------
+    network : Network
+        Keeps the weights of what does not fit.
+    trained : Network
+
+    Returns
+    -------
+    taken : str
+        What was taken, and why the rest was not.
+
+    Raises
+    ------
+    ValueError
+        If the network is another one or has another width.
+    """
+    kinds = [network_settings(each) for each in (trained, network)]
+    if kinds[0] != kinds[1]:
+        there, here = ("{network} of width {width}".format(**kind) for kind in kinds)
+        raise ValueError(f"it is a {there}, and the network of this run is a {here}")
+    new, old = _inner(network), _inner(trained)
+    left = {
+        "head.": ("the head", "output", old.out_channels, new.out_channels),
+        "down.0.0.": ("the first convolution", "input", old.in_channels, new.in_channels),
+    }
+    left = {prefix: facts for prefix, facts in left.items() if facts[2] != facts[3]}
+    weights = {
+        name: values
+        for name, values in old.state_dict().items()
+        if not name.startswith(tuple(left))
+    }
+    new.load_state_dict({**new.state_dict(), **weights})
+    reasons = [
+        f"{part} ({before} {kind} channel{'s' * (before > 1)} there, {now} here)"
+        for part, kind, before, now in left.values()
+    ]
+    return "all weights" + (f" except {' and '.join(reasons)}" if reasons else "")
+
+
+def _inner(network: Network) -> UNet:
+    return network.network if isinstance(network, PriorChannel) else network

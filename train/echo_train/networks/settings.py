@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
@@ -21,6 +22,11 @@ class NetworkSettings:
 
     network: str = setting(NETWORK_NAMES[0], "Architecture of the network.", choices=NETWORK_NAMES)
     width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1, maximum=1024)
+    init: Path | None = setting(
+        None,
+        "Begin with the weights of a run folder or a weights file, as far as they fit. --network "
+        "and --width are then those of the weights by default.",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ def clip_png(
     found: Segmentation,
     measured: Measurement,
     pictures: dict[str, np.ndarray],
+    note: str = "",
 ) -> bytes:
     """Plot the curves of area and volume, and show frames next to them.
 
@@ -30,6 +31,8 @@ def clip_png(
     measured : Measurement
     pictures : dict of str to ndarray (y, x, 3) uint8
         Frames with their contours by title, as (blue, green, red).
+    note : str
+        On the model; shown below.
 
     Returns
     -------
@@ -58,6 +61,8 @@ def clip_png(
         axes.imshow(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
         axes.set_title(name, fontsize=10)
         axes.set_axis_off()
+    if note:
+        figure.supxlabel(plain_label(note), fontsize=8)
     figure.suptitle(f"{plain_label(title)}\n{headline(measured)}", fontsize=10)
     return encode_png(figure)
 

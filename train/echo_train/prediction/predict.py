@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,9 @@ from echo_train.prediction.results import (
 from echo_train.prediction.sector import Sector, find_sector
 from echo_train.prediction.segment import Ensemble, segment_clip
 from echo_train.prediction.settings import PredictSettings
-from echo_train.runs.run_folder import CONFIG, run_inputs
+from echo_train.runs.run_folder import CONFIG
 from echo_train.runs.run_names import distinct_names
+from echo_train.runs.weights_file import SHIPPED, is_model, model_inputs, results_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime.memory import explain_full_memory
 
@@ -47,8 +47,9 @@ def predict_clips(
     Parameters
     ----------
     arguments : sequence of Path
-        Run folders, which contain config.toml; video files, and folders of them. Several models
-        are averaged.
+        Run folders, which contain config.toml, and weights files, or names of
+        `echo_train.runs.weights_file.SHIPPED`; video files, and folders of them. Several models are
+        averaged. Without a model, the first of `SHIPPED` predicts.
     settings : PredictSettings
     say : callable
         Takes a line about each clip.
@@ -58,7 +59,7 @@ def predict_clips(
     Raises
     ------
     RunError
-        If there is no run, or a checkpoint cannot be read.
+        If a checkpoint cannot be read, or an argument is neither a model nor a clip.
     SettingsError
         If there is no clip, or the models cannot be averaged.
     DataError
@@ -66,12 +67,21 @@ def predict_clips(
     """
     # The messages below replace OpenCV's own about a file that it cannot open.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    runs = [path for path in arguments if os.path.lexists(path / CONFIG)]
+    runs = [path for path in arguments if is_model(path)]
     sources = [path for path in arguments if path not in runs]
-    if not runs:
-        raise RunError(f"{arguments[0]} contains no run; give a run folder, which has {CONFIG}")
     if not sources:
         raise SettingsError("there is no clip among the arguments; give video files or folders")
+    paths, failures = _find_videos(sources)
+    is_default = not runs
+    if is_default:
+        absent = failures + [f"{path} does not exist" for path in paths if not path.exists()]
+        if absent:
+            # It may be meant as a run, in whose place no other model predicts.
+            raise RunError(
+                f"{absent[0]}, and it is neither a run folder, which has {CONFIG}, nor one of "
+                f"{', '.join(SHIPPED)}"
+            )
+        runs = [Path(SHIPPED[0])]
     if settings.masks == "nifti" and importlib.util.find_spec("nibabel") is None:
         raise SettingsError(
             "--masks nifti needs nibabel; install it with: "
@@ -81,13 +91,15 @@ def predict_clips(
     with explain_full_memory(device, lambda: "choose --device cpu, or a smaller --crop"):
         models = [load_model(run, settings.checkpoint, device) for run in runs]
         ensemble = Ensemble(models, settings.tta)
-        paths, failures = _find_videos(sources)
+        note = "; ".join(f"{model.folder}: {model.note}" for model in models if model.note)
+        if note:
+            say(f"{'no run is given, using ' if is_default else ''}{note}")
         total = len(paths) + len(failures)
         # No clip is named as the table of all clips.
         stems = [output_name(path.stem) for path in paths]
         _, *names = distinct_names([Path(MEASURES).stem, *stems])
-        inputs = [*paths, *(file for run in runs for file in run_inputs(run))]
-        out = settings.out or runs[0] / "predict"
+        inputs = [*paths, *(file for run in runs for file in model_inputs(run))]
+        out = settings.out or results_folder(runs[0]) / "predict"
         with OutputFolder(out, inputs=inputs, force=settings.force) as output:
             output.claim(MEASURES)
             rows: dict[str, tuple[Measurement, np.ndarray]] = {}
@@ -99,7 +111,7 @@ def predict_clips(
                     rows[name] = _failed("it was interrupted")
                     with _collect(failures, path) as reasons:
                         claim_results(output, name, settings)
-                        result = _predict(ensemble, path, name, settings)
+                        result = _predict(ensemble, path, name, settings, note)
                         write_results(output, result, settings)
                         rows[name] = result.measured, result.found.numbers
                         say(result.line(output.folder))
@@ -109,7 +121,7 @@ def predict_clips(
                     if reasons:
                         rows[name] = _failed(reasons[0])
             finally:
-                output.write_text(MEASURES, measures_table(rows))
+                output.write_text(MEASURES, measures_table(rows, note))
     if failures:
         separator = " " if len(failures) == 1 else "\n"
         head = f"{len(failures)} of {total} clips could not be segmented completely:"
@@ -147,12 +159,16 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return paths, failures
 
 
-def _predict(ensemble: Ensemble, path: Path, name: str, settings: PredictSettings) -> ClipResult:
+def _predict(
+    ensemble: Ensemble, path: Path, name: str, settings: PredictSettings, note: str
+) -> ClipResult:
     clip = Clip(path, settings.frames)
     sector = _sector(clip, settings)
     found = segment_clip(ensemble, clip, sector, settings.confidence)
     measured = measure_clip(found, clip.rate, clip.spacing)
-    return ClipResult(name=name, clip=clip, sector=sector, found=found, measured=measured)
+    return ClipResult(
+        name=name, clip=clip, sector=sector, found=found, measured=measured, note=note
+    )
 
 
 def _sector(clip: Clip, settings: PredictSettings) -> Sector | None:

@@ -45,6 +45,8 @@ class ClipResult:
         What the model saw of each frame; None for all.
     found : Segmentation
     measured : Measurement
+    note : str
+        What has to be known of the model; mostly empty.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ClipResult:
     sector: Sector | None
     found: Segmentation
     measured: Measurement
+    note: str = ""
 
     def line(self, folder: Path) -> str:
         """Describe the result in a line."""
@@ -108,7 +111,7 @@ def write_results(output: OutputFolder, result: ClipResult, settings: PredictSet
         save_arrays(path, found)
     output.write_text(f"{name}.csv", frame_table(found, result.measured))
     with output.writer(f"{name}.json") as path, path.open("w", encoding="utf-8") as file:
-        file.writelines(contour_lines(name, found))
+        file.writelines(contour_lines(name, found, result.note))
     output.write_bytes(f"{name}.png", _picture(result, keep_text))
     if settings.masks is not None:
         _write_masks(output, result, settings.masks)
@@ -144,7 +147,7 @@ def _picture(result: ClipResult, keep_text: bool) -> bytes:
     }
     if result.sector is not None:
         shown["cropped"] = result.sector.outline(images[0], keep_text)
-    return clip_png(result.name, found, measured, shown)
+    return clip_png(result.name, found, measured, shown, result.note)
 
 
 def save_arrays(path: Path, found: Segmentation) -> None:
@@ -165,13 +168,14 @@ def save_arrays(path: Path, found: Segmentation) -> None:
                     file.write(mask.tobytes())
 
 
-def contour_lines(name: str, found: Segmentation) -> Iterator[str]:
-    """Write the contours of a clip as JSON, one line a frame.
+def contour_lines(name: str, found: Segmentation, note: str = "") -> Iterator[str]:
+    """Write the contours of a clip as JSON, one line a frame, after the note on the model.
 
     A frame has its number, its time in seconds, and the points of its closed contour, (x, y) in
     pixels with pixel centres at integers; no points if no ventricle was found.
     """
-    yield f'{{"clip": {json.dumps(name)}, "unit": "px", "frames": [\n'
+    noted = f'"note": {json.dumps(note)}, ' if note else ""
+    yield f'{{"clip": {json.dumps(name)}, {noted}"unit": "px", "frames": [\n'
     last = len(found.numbers) - 1
     for frame, padded in enumerate(found.contours):
         contour = padded[~np.isnan(padded).any(axis=1)].astype(float).round(2).tolist()
@@ -223,15 +227,21 @@ def frame_table(found: Segmentation, measured: Measurement) -> str:
     return csv_table([[*head, f"volume_{unit}", *names], *rows])
 
 
-def measures_table(rows: Mapping[str, tuple[Measurement, np.ndarray]]) -> str:
+def measures_table(rows: Mapping[str, tuple[Measurement, np.ndarray]], note: str = "") -> str:
     """Write the measures of all clips as CSV, one row a clip.
 
     Parameters
     ----------
     rows : mapping of str to (Measurement, ndarray (frame,) int64)
         Measures of a clip and the numbers of its frames, by its name.
+    note : str
+        On the model; fills a last column `note`, unless it is empty.
     """
-    return csv_table([COLUMNS, *(_measures_row(name, *row) for name, row in rows.items())])
+    table: list[list[object]] = [[*COLUMNS]]
+    table += (_measures_row(name, *row) for name, row in rows.items())
+    if note:
+        table = [[*row, note if number else "note"] for number, row in enumerate(table)]
+    return csv_table(table)
 
 
 def _measures_row(name: str, measured: Measurement, numbers: np.ndarray) -> list[object]:

@@ -92,7 +92,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is not a checkpoint of the format {FORMAT}")
     try:
         _check(state)
-        name = _find_not_finite(state)
+        name = find_not_finite(state)
     except DAMAGE as error:
         raise _damaged(path, error) from error
     if name is not None:
@@ -170,7 +170,14 @@ def _damaged(path: Path, error: Exception) -> RunError:
     )
 
 
-def _check(state: dict[str, Any]) -> None:
+def check_model(state: Mapping[str, Any]) -> None:
+    """Check the parts of a checkpoint that a model is made from.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError
+        If one is missing, or is not what its place takes.
+    """
     for name in ("network", "target"):
         values = state[name]
         if not isinstance(values, dict) or not all(
@@ -187,6 +194,10 @@ def _check(state: dict[str, Any]) -> None:
         isinstance(text, str) for text in (*store, *store.values())
     ):
         raise ValueError("store does not consist of texts")
+
+
+def _check(state: dict[str, Any]) -> None:
+    check_model(state)
     if state["history"] != [] or not state.get("unfinished"):
         epoch_rows(state["history"])
     if not isinstance(state.get("settings", {}), dict):
@@ -197,12 +208,12 @@ def _check(state: dict[str, Any]) -> None:
             raise ValueError("best is none of the epochs")
 
 
-def _find_not_finite(value: Any, name: str = "") -> str | None:
+def find_not_finite(value: Any, name: str = "") -> str | None:
     """Name of a tensor or number that is not finite; metrics and missed landmarks may be NaN."""
     if isinstance(value, dict | list | tuple):
         items = value.items() if isinstance(value, dict) else ((name, item) for item in value)
         found = (
-            _find_not_finite(item, str(key))
+            find_not_finite(item, str(key))
             for key, item in items
             if key not in ("history", "best", "unfinished")
         )

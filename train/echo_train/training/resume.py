@@ -18,6 +18,7 @@ from echo_common.cli.settings import current_keys, to_table
 from echo_common.errors import RunError
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import changed_content, data_set_of
+from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
 from echo_train.runs.background_writer import BackgroundWriter
@@ -61,6 +62,7 @@ def save_state(
         "architecture": dataclasses.asdict(trainer.architecture),
         "shape": list(trainer.frames.shape),
         "settings": to_table(trainer.settings, leave_out=UNSAVED),
+        "began_with": trainer.began_with,
     }
     files: dict[str, Callable[[], bytes]] = {}
     if is_best:
@@ -81,6 +83,19 @@ def save_state(
     if len(history) > 1 or len(history) == epochs:
         files[run_folder.CURVES] = functools.partial(curves_png, history)
     writer.offer(files)
+
+
+def initial_model(settings: TrainSettings) -> TrainedModel | None:
+    """Load the model whose weights a run begins with; None for random ones, and on resuming.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read.
+    """
+    init, folder = settings.architecture.init, settings.folder
+    resumed = folder.resume and folder.run and (folder.run / run_folder.LAST).exists()
+    return None if init is None or resumed else load_model(init)
 
 
 def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
@@ -136,6 +151,7 @@ def _load(trainer: Trainer, state: dict[str, Any]) -> None:
     load_optimiser(trainer.optimiser, state["optimiser"])
     if trainer.ema:
         trainer.ema.load_state_dict(state["average"])
+    trainer.began_with = str(state.get("began_with", ""))
     trainer.history = [run_folder.EpochRow(**row) for row in state["history"]]
     trainer.best = run_folder.EpochRow(**state["best"]) if state["best"] else None
     if unfinished := state.get("unfinished"):

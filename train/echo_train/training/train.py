@@ -37,7 +37,12 @@ from echo_train.runtime.signals import ended_like_ctrl_c, uninterrupted
 from echo_train.training.forecast import advise_smaller, describe_forecast, describe_size
 from echo_train.training.loggers import Logger, log_end, metrics_of_epoch, open_loggers
 from echo_train.training.progress_bar import ProgressBar
-from echo_train.training.resume import explain_interruption, restore_state, save_state
+from echo_train.training.resume import (
+    explain_interruption,
+    initial_model,
+    restore_state,
+    save_state,
+)
 from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
 
@@ -114,7 +119,7 @@ def train(
                 steps = settings.training.epochs * settings.training.steps_per_epoch(
                     len(trainer.frames.indices("TRAIN"))
                 )
-                if steps < FEW_STEPS:
+                if steps < FEW_STEPS and not trainer.began_with:
                     first_say(
                         f"note: {steps} steps in all are few for a network that begins at random; "
                         f"--steps {FEW_STEPS} trains longer"
@@ -174,7 +179,7 @@ def _prepared(
         loader = make_loader(store, choice, settings.data, device, settings.training.seed, shared)
         _check_splits(store, loader, settings.training.batch_size, process)
         settings = settings.resolve(choice, len(loader.frames.indices("TRAIN")))
-        trainer = Trainer(settings, choice, loader, device, process)
+        trainer = Trainer(settings, choice, loader, device, process, initial_model(settings))
         # Before a folder is opened, so that a failure leaves none behind.
         obstacle = trainer.try_compiled()
         if obstacle:
@@ -283,7 +288,8 @@ def _check_splits(store: EchoStore, loader: Loader, batch_size: int, process: Pr
 
 def _provenance(trainer: Trainer, store: EchoStore) -> dict[str, Any]:
     keys = trainer.choice.array_keys(store)
-    return provenance(datetime.now(UTC), devices.describe(trainer.device), keys, store.attributes)
+    facts = provenance(datetime.now(UTC), devices.describe(trainer.device), keys, store.attributes)
+    return facts | ({"began_with": trainer.began_with} if trainer.began_with else {})
 
 
 def _claim(output: OutputFolder, settings: TrainSettings, head: str) -> None:

@@ -13,13 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from echo_common.errors import RunError
+from echo_common.errors import RunError, SettingsError
 from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader
 from echo_train.data.location_prior import make_prior
+from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.losses.mask_losses import pixel_weights
 from echo_train.metrics.results import Results
-from echo_train.networks.architecture import Architecture
+from echo_train.networks.architecture import (
+    Architecture,
+    Network,
+    network_settings,
+    take_over,
+)
 from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
@@ -47,6 +53,8 @@ class Trainer:
     device : torch.device
     process : Process
         This process among those that train together.
+    initial : TrainedModel, optional
+        Its weights are those that the network begins with, as far as they fit.
 
     Attributes
     ----------
@@ -56,6 +64,13 @@ class Trainer:
         The one with the highest validation Dice.
     unfinished : UnfinishedEpoch or None
         The epoch after them, if it has begun.
+    began_with : str
+        Which initial weights were taken; empty for random ones.
+
+    Raises
+    ------
+    SettingsError
+        If the initial weights are of another network.
     """
 
     def __init__(
@@ -65,6 +80,7 @@ class Trainer:
         loader: Loader,
         device: torch.device,
         process: Process = ONLY_PROCESS,
+        initial: TrainedModel | None = None,
     ) -> None:
         self.settings = settings
         self.choice = choice
@@ -90,6 +106,7 @@ class Trainer:
         )
         torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)
+        self.began_with = begin_with(network, initial) if initial else ""
         distributed.synchronise_batch_norm(network, process, device)
         # Convolutions are faster with channels last, on CPUs and GPUs.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -144,13 +161,14 @@ class Trainer:
         return None
 
     def describe(self) -> str:
-        """Describe data, network and device in a line."""
+        """Describe data, network and device in a line, and in a second one the initial weights."""
         network = self.settings.architecture
+        begun = f"\nbegins with {self.began_with}" if self.began_with else ""
         return (
             f"{self.choice}; {len(self.frames.indices('TRAIN'))} training frames; "
             f"{network.network} of width {network.width}, "
             f"{self.count_parameters() / 1e6:.2f} million parameters; "
-            f"{devices.describe_use(self.device, self.compiled, self.precision)}"
+            f"{devices.describe_use(self.device, self.compiled, self.precision)}{begun}"
         )
 
     def count_parameters(self) -> int:
@@ -297,3 +315,23 @@ class Trainer:
 
     def _sum(self, value: float) -> float:
         return distributed.sum_over_processes(value, self.process, self.device)
+
+
+def begin_with(network: Network, initial: TrainedModel) -> str:
+    """Copy initial weights into a network, and describe which; see `take_over`.
+
+    Raises
+    ------
+    SettingsError
+        If they are of another network.
+    """
+    options = network_settings(initial.network)
+    try:
+        taken = take_over(network, initial.network)
+    except ValueError as error:
+        raise SettingsError(
+            f"--init {initial.folder} does not fit: {error}; give --network {options['network']} "
+            f"--width {options['width']}"
+        ) from error
+    kind = "{network} of width {width}".format(**options)
+    return f"{initial.folder} ({kind}; {initial.choice}): {taken}"
