@@ -71,16 +71,9 @@ def predict_clips(
     sources = [path for path in arguments if path not in runs]
     if not sources:
         raise SettingsError("there is no clip among the arguments; give video files or folders")
-    paths, failures = _find_videos(sources)
     is_default = not runs
     if is_default:
-        absent = failures + [f"{path} does not exist" for path in paths if not path.exists()]
-        if absent:
-            # It may be meant as a run, in whose place no other model predicts.
-            raise RunError(
-                f"{absent[0]}, and it is neither a run folder, which has {CONFIG}, nor one of "
-                f"{', '.join(SHIPPED)}"
-            )
+        _check_clips(sources)
         runs = [Path(SHIPPED[0])]
     if settings.masks == "nifti" and importlib.util.find_spec("nibabel") is None:
         raise SettingsError(
@@ -94,6 +87,7 @@ def predict_clips(
         note = "; ".join(f"{model.folder}: {model.note}" for model in models if model.note)
         if note:
             say(f"{'no run is given, using ' if is_default else ''}{note}")
+        paths, failures = _find_videos(sources)
         total = len(paths) + len(failures)
         # No clip is named as the table of all clips.
         stems = [output_name(path.stem) for path in paths]
@@ -157,6 +151,28 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
         except OSError as error:
             failures.append(describe_os_error(error))
     return paths, failures
+
+
+def _check_clips(sources: Sequence[Path]) -> None:
+    """Check that every argument is a clip or a folder of clips.
+
+    Another one may be meant as a run, in whose place no other model predicts.
+
+    Raises
+    ------
+    RunError
+        If one is not.
+    """
+    for path in sources:
+        try:
+            found = list_videos(path) if path.is_dir() else path.exists()
+        except DataError:
+            found = False
+        if not found:
+            raise RunError(
+                f"{path} contains no run and no clip; give a run folder, which has {CONFIG}, one of "
+                f"{', '.join(SHIPPED)}, or clips alone"
+            )
 
 
 def _predict(
