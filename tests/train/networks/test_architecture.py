@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from echo_common.errors import SettingsError
 from echo_train.networks.architecture import NETWORKS, Architecture, Network, take_over
 
 
@@ -23,7 +24,7 @@ def make(seed: int, prior: bool = False, **changes: object) -> Network:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_weights_and_statistics_of_an_equal_network_are_taken(name: str) -> None:
     trained, network = make(1, network=name), make(2, network=name)
-    assert take_over(network, trained) == "all weights"
+    assert take_over(network, trained, "X") == f"X, a {name} of width 4: all weights"
     images = torch.rand(2, 1, 16, 32)
     assert torch.equal(network.eval()(images), trained.eval()(images))
 
@@ -39,7 +40,7 @@ def test_what_has_other_channels_stays_as_it_is(
     changes: dict[str, object], kept: str, text: str
 ) -> None:
     trained, network, before = make(1), make(2, **changes), make(2, **changes)
-    assert take_over(network, trained) == f"all weights except {text}"
+    assert take_over(network, trained, "X").endswith(f": all weights except {text}")
     source = trained.state_dict()
     for name, values in network.state_dict().items():
         name_there = name.removeprefix("network.")
@@ -51,8 +52,10 @@ def test_what_has_other_channels_stays_as_it_is(
 @pytest.mark.parametrize("changes", [{"width": 8}, {"network": "unet"}])
 def test_another_network_is_refused_and_left_unchanged(changes: dict[str, object]) -> None:
     trained, network, before = make(1), make(2, **changes), make(2, **changes)
-    with pytest.raises(ValueError, match="it is a fast-unet of width 4, and the network of this"):
-        take_over(network, trained)
+    with pytest.raises(
+        SettingsError, match="--init X does not fit: it is a fast-unet of width 4, "
+    ):
+        take_over(network, trained, "X")
     for own, expected in zip(
         network.state_dict().values(), before.state_dict().values(), strict=True
     ):

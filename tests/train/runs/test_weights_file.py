@@ -185,7 +185,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "settings that do not exist": with_fact("settings", {"target": "mask", "method": "x"}),
     "settings of another target": with_fact("settings", {"target": "landmarks", "method": "chords",
                                                          "identity": "angle"}),
-    "an unknown network": with_fact("architecture", {"network": "x", "width": 1, "out_channels": 1}),
+    "an unknown network": with_fact(
+        "architecture", {"network": "x", "width": 1, "out_channels": 1}
+    ),
     "a huge network": with_fact(
         "architecture", {"network": "unet", "width": 1 << 30, "out_channels": 1}
     ),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from echo_common.cli.settings import replace
 from echo_train.commands.train import cli
 from echo_train.runs.weights_file import write_weights
 from echo_train.training.train import train
@@ -39,7 +40,7 @@ def test_a_run_begins_with_the_weights_and_so_does_their_average(
         for name, values in state.items():
             if "running" not in name and "tracked" not in name:
                 torch.testing.assert_close(values, begun["network"][name], rtol=1e-6, atol=0)
-    text = f"{runs / 'mask'} (unet of width 4; masks chords): all weights"
+    text = f"{runs / 'mask'} (masks chords), a unet of width 4: all weights"
     assert json.loads((folder / "summary.json").read_text())["provenance"]["began_with"] == text
     config = (folder / "config.toml").read_text()
     assert f"# began_with: {text}" in config
@@ -72,8 +73,6 @@ def test_resuming_does_not_begin_again(runs: Path, small_store: Path, tmp_path: 
     with stopped_before(1), pytest.raises(KeyboardInterrupt):
         train(parts)
     complete = train_on_one_thread(tiny(small_store, tmp_path / "complete", **settings))
-    from echo_common.cli.settings import replace
-
     resumed = replace(parts, resume=True)
     with stopped_before(2), pytest.raises(KeyboardInterrupt):
         train(resumed)
@@ -93,14 +92,17 @@ def test_network_and_width_are_those_of_the_weights_unless_given(
     words = ("--store", small_store, "--init", runs / "mask", "--device", "cpu", "--dry-run")
     assert echo_train(*words) == 0
     said = capsys.readouterr().out
-    assert "unet of width 4, " in said and f"begins with {runs / 'mask'} (unet of width 4" in said
+    assert (
+        "unet of width 4, " in said
+        and f"begins with {runs / 'mask'} (masks chords), a unet" in said
+    )
     for options, kind in (
         (("--width", "8"), "unet of width 8"),
         (("--network", "fast-unet"), "fast-unet of width 4"),
     ):
         assert echo_train(*words, *options) == 1
         last = capsys.readouterr().err.strip().splitlines()[-1]
-        assert last.startswith(f"error: --init {runs / 'mask'} does not fit: ")
+        assert last.startswith(f"error: --init {runs / 'mask'} (masks chords) does not fit: ")
         assert f"the network of this run is a {kind}" in last
         assert last.endswith("give --network unet --width 4")
 

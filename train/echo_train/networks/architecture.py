@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from echo_common.errors import SettingsError
 from echo_train.networks.attention_unet import AttentionUNet
 from echo_train.networks.prior_channel import PriorChannel
 from echo_train.networks.unet import FastUNet, UNet, UNetNoSkip
@@ -96,7 +97,7 @@ def network_settings(network: Network) -> dict[str, Any]:
     return {"network": name, "width": inner.width}
 
 
-def take_over(network: Network, trained: Network) -> str:
+def take_over(network: Network, trained: Network, source: str) -> str:
     """Copy the weights of a trained network into another, as far as they fit.
 
     The head does not fit if it has other channels, nor does the first convolution if the input has.
@@ -106,6 +107,8 @@ def take_over(network: Network, trained: Network) -> str:
     network : Network
         Keeps the weights of what does not fit.
     trained : Network
+    source : str
+        Name of the trained network, for the description and messages.
 
     Returns
     -------
@@ -114,13 +117,16 @@ def take_over(network: Network, trained: Network) -> str:
 
     Raises
     ------
-    ValueError
+    SettingsError
         If the network is another one or has another width.
     """
-    kinds = [network_settings(each) for each in (trained, network)]
-    if kinds[0] != kinds[1]:
-        there, here = ("{network} of width {width}".format(**kind) for kind in kinds)
-        raise ValueError(f"it is a {there}, and the network of this run is a {here}")
+    there, here = network_settings(trained), network_settings(network)
+    kind, own = ("{network} of width {width}".format(**options) for options in (there, here))
+    if there != here:
+        raise SettingsError(
+            f"--init {source} does not fit: it is a {kind}, and the network of this run is a "
+            f"{own}; give --network {there['network']} --width {there['width']}"
+        )
     new, old = _inner(network), _inner(trained)
     left = {
         "head.": ("the head", "output", old.out_channels, new.out_channels),
@@ -137,7 +143,8 @@ def take_over(network: Network, trained: Network) -> str:
         f"{part} ({before} {kind} channel{'s' * (before > 1)} there, {now} here)"
         for part, kind, before, now in left.values()
     ]
-    return "all weights" + (f" except {' and '.join(reasons)}" if reasons else "")
+    exceptions = f" except {' and '.join(reasons)}" if reasons else ""
+    return f"{source}, a {kind}: all weights{exceptions}"
 
 
 def _inner(network: Network) -> UNet:

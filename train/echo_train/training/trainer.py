@@ -13,19 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from echo_common.errors import RunError, SettingsError
+from echo_common.errors import RunError
 from echo_train.data.frame_set import Choice
 from echo_train.data.loader import Loader
 from echo_train.data.location_prior import make_prior
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.losses.mask_losses import pixel_weights
 from echo_train.metrics.results import Results
-from echo_train.networks.architecture import (
-    Architecture,
-    Network,
-    network_settings,
-    take_over,
-)
+from echo_train.networks.architecture import Architecture, take_over
 from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
@@ -66,11 +61,6 @@ class Trainer:
         The epoch after them, if it has begun.
     began_with : str
         Which initial weights were taken; empty for random ones.
-
-    Raises
-    ------
-    SettingsError
-        If the initial weights are of another network.
     """
 
     def __init__(
@@ -106,7 +96,10 @@ class Trainer:
         )
         torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)
-        self.began_with = begin_with(network, initial) if initial else ""
+        self.began_with = ""
+        if initial is not None:
+            source = f"{initial.folder} ({initial.choice})"
+            self.began_with = take_over(network, initial.network, source)
         distributed.synchronise_batch_norm(network, process, device)
         # Convolutions are faster with channels last, on CPUs and GPUs.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -315,23 +308,3 @@ class Trainer:
 
     def _sum(self, value: float) -> float:
         return distributed.sum_over_processes(value, self.process, self.device)
-
-
-def begin_with(network: Network, initial: TrainedModel) -> str:
-    """Copy initial weights into a network, and describe which; see `take_over`.
-
-    Raises
-    ------
-    SettingsError
-        If they are of another network.
-    """
-    options = network_settings(initial.network)
-    try:
-        taken = take_over(network, initial.network)
-    except ValueError as error:
-        raise SettingsError(
-            f"--init {initial.folder} does not fit: {error}; give --network {options['network']} "
-            f"--width {options['width']}"
-        ) from error
-    kind = "{network} of width {width}".format(**options)
-    return f"{initial.folder} ({kind}; {initial.choice}): {taken}"
