@@ -1,4 +1,4 @@
-"""What several benchmarks share: the machine, a large data set, a decoder, Dice and output."""
+"""What several benchmarks share: the machine, a large data set, Dice and output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import joblib
 import numpy as np
 
@@ -95,28 +94,6 @@ def _read_csv(path: Path) -> list[list[str]]:
 def _write_csv(path: Path, rows: Iterable[list[str]]) -> None:
     with path.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def decode_all(path: Path) -> np.ndarray:
-    """Decode every frame of a video, as EchoNet-Dynamic's loader does for each sample.
-
-    Returns
-    -------
-    video : ndarray, (frame, y, x, channel) uint8
-        RGB.
-    """
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-    height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    video = np.zeros((count, height, width, 3), dtype=np.uint8)
-    for number in range(count):
-        success, frame = capture.read()
-        if not success:
-            raise RuntimeError(f"{path} ends before frame {number}")
-        video[number] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    capture.release()
-    return video
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:

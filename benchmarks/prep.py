@@ -36,7 +36,8 @@ import cv2
 import h5py
 import numpy as np
 import zarr
-from helpers import decode_all, describe_machine, repeat_dataset
+from decoding import decode_all
+from helpers import describe_machine, repeat_dataset
 
 from echo_common.cli.command import run_command
 from echo_common.store.reader import EchoStore

@@ -22,10 +22,10 @@ import joblib
 import numpy as np
 import skimage.draw
 import torch
+from decoding import decode_all
 from helpers import (
     build_large_store,
     build_store,
-    decode_all,
     describe_machine,
     open_loader,
     print_row,

@@ -18,7 +18,8 @@ import av
 import click
 import cv2
 import numpy as np
-from helpers import decode_all, describe_machine
+from decoding import decode_all
+from helpers import describe_machine
 
 from echo_common.cli.command import run_command
 from echo_prep.dataset.file_names import VideoFolder
