@@ -18,15 +18,26 @@ import numpy as np
 from helpers import describe_machine, print_row
 
 from echo_common.measures.agreement import Agreement, agreement
-from echo_common.measures.beats import find_beats
 from echo_common.measures.disks import trace_volume
 from echo_common.measures.ventricle import ejection_fraction
 from echo_common.store.reader import EchoStore
-from echo_common.video.video_file import Video
 from echo_train.evaluation.trained_model import load_model
+from echo_train.prediction.clip import Clip
+from echo_train.prediction.measurement import segment_and_measure
+from echo_train.prediction.segment import Ensemble
+from echo_train.transforms.batch import phase_values
 
 FRAMES = 64
 """Frames per video, as in the demo."""
+
+BATCH = 64
+"""Frames that are predicted together."""
+
+FAST = (
+    "--network", "fast-unet", "--width", 16, "--schedule", "one-cycle", "--learning-rate", 4e-3,
+    "--ema", 0.98, "--epochs", 12, "--batch-size", 8, "--phase-channel",
+)  # fmt: skip
+"""Settings of `make demo`."""
 
 
 def main() -> None:
@@ -36,7 +47,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--videos", type=int, default=180)
     parser.add_argument("--folder", type=Path, default=Path("ef-benchmark"))
-    parser.add_argument("--method", default="chords", help="of the masks")
+    parser.add_argument("--method", default="exact", help="of the masks")
     parser.add_argument("--skip-beats", action="store_true", help="measure the traced frames only")
     parser.add_argument("options", nargs="*", help="further options of echo-train, after --")
     given = parser.parse_args()
@@ -51,7 +62,7 @@ def main() -> None:
         if not (run / "summary.json").exists():
             _command(
                 "echo-train", "--store", stores[0], "--target", given.target, "--landmarks", 7,
-                "--width", 16, "--epochs", 12, "--seed", seed, "--run", run,
+                *FAST, "--seed", seed, "--run", run,
                 *given.options,
             )  # fmt: skip
         rows.append(_measure(run, stores[1], given.folder / "other", given.skip_beats))
@@ -86,8 +97,13 @@ def _measure(run: Path, store_path: Path, data: Path, skip_beats: bool) -> dict[
     traced = trace_volume(store.read("tracing/long_axis"), store.read("tracing/contour"))
     names = list(dict.fromkeys(video))
     ed, es = ([int(np.flatnonzero((video == n) & (phase == p))[0]) for n in names] for p in (0, 1))
-    images = store.read("frames")
-    volume = _volumes(model, images)
+    images, told = store.read("frames"), phase_values(phase)
+    starts = range(0, len(images), BATCH)
+    parts = [slice(start, start + BATCH) for start in starts]
+    volume = np.concatenate([
+        model.predict(model.scale_frames(images[part]), told[part]).measures().volume
+        for part in parts
+    ])  # fmt: skip
     reference = ejection_fraction(traced[ed], traced[es])
     table = _describe("given ED and ES", agreement(
         ejection_fraction(volume[ed], volume[es]), reference
@@ -95,14 +111,12 @@ def _measure(run: Path, store_path: Path, data: Path, skip_beats: bool) -> dict[
     if skip_beats:
         return table
     found, distances = np.full(len(names), np.nan), []
+    ensemble = Ensemble([model])
     for number, name in enumerate(names):
-        with Video(data / "Videos" / f"{name}.avi") as clip:
-            curve = _volumes(model, np.array([each.pixels for each in clip.frames()]))
-            beats = find_beats(curve, clip.rate)
-        if len(beats.ed):
-            found[number] = ejection_fraction(curve[beats.ed], curve[beats.es]).mean()
-        if len(beats.ed) > 1:
-            pairs = ((beats.ed, frame[ed[number]]), (beats.es, frame[es[number]]))
+        _, measured = segment_and_measure(ensemble, Clip(data / "Videos" / f"{name}.avi"))
+        found[number] = measured.ef
+        if len(measured.ed) > 1:
+            pairs = ((measured.ed, frame[ed[number]]), (measured.es, frame[es[number]]))
             distances.append([np.abs(frames - true).min() for frames, true in pairs])
     table |= _describe("ED and ES found", agreement(found, reference))
     table["videos without a beat"] = float(np.isnan(found).sum())
@@ -110,14 +124,6 @@ def _measure(run: Path, store_path: Path, data: Path, skip_beats: bool) -> dict[
     for column, name in enumerate(("ED", "ES") if distances else ()):
         table[f"frames from traced to found {name}"] = float(np.mean(distances, axis=0)[column])
     return table
-
-
-def _volumes(model: object, images: np.ndarray) -> np.ndarray:
-    parts = [
-        model.predict(model.scale_frames(images[start : start + 64])).measures().volume
-        for start in range(0, len(images), 64)
-    ]
-    return np.concatenate(parts)
 
 
 def _describe(label: str, found: Agreement) -> dict[str, float]:

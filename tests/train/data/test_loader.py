@@ -186,7 +186,8 @@ def test_compiled_preparation_has_few_kernels(
     # A length of 1 asks no compiler for the instructions of this processor.
     settings = inductor.config.patch({"force_disable_caches": True, "cpp.simdlen": 1})
     with settings, pytest.raises(BackendCompilerFailed, match="GeneratedError"):
-        torch.compile(loader._prepare, dynamic=False)(pixels, draws, True)
+        prepare = torch.compile(loader._prepare, dynamic=False)
+        prepare(pixels, draws, loader._phases, True)
     with CountOperations() as operations:
         next(loader.batches(order, 4, 1))
     assert 0 < inductor.metrics.generated_kernel_count <= most

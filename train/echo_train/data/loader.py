@@ -1,8 +1,7 @@
 """Frames of a store as batches on the device, for training and evaluation.
 
-A source gives stored pixels: from the memory of the device, or from a stream if the
-store does not fit. The loader turns them into batches, and augments, renders
-heatmaps and normalises batch by batch on the device, without worker processes.
+A source gives stored pixels: from the memory of the device, or from a stream if the store does not
+fit. The loader augments, renders heatmaps and normalises batches of them on the device.
 """
 
 from __future__ import annotations
@@ -26,9 +25,18 @@ from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.runtime import device as devices
 from echo_train.runtime import memory
-from echo_train.runtime.counter_rng import epoch_key
+from echo_train.runtime.counter_rng import epoch_key, frame_keys, uniforms
 from echo_train.transforms.augment import Augmenter, mirror_order
-from echo_train.transforms.batch import Batch, Pixels, join, normalise, split, to_batch
+from echo_train.transforms.batch import (
+    Batch,
+    Pixels,
+    add_phase_channel,
+    join,
+    normalise,
+    phase_values,
+    split,
+    to_batch,
+)
 from echo_train.transforms.settings import AugmentSettings
 
 RESIDENT_FRACTION = 0.5
@@ -36,6 +44,9 @@ RESIDENT_FRACTION = 0.5
 
 CACHED_FRAMES = 16
 """Frames that a CPU augments together: their tensors fit into the cache of a core."""
+
+UNTOLD = 0.25
+"""Fraction of the training frames whose phase a network is not told, so that it can do without."""
 
 
 class Source(Protocol):
@@ -98,6 +109,7 @@ class Loader:
         self._points = None if frames.points is None else torch.from_numpy(frames.points)
         if self._points is not None:
             self._points = self._points.to(self.device)
+        self._phases = phase_values(frames.phase).to(self.device)
 
     def compile(self, enabled: bool = True) -> None:
         """Compile the preparation of full batches of training on CUDA, or undo it."""
@@ -142,31 +154,39 @@ class Loader:
         normalised : bool
             Normalise images as for the network; else they are gray values in [0, 1].
         """
-        draws = None
+        draws, phases = None, self._phases
         if augment_epoch is not None:
             key = epoch_key(self._seed, augment_epoch, self.device)
             every_frame = torch.arange(len(self.frames), device=self.device)
             draws = self._augmenter.draw(every_frame, key)
+            if self._settings.phase_channel:
+                # Other keys than those of the augmentation.
+                untold = uniforms(frame_keys(every_frame, key) + 2, 1)[:, 0] < UNTOLD
+                phases = phases.masked_fill(untold, 0)
         for pixels in self._source.pixels(order, batch_size):
             # A batch of another size would compile it again.
             if self._compiled and draws is not None and len(pixels.index) == batch_size:
-                yield self._compiled(pixels, draws, normalised)
+                yield self._compiled(pixels, draws, phases, normalised)
             elif draws and self.device.type == "cpu":
                 pieces = split(pixels, CACHED_FRAMES)
-                prepared = (self._prepare(piece, draws, normalised) for piece in pieces)
+                prepared = (self._prepare(piece, draws, phases, normalised) for piece in pieces)
                 yield join(prepared, len(pixels.index))
             else:
-                yield self._prepare(pixels, draws, normalised)
+                yield self._prepare(pixels, draws, phases, normalised)
 
-    def _prepare(self, pixels: Pixels, draws: dict[str, Tensor] | None, normalised: bool) -> Batch:
+    def _prepare(
+        self, pixels: Pixels, draws: dict[str, Tensor] | None, phases: Tensor, normalised: bool
+    ) -> Batch:
         """Make a batch of stored pixels, augmented if there are draws."""
         points = None if self._points is None else self._points[pixels.index]
-        batch = to_batch(pixels, points)
+        batch = dataclasses.replace(to_batch(pixels, points), phases=phases[pixels.index])
         if draws is not None:
             batch = self._augmenter(batch, draws)
         images, heatmaps = batch.images, batch.heatmaps
         if normalised:
             images = normalise(images, self._settings.normalise)
+            if self._settings.phase_channel:
+                images = add_phase_channel(images, batch.phases)
         if self._rendered is not None and batch.points is not None:
             heatmaps = render_heatmaps(batch.points, batch.masks, self._rendered)
         return dataclasses.replace(batch, images=images, heatmaps=heatmaps)

@@ -137,4 +137,9 @@ class LoaderSettings:
         "frame: scale each frame to mean 0 and standard deviation 1.",
         choices=NORMALISATIONS,
     )
+    phase_channel: bool = setting(
+        False,
+        "Tell the network in a second channel whether a frame is at end-diastole or end-systole. "
+        "echo-predict finds this in a first pass.",
+    )
     augmentation: AugmentSettings = component(AugmentSettings, "Augmentation")

@@ -29,10 +29,10 @@ class MeanModel(TrainedModel):
     models: tuple[TrainedModel, ...]
     augment: bool
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, phases: Tensor | None = None) -> Tensor:
         """Combine the logits of the models; see `TrainedModel.logits`."""
         return self.target.combine(
-            [part for model in self.models for part in self._parts(model, images)]
+            [part for model in self.models for part in self._parts(model, images, phases)]
         )
 
     def attention(self, images: Tensor) -> list[np.ndarray]:
@@ -43,13 +43,15 @@ class MeanModel(TrainedModel):
         """Number of parameters of all models."""
         return sum(model.parameters() for model in self.models)
 
-    def _parts(self, model: TrainedModel, images: Tensor) -> Iterator[Tensor]:
-        yield model.logits(images)
+    def _parts(
+        self, model: TrainedModel, images: Tensor, phases: Tensor | None
+    ) -> Iterator[Tensor]:
+        yield model.logits(images, phases)
         if self.augment:
             for gamma in (0.8, 1.25):
-                yield model.logits(images**gamma)
+                yield model.logits(images**gamma, phases)
             for shift in (-_SHIFT, _SHIFT):
-                moved = model.logits(images.roll((shift, shift), dims=(2, 3)))
+                moved = model.logits(images.roll((shift, shift), dims=(2, 3)), phases)
                 yield moved.roll((-shift, -shift), dims=(2, 3))
 
 

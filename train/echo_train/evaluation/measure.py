@@ -54,7 +54,7 @@ def measure(
     batches = loader.batches(order, EVALUATION_BATCH, normalised=False)
     for batch in progress(batches, -(-len(order) // EVALUATION_BATCH), f"measuring {model.folder}"):
         images = model.scale(batch.images)
-        logits = model.logits(images)
+        logits = model.logits(images, batch.phases)
         if size == model.shape:
             losses.append(model.target.loss(logits, batch) * len(batch.index))
         collector.update(model.read(logits, images, size), batch)

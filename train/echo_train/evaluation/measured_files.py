@@ -114,7 +114,7 @@ def _draw_frames(
     (batch,) = loader.batches(index, len(index), normalised=False)
     pixels = loader.pixels(index)
     images, true = pixels.images.numpy(), pixels.masks.numpy()
-    prediction = model.predict(batch.images)
+    prediction = model.predict(batch.images, batch.phases)
     phases = [schema.PHASES[code] for code in loader.frames.phase[index]]
     panels = [
         Panel(

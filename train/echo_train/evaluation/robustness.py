@@ -58,7 +58,7 @@ def measure_robustness(
             if name in CORRUPTIONS:
                 keys = frame_keys(rows[batch.index], keys_of[name])
                 images = CORRUPTIONS[name].apply(images, severity, keys)
-            collector.update(model.predict(images), batch)
+            collector.update(model.predict(images, batch.phases), batch)
     results = [collector.results() for collector in collectors.values()]
     scores = np.stack([result.dice() for result in results])
     intervals = bootstrap_intervals(scores, np.ones_like(scores), frames.groups[results[0].index])

@@ -30,7 +30,7 @@ from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Prediction, Target
 from echo_train.targets.factory import restore_target
-from echo_train.transforms.batch import normalise
+from echo_train.transforms.batch import add_phase_channel, normalise
 from echo_train.transforms.letterbox import Letterbox
 
 CONSTANT = 2.5 / 255
@@ -132,10 +132,10 @@ class TrainedModel:
             return images
         return self.scale_frames((images[:, 0] * 255).round().byte().cpu().numpy())
 
-    def predict(self, images: Tensor) -> Prediction:
-        """Predict images, (frame, 1, y, x) float in [0, 1], of any size, in their pixels."""
+    def predict(self, images: Tensor, phases: Tensor | None = None) -> Prediction:
+        """Predict images as `logits` takes them, but of any size, in their pixels."""
         scaled = self.scale(images)
-        return self.read(self.logits(scaled), scaled, (images.shape[2], images.shape[3]))
+        return self.read(self.logits(scaled, phases), scaled, (images.shape[2], images.shape[3]))
 
     def read(self, logits: Tensor, images: Tensor, size: tuple[int, int]) -> Prediction:
         """Turn logits into a prediction; nothing is found in a frame of constant gray.
@@ -159,19 +159,21 @@ class TrainedModel:
         constant = gray.amax(1) - gray.amin(1) <= CONSTANT
         return self.target.predict(logits, letterbox, constant.cpu().numpy())
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, phases: Tensor | None = None) -> Tensor:
         """Run the network.
 
         Parameters
         ----------
         images : Tensor, (frame, 1, y, x) float
             Gray values in [0, 1], of the size `shape`; they are normalised as in training.
+        phases : Tensor, (frame,) float, optional
+            As `add_phase_channel` takes them. A network without this channel ignores them.
 
         Returns
         -------
         logits : Tensor, (frame, channel, y, x) float32
         """
-        images = normalise(images, self.settings.data.normalise)
+        images = self._network_input(images, phases)
         with torch.inference_mode():
             return forward(self.network, images, self.device, self.precision)
 
@@ -189,12 +191,18 @@ class TrainedModel:
             In [0, 1], the finest level first, at the size of the images.
         """
         letterbox = Letterbox.of((images.shape[2], images.shape[3]), self.shape)
-        images = normalise(self.scale(images), self.settings.data.normalise)
+        images = self._network_input(self.scale(images), None)
         with torch.inference_mode():
             maps = [
                 letterbox.enlarge(level[:, None])[:, 0] for level in self.network.attention(images)
             ]
         return [level.cpu().numpy() for level in maps]
+
+    def _network_input(self, images: Tensor, phases: Tensor | None) -> Tensor:
+        images = normalise(images, self.settings.data.normalise)
+        if self.settings.data.phase_channel:
+            images = add_phase_channel(images, phases)
+        return images
 
     def parameters(self) -> int:
         """Number of the network's parameters."""

@@ -40,13 +40,21 @@ class Architecture:
         A name of `NETWORKS`.
     out_channels, width : int
     prior_shape : tuple of int, or None
-        (height, width) of the prior that is a second input channel, if there is one.
+        (height, width) of the prior that is another input channel, if there is one.
+    phase_channel : bool
+        Whether an input channel tells the phase of a frame.
     """
 
     network: str
     out_channels: int
     width: int
     prior_shape: tuple[int, int] | None = None
+    phase_channel: bool = False
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the images that the network takes, without that of the prior."""
+        return 1 + self.phase_channel
 
     def make(self, prior: Tensor | None = None) -> Network:
         """Make the network with random weights.
@@ -54,12 +62,13 @@ class Architecture:
         Parameters
         ----------
         prior : Tensor, (y, x) float, optional
-            The second input channel of a network with a `prior_shape`; zeros by
+            The last input channel of a network with a `prior_shape`; zeros by
             default, since a checkpoint that is loaded afterwards contains it.
         """
-        channels = 1 if self.prior_shape is None else 2
         network = NETWORKS[self.network](
-            in_channels=channels, out_channels=self.out_channels, width=self.width
+            in_channels=self.image_channels + (self.prior_shape is not None),
+            out_channels=self.out_channels,
+            width=self.width,
         )
         if self.prior_shape is None:
             return network

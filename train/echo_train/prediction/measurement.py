@@ -15,7 +15,9 @@ from echo_common.measures.ventricle import (
     longitudinal_strain,
     measure_contours,
 )
-from echo_train.prediction.segment import Segmentation
+from echo_train.prediction.clip import Clip
+from echo_train.prediction.sector import Sector
+from echo_train.prediction.segment import Ensemble, Segmentation, segment_clip
 
 FOUND = 0.5
 """Least share of frames with a ventricle in a clip that is measured."""
@@ -79,6 +81,42 @@ class Measurement:
     strain: float = np.nan
     heart_rate: float = np.nan
     curves: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def phases(self) -> np.ndarray:
+        """Phase of each frame, (frame,) float64, from -1 at end-diastole to 1 at end-systole.
+
+        It follows the volume, from the mean at end-diastole to that at end-systole.
+        """
+        volume = self.curves["smooth_volume"]
+        largest, smallest = volume[self.ed].mean(), volume[self.es].mean()
+        phases: np.ndarray = np.clip(1 - 2 * (volume - smallest) / (largest - smallest), -1, 1)
+        return phases
+
+
+def segment_and_measure(
+    ensemble: Ensemble, clip: Clip, sector: Sector | None = None, confidence: float = 0.0
+) -> tuple[Segmentation, Measurement]:
+    """Segment a clip and measure its beats.
+
+    If a model takes the phase of a frame, a first pass without phases finds the beats, and a
+    second one is told the phases.
+
+    Parameters
+    ----------
+    ensemble, clip, sector, confidence
+        As `echo_train.prediction.segment.segment_clip` takes them.
+
+    Raises
+    ------
+    DataError
+        As `Clip.chunks`.
+    """
+    found = segment_clip(ensemble, clip, sector, confidence)
+    measured = measure_clip(found, clip.rate, clip.spacing)
+    if ensemble.takes_phases and len(measured.ed):
+        found = segment_clip(ensemble, clip, sector, confidence, measured.phases())
+        measured = measure_clip(found, clip.rate, clip.spacing)
+    return found, measured
 
 
 def measure_clip(found: Segmentation, rate: float | None, spacing: float | None) -> Measurement:

@@ -18,7 +18,7 @@ from echo_common.output_folder import OutputFolder
 from echo_common.outputs import output_name
 from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.clip import Clip, list_videos
-from echo_train.prediction.measurement import Measurement, measure_clip
+from echo_train.prediction.measurement import Measurement, segment_and_measure
 from echo_train.prediction.results import (
     MEASURES,
     ClipResult,
@@ -27,7 +27,7 @@ from echo_train.prediction.results import (
     write_results,
 )
 from echo_train.prediction.sector import Sector, find_sector
-from echo_train.prediction.segment import Ensemble, segment_clip
+from echo_train.prediction.segment import Ensemble
 from echo_train.prediction.settings import PredictSettings
 from echo_train.runs.run_folder import CONFIG
 from echo_train.runs.run_names import distinct_names
@@ -155,8 +155,7 @@ def _predict(
 ) -> ClipResult:
     clip = Clip(path, settings.frames)
     sector = _sector(clip, settings)
-    found = segment_clip(ensemble, clip, sector, settings.confidence)
-    measured = measure_clip(found, clip.rate, clip.spacing)
+    found, measured = segment_and_measure(ensemble, clip, sector, settings.confidence)
     return ClipResult(
         name=name, clip=clip, sector=sector, found=found, measured=measured, note=note
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from echo_train.evaluation.ensemble import average_models
 from echo_train.evaluation.trained_model import TrainedModel
@@ -98,13 +99,24 @@ class Ensemble:
         self.models = models
         self._mean = average_models(models, augment)
 
-    def predict(self, images: np.ndarray) -> Prediction:
-        """Predict frames, (frame, y, x) uint8, of any size, in their pixels.
+    @property
+    def takes_phases(self) -> bool:
+        """Whether a model takes the phase of a frame."""
+        return any(model.settings.data.phase_channel for model in self.models)
+
+    def predict(self, images: np.ndarray, phases: np.ndarray | None = None) -> Prediction:
+        """Predict frames of any size, in their pixels.
 
         A frame in which nothing was found stays empty.
+
+        Parameters
+        ----------
+        images : ndarray, (frame, y, x) uint8
+        phases : ndarray, (frame,) float, optional
+            From -1 at end-diastole to 1 at end-systole; 0, or None for all frames, if unknown.
         """
         scaled = self._mean.scale_frames(images)
-        logits = self._mean.logits(scaled)
+        logits = self._mean.logits(scaled, None if phases is None else torch.from_numpy(phases))
         prediction = self._mean.read(logits, scaled, (images.shape[1], images.shape[2]))
         # In a frame without any landmark, the shape prior draws the mean shape.
         _empty(prediction, prediction.reasons() != "")
@@ -141,7 +153,11 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
 
 
 def segment_clip(
-    ensemble: Ensemble, clip: Clip, sector: Sector | None = None, confidence: float = 0.0
+    ensemble: Ensemble,
+    clip: Clip,
+    sector: Sector | None = None,
+    confidence: float = 0.0,
+    phases: np.ndarray | None = None,
 ) -> Segmentation:
     """Predict all frames of a clip, chunk by chunk.
 
@@ -153,6 +169,8 @@ def segment_clip(
         What the models see of each frame; by default, all.
     confidence : float
         A frame with less confidence counts as one without a ventricle.
+    phases : ndarray, (frame,) float, optional
+        Of the frames that can be read, as `Ensemble.predict` takes them.
 
     Raises
     ------
@@ -163,7 +181,8 @@ def segment_clip(
     columns: dict[str, list[Any]] = {}
     shift = np.array([sector.x, sector.y]) if sector else np.zeros(2)
     for chunk in clip.chunks():
-        prediction = ensemble.predict(sector.cut(chunk.images) if sector else chunk.images)
+        told = None if phases is None else phases[len(masks) :][: len(chunk.images)]
+        prediction = ensemble.predict(sector.cut(chunk.images) if sector else chunk.images, told)
         reasons = prediction.reasons()
         unsure = (reasons == "") & (prediction.confidence < confidence)
         reasons = np.where(unsure, f"confidence below {confidence:g}", reasons)

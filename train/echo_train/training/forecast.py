@@ -250,10 +250,13 @@ def settings_bytes(
         out_channels=count,
         width=settings.architecture.width,
         prior_shape=shape if prior.prior != "none" and prior.prior_use == "channel" else None,
+        phase_channel=settings.data.phase_channel,
     )
     frames = process.batch_size(settings.training.batch_size)
     precision = choose_precision(settings.hardware.precision, device)
-    return training_bytes(architecture.make, (frames, 1, *shape), precision)
+    return training_bytes(
+        architecture.make, (frames, architecture.image_channels, *shape), precision
+    )
 
 
 def advise_smaller(settings: TrainSettings, device: torch.device, process: Process) -> str:

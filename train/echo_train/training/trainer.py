@@ -93,6 +93,7 @@ class Trainer:
             out_channels=self.target.channels,
             width=settings.architecture.width,
             prior_shape=loader.frames.shape if has_prior_channel else None,
+            phase_channel=settings.data.phase_channel,
         )
         torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)

@@ -9,12 +9,16 @@ import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from echo_common.store.schema import HEATMAP_SCALE
+from echo_common.store.schema import HEATMAP_SCALE, PHASES
 
 EVALUATION_BATCH = 64
 """Frames per batch in passes without gradients."""
+
+
+_PHASE_VALUES = {"ED": -1.0, "ES": 1.0, "unknown": 0.0}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,12 +51,15 @@ class Batch:
     ----------
     index : Tensor, (frame,) int64
         Positions of the frames in their `echo_train.data.frame_set.FrameSet`.
-    images : Tensor, (frame, 1, y, x) float32
-        Gray values in [0, 1], or the output of `normalise`.
+    images : Tensor, (frame, channel, y, x) float32
+        Gray values in [0, 1], or what a network takes: the output of `normalise`, and of
+        `add_phase_channel` for a network that has it.
     masks : Tensor, (frame, y, x) float32
     heatmaps : Tensor, (frame, landmark, y, x) float32, or None
         In [0, 1].
     points : Tensor, (frame, landmark, 2) float32, or None
+    phases : Tensor, (frame,) float32, or None
+        As `add_phase_channel` takes them.
     """
 
     index: Tensor
@@ -60,6 +67,7 @@ class Batch:
     masks: Tensor
     heatmaps: Tensor | None
     points: Tensor | None
+    phases: Tensor | None = None
 
 
 def split(pixels: Pixels, size: int) -> list[Pixels]:
@@ -147,3 +155,30 @@ def normalise(images: Tensor, normalisation: str) -> Tensor:
     centred = images - images.mean((1, 2, 3), keepdim=True)
     deviation = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
     return centred / deviation.clamp_min(1e-6)
+
+
+def phase_values(codes: np.ndarray) -> Tensor:
+    """Phases as `add_phase_channel` takes them, from codes of `index/phase`, (frame,) uint8."""
+    return torch.tensor([_PHASE_VALUES[phase] for phase in PHASES])[torch.from_numpy(codes).long()]
+
+
+def add_phase_channel(images: Tensor, phases: Tensor | None) -> Tensor:
+    """Append a channel of constant planes, which tells the phase of each frame.
+
+    Where a wall is not visible, a network that sees one frame draws it between where it would be
+    at end-diastole and at end-systole. The phase makes the difference known.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, channel, y, x) float
+    phases : Tensor, (frame,) float, or None
+        From -1 at end-diastole to 1 at end-systole; 0, or None for all frames, if unknown.
+
+    Returns
+    -------
+    images : Tensor, (frame, channel + 1, y, x) float
+    """
+    planes = images.new_zeros(len(images), 1, *images.shape[2:])
+    if phases is not None:
+        planes = planes + phases.to(planes)[:, None, None, None]
+    return torch.cat([images, planes], dim=1)
