@@ -120,7 +120,7 @@ def test_a_frame_without_any_landmark_is_left_empty(
     model = load_model(runs / "landmarks", "best", CPU)
     logits = torch.zeros(3, model.target.channels, 112, 112)
     logits[0, :, 50, 40] = logits[2, 2:, 50, 40] = 50
-    monkeypatch.setattr(TrainedModel, "logits", lambda model, images: logits)
+    monkeypatch.setattr(TrainedModel, "logits", lambda *arguments: logits)
     prediction = segment(model, EchoStore(small_store).read("frames")[:3])
     assert prediction.found is not None and prediction.points is not None
     assert prediction.reasons().tolist() == ["", "no landmark found", ""]
