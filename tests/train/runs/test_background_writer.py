@@ -9,7 +9,7 @@ import pytest
 
 from echo_train.runs import background_writer
 from echo_train.runs.background_writer import BackgroundWriter
-from echo_train.runs.run_folder import BEST, LAST, METRICS
+from echo_train.runs.run_folder import BEST, CURVES, LAST, METRICS
 
 MINUTES = 60.0
 
@@ -88,8 +88,9 @@ def test_the_last_state_is_written_after_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt), BackgroundWriter(output) as writer:  # type: ignore[arg-type]
         writer.offer(state(1))
         assert output.begun.wait(MINUTES)
-        writer.offer(state(2, best=True))
+        writer.offer({**state(2, best=True), CURVES: b"".upper})
         raise KeyboardInterrupt
+    # Without the picture.
     assert output.written[-3:] == written(2, best=2)
 
 

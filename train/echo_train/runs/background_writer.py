@@ -52,8 +52,11 @@ class BackgroundWriter:
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         with self._changed:
+            if kind is not None:
+                # Ctrl-C waits for the state, and not for a picture that is half a minute newer.
+                self._pending.pop(CURVES, None)
             self._is_closing = True
             self._changed.notify_all()
         self._thread.join()
