@@ -16,6 +16,9 @@ SCALE = 1.5
 CANVAS = int((SIZE + 2 * MARGIN) * SCALE)
 """Height and width of the painting in its pixels."""
 
+RIPPLES = 16
+"""Cells of `Ventricle.ripples` along each side of the painting."""
+
 SHIFT = 4
 """Fractional bits of the coordinates in OpenCV's drawing functions."""
 

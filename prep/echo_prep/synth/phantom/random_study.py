@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from echo_prep.synth.phantom.canvas import CANVAS, MARGIN, RIPPLES, SCALE
 from echo_prep.synth.phantom.looks import ECHONET, Distribution, Look, Normal
 from echo_prep.synth.phantom.study import Appearance, Probe, Rhythm, Study, Ventricle
 
@@ -96,7 +97,7 @@ def _sample_ventricle(
     distance = _draw(rng, look.apex_depth)
     angle = _clipped(rng, -0.70, 0.23, -1.4, 0.35) * min(1.0, 14 / distance) ** 0.5
     tilt = _clipped(rng, 0.23, 0.14, -0.25, 0.75)
-    apex = (probe.x + distance * np.sin(angle), probe.y + distance * np.cos(angle))
+    apex = probe.x + distance * np.sin(angle), probe.y + distance * np.cos(angle)
     shortening = 0.55 * ejection
     wall_mm = _log_normal(rng, 9.5, 0.22, 5.5, 18)
     weak_side = float(rng.choice([-1, 1])) if rng.random() < (0.5 if failing else 0.12) else 0.0
@@ -127,8 +128,15 @@ def _sample_ventricle(
         thickening=_draw(extra, look.thickening),
         merging=_draw_merging(extra) if extra.random() < look.merging else (),
         chambers=tuple(float(np.exp(value)) for value in extra.normal(0, look.chambers, 4)),
-        ripples=extra.normal(0, look.ripples, (2, 16, 16)) if look.ripples else None,
+        ripples=_draw_ripples(extra, look.ripples, apex) if look.ripples else None,
     )
+
+
+def _draw_ripples(rng: np.random.Generator, sd: float, apex: tuple[float, float]) -> np.ndarray:
+    """`Ventricle.ripples`; they spare the apex, which hardly moves in systole."""
+    cells = (np.arange(RIPPLES) + 0.5) * CANVAS / RIPPLES / SCALE - MARGIN - 0.5
+    distance = np.hypot(cells - apex[0], cells[:, None] - apex[1])
+    return rng.normal(0, sd, (2, RIPPLES, RIPPLES)) * (1 - np.exp(-((distance / 15) ** 2)))
 
 
 def _draw_merging(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:

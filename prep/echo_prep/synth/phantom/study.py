@@ -86,9 +86,9 @@ class Ventricle:
     chambers : tuple of float
         Factors of the breadth of the right ventricle, of the breadth and the depth of the left
         atrium, and of the depth of the right atrium.
-    ripples : ndarray, (2, 16, 16) float, or None
-        Displacement of the tissue at end-diastole in (x, y), in pixels, on a coarse grid over the
-        painting of the heart. The border follows it.
+    ripples : ndarray, (2, RIPPLES, RIPPLES) float, or None
+        Displacement of the tissue at end-diastole in (x, y), in pixels, on the grid of
+        `echo_prep.synth.phantom.canvas.RIPPLES`. The border follows it.
     """
 
     apex: tuple[float, float]

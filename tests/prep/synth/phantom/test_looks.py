@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from echo_prep.synth.phantom.anatomy import WALL_POINTS, end_diastolic_shape
+from echo_prep.synth.phantom.canvas import ripple_points
 from echo_prep.synth.phantom.looks import LOOKS, Look
 from echo_prep.synth.phantom.movie import make_movie
 from echo_prep.synth.phantom.random_study import sample_study
@@ -59,6 +61,20 @@ def test_studies_are_drawn_from_the_look(name: str) -> None:
     assert cropped == pytest.approx(look.cropped, abs=0.08)
     lines = np.mean([study.appearance.septal_line > 0 for study in studies])
     assert lines == pytest.approx(look.septal_line, abs=0.08)
+
+
+def test_ripples_spare_the_apex() -> None:
+    studies = [sample_study(np.random.default_rng([2, k]), 16, LOOKS["varied"]) for k in range(60)]
+    apex, wall = [], []
+    for study in studies:
+        contour = end_diastolic_shape(study.ventricle).contour()
+        assert study.ventricle.ripples is not None
+        moved = np.linalg.norm(ripple_points(contour, study.ventricle.ripples) - contour, axis=1)
+        apex.append(moved[0])
+        wall.append(moved[WALL_POINTS - 8])
+    assert np.max(apex) < 1
+    # Of two independent displacements of 0.9 px, interpolated between cells.
+    assert 0.6 < np.mean(wall) < 1.2
 
 
 def test_muscle_of_the_varied_look_is_darker() -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from echo_prep.synth.phantom.canvas import RIPPLES
 from echo_prep.synth.phantom.motion import simulate_motion
 from echo_prep.synth.phantom.movie import make_movie
 from echo_prep.synth.phantom.random_study import sample_study
@@ -78,7 +79,7 @@ def test_contours_lie_on_the_endocardium_of_their_own_frame() -> None:
 def test_contours_follow_ripples_of_the_border() -> None:
     wrong, smooth_wrong = 0.0, 0.0
     for number in range(8):
-        ripples = np.random.default_rng(number).normal(0, 1.5, (2, 16, 16))
+        ripples = np.random.default_rng(number).normal(0, 1.5, (2, RIPPLES, RIPPLES))
         *frames, ed_contour, es_contour = clear_study(number, ripples=ripples)
         *_, smooth_ed, smooth_es = clear_study(number)
         for frame, contour, smooth in zip(
