@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import click
-import numpy as np
 from helpers import build_store, describe_machine
 
 from echo_common.store import schema
