@@ -12,6 +12,7 @@ import time
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from echo_common.errors import RunError
 from echo_train.data.frame_set import Choice
@@ -20,7 +21,7 @@ from echo_train.data.location_prior import make_prior
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.losses.mask_losses import pixel_weights
 from echo_train.metrics.results import Results
-from echo_train.networks.architecture import Architecture, take_over
+from echo_train.networks.architecture import take_over
 from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
@@ -35,6 +36,12 @@ from echo_train.training.optimiser import WeightEMA, make_optimiser, rate_factor
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import EVALUATION_BATCH, Batch
+
+LAGGING_STEPS = 100
+"""Steps of a run during which the running statistics of batch normalisation lag behind weights."""
+
+STATISTICS_BATCHES = 8
+"""Batches of training from which they are computed again."""
 
 
 class Trainer:
@@ -80,21 +87,13 @@ class Trainer:
         self.process = process
         self.precision = choose_precision(settings.hardware.precision, device)
         prior = make_prior(settings.location_prior, loader)
-        prior_use = settings.location_prior.prior_use
         weights = None
-        if prior is not None and prior_use == "weight":
+        if prior is not None and settings.location_prior.prior_use == "weight":
             weights = pixel_weights(prior, settings.location_prior.prior_weight)
-        has_prior_channel = prior is not None and prior_use == "channel"
         self.target: Target = make_target(
             settings.losses, settings.decoding, choice, loader, weights
         )
-        self.architecture = Architecture(
-            network=settings.architecture.network,
-            out_channels=self.target.channels,
-            width=settings.architecture.width,
-            prior_shape=loader.frames.shape if has_prior_channel else None,
-            phase_channel=settings.data.phase_channel,
-        )
+        self.architecture = settings.make_architecture(self.target.channels, loader.frames.shape)
         torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)
         self.began_with = ""
@@ -218,6 +217,8 @@ class Trainer:
         devices.synchronise(self.device)
         training_seconds = time.perf_counter() - started
         images = len(self.frames.indices("TRAIN"))
+        if epoch * self.settings.training.steps_per_epoch(images) < LAGGING_STEPS:
+            self._renew_statistics(epoch)
         train_loss = self._sum(unfinished.losses.total()) / images
         training = unfinished.collector.results()
         validation, val_loss = self.validate(self.frames.indices("VAL"))
@@ -268,6 +269,13 @@ class Trainer:
                         unfinished.collector.update(logits.detach(), batch)
                     unfinished.seconds = time.perf_counter() - started
                 progress.advance(size, recent_loss)
+
+    def _renew_statistics(self, epoch: int) -> None:
+        """Compute the statistics of batch normalisation again, with the weights of now."""
+        size = self.process.batch_size(self.settings.training.batch_size)
+        order = self._orders(epoch)[1][: STATISTICS_BATCHES * size]
+        with contextlib.closing(self.loader.batches(order, size, epoch)) as batches:
+            update_bn((batch.images for batch in batches), self.evaluated_network)
 
     def _orders(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Order of an epoch's frames, and of those that are this process's share."""
