@@ -26,9 +26,10 @@ from echo_train.runs import background_writer
 from echo_train.runs.run_folder import EpochRow
 from echo_train.runtime import device as devices
 from echo_train.training.optimiser import WeightEMA, make_optimiser
+from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train, train_epochs
-from echo_train.training.trainer import Trainer
+from echo_train.training.trainer import STATISTICS_BATCHES, Trainer
 from echo_train.transforms.batch import epoch_order
 from support.training import checkpoint, open_loader, stopped_before, tiny
 
@@ -73,9 +74,43 @@ def test_an_epoch_equals_a_plain_training_loop(small_store: Path, tmp_path: Path
             total += loss.item() * len(index)
         means.append(total / len(order))
     folder = train(settings)
-    for name, value in checkpoint(folder / "last.pt")["network"].items():
-        torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-4, atol=1e-5)
+    # The running statistics are computed again; the next test is theirs.
+    for name, value in network.named_parameters():
+        found = checkpoint(folder / "last.pt")["network"][name]
+        torch.testing.assert_close(found, value.data, rtol=1e-4, atol=1e-5)
     assert losses_of(folder) == pytest.approx(means, rel=1e-4)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_a_short_run_is_validated_with_statistics_of_its_last_weights(
+    small_store: Path, ema: float
+) -> None:
+    trainer = make_trainer(tiny(small_store, ema=ema, augment="none", batch_size=3))
+    trainer.train_epoch(1, ProgressBar(1, 0, 1, quiet=True))
+    network = copy.deepcopy(trainer.evaluated_network).train()
+    inputs: dict[str, list[Tensor]] = {}
+    norms = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+    }
+    for name, module in norms.items():
+
+        def keep(module: nn.Module, given: tuple[Tensor], name: str = name) -> None:
+            inputs.setdefault(name, []).append(given[0])
+
+        module.register_forward_pre_hook(keep)
+    order = trainer.loader.order(trainer.frames.indices("TRAIN"), 1)
+    images = torch.from_numpy(EchoStore(small_store).read("frames"))[:, None].float() / 255
+    rows = trainer.frames.rows[order]
+    for start in range(0, min(len(rows), STATISTICS_BATCHES * 3), 3):
+        network(images[rows[start : start + 3]])
+    expected = dict(trainer.evaluated_network.named_modules())
+    for name in norms:
+        for statistic, function in (("running_mean", torch.mean), ("running_var", torch.var)):
+            values = torch.stack([function(given, dim=(0, 2, 3)) for given in inputs[name]])
+            found = getattr(expected[name], statistic)
+            torch.testing.assert_close(found, values.mean(dim=0), rtol=1e-3, atol=1e-5)
 
 
 def test_training_learns(small_store: Path, tmp_path: Path) -> None:

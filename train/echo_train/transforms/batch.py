@@ -20,6 +20,10 @@ EVALUATION_BATCH = 64
 
 _PHASE_VALUES = {"ED": -1.0, "ES": 1.0, "unknown": 0.0}
 
+_PHASE_CONTRAST = 0.2
+"""Gray value of the channel at end-systole: the standard deviation of a frame's gray values. Planes
+of 1 dominate the first features, whose variance is normalised over the batch."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pixels:
@@ -180,5 +184,5 @@ def add_phase_channel(images: Tensor, phases: Tensor | None) -> Tensor:
     """
     planes = images.new_zeros(len(images), 1, *images.shape[2:])
     if phases is not None:
-        planes = planes + phases.to(planes)[:, None, None, None]
+        planes = planes + _PHASE_CONTRAST * phases.to(planes)[:, None, None, None]
     return torch.cat([images, planes], dim=1)
