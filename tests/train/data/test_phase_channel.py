@@ -29,7 +29,11 @@ def test_the_channel_is_constant_in_each_frame() -> None:
     told = add_phase_channel(images, phases)
     assert torch.equal(told[:, :1], images)
     gray = pytest.approx(0.2)
-    assert [plane.unique().tolist() for plane in told[:, 1]] == [[gray], [0.0], [pytest.approx(-0.2)]]
+    assert [plane.unique().tolist() for plane in told[:, 1]] == [
+        [gray],
+        [0.0],
+        [pytest.approx(-0.2)],
+    ]
     assert torch.equal(add_phase_channel(images, None)[:, 1], torch.zeros(3, 4, 5))
 
 
