@@ -1,4 +1,4 @@
-"""Training speed: the cost of a batch, and an epoch fed in two ways; prints a table.
+"""Training speed: the cost of a batch, an epoch fed in two ways, runs at once; prints a table.
 
     echo-prep synth data/bench --videos 64
     python benchmarks/train.py --data data/bench
@@ -7,11 +7,17 @@ batch   Cost of a batch, compared with the training step that uses it.
 epoch   Training from the store, compared with training the same network from EchoNet-Dynamic's
         loader, which decodes the whole video and fills the polygon with scikit-image for each
         sample, in worker processes.
+grid    Four runs with `--jobs 1`, each on all cores, compared with `--jobs 2`, from the start of
+        the command to its table. Needs a machine without other load.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,19 +53,20 @@ from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.settings import AUGMENTS
 
-PARTS = ("batch", "epoch")
+PARTS = ("batch", "epoch", "grid")
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--work", type=click.Path(path_type=Path), default=Path("cache/benchmark"))
-@click.option("--only", type=click.Choice(PARTS), help="By default, both parts.")
+@click.option("--only", type=click.Choice(PARTS), help="By default, all parts.")
 @click.option("--frames", default=20_048, show_default=True, help="Frames of the store of `batch`.")
 @click.option("--device", "device_name", default="auto", show_default=True)
 @click.option("--width", default=64, show_default=True)
 @click.option("--batch-size", default=16, show_default=True)
 @click.option("--steps", default=5, show_default=True, help="Steps per measurement.")
 @click.option("--samples", default=256, show_default=True, help="Samples of `epoch`.")
+@click.option("--epochs", default=10, show_default=True, help="Epochs of each run of `grid`.")
 @click.option("--workers", default=0, help="Of EchoNet-Dynamic's loader; 0 for one per core.")
 @click.option("--threads", type=int, help="Of torch; by default one per core.")
 def main(
@@ -72,6 +79,7 @@ def main(
     batch_size: int,
     steps: int,
     samples: int,
+    epochs: int,
     workers: int,
     threads: int | None,
 ) -> None:
@@ -81,14 +89,14 @@ def main(
     device = devices.pick_device(device_name)
     print(f"{describe_machine()}; {devices.describe(device)}; torch {torch.__version__}\n")
     settings = replace(TrainSettings(), width=width, batch_size=batch_size, loader="resident")
-    if only != "epoch":
+    if only in (None, "batch"):
         store = build_large_store(data, work, frames)
         measure_batch(replace(settings, store=store), device, steps)
-    if only != "batch":
-        store = build_store(data, work / "small.zarr")
-        measure_epoch(
-            replace(settings, store=store), data, device, samples, workers or joblib.cpu_count()
-        )
+    settings = replace(settings, store=build_store(data, work / "small.zarr"))
+    if only in (None, "epoch"):
+        measure_epoch(settings, data, device, samples, workers or joblib.cpu_count())
+    if only in (None, "grid"):
+        measure_grid(settings, device_name, epochs)
 
 
 # --- Steps --------------------------------------------------------------------------------------
@@ -244,6 +252,34 @@ def measure_epoch(
     print_row(
         f"epoch: decoding a video per sample, {workers} workers",
         f"{video_rate:.1f} images/s; the store is {store_rate / video_rate:.1f} times as fast",
+    )
+
+
+# --- Runs at once -------------------------------------------------------------------------------
+
+
+def measure_grid(settings: TrainSettings, device: str, epochs: int) -> None:
+    width, batch_size = settings.architecture.width, settings.training.batch_size
+    options = ["--store", settings.selection.store, "--device", device, "--grid", "seed=0..3"]
+    options += ["--width", width, "--batch-size", batch_size, "--epochs", epochs]
+    wall, cpu = {}, {}
+    for jobs in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["-m", "echo_train", *options, "--jobs", jobs, "--run", folder]
+            before, started = os.times(), time.perf_counter()
+            subprocess.run(
+                [sys.executable, *map(str, command)], check=True, capture_output=True, text=True
+            )
+            wall[jobs], after = time.perf_counter() - started, os.times()
+            user, system = after.children_user, after.children_system
+            cpu[jobs] = user - before.children_user + system - before.children_system
+        print_row(
+            f"grid: 4 runs of {epochs} epochs, width {width}, --jobs {jobs}",
+            f"{wall[jobs]:.1f} s, {cpu[jobs]:.1f} CPU s; load {os.getloadavg()[0]:.1f}",
+        )
+    print_row(
+        "grid: --jobs 2 compared with --jobs 1",
+        f"{wall[1] / wall[2]:.2f} times as fast, {cpu[2] / cpu[1]:.2f} times the CPU time",
     )
 
 
