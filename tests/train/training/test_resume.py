@@ -21,10 +21,13 @@ from echo_common import atomic
 from echo_common.cli.settings import replace
 from echo_common.errors import RunError, SettingsError
 from echo_common.output_folder import RECORD_FOLDER
+from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
 from echo_prep.settings import BuildSettings
 from echo_train.runs.run_folder import read_config
+from echo_train.runtime.distributed import Process
 from echo_train.training.progress_bar import ProgressBar
+from echo_train.training.resume import restore_state
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
@@ -135,6 +138,15 @@ def test_a_state_of_an_earlier_version_is_resumed(small_store: Path, tmp_path: P
 
 def begun(settings: TrainSettings) -> Trainer:
     return Trainer(settings, *open_loader(settings), torch.device("cpu"))
+
+
+def test_several_processes_do_not_resume_within_an_epoch(small_store: Path, tmp_path: Path) -> None:
+    """Each would count the steps of the one process as its own."""
+    stop(stopped_in(1), tiny(small_store, tmp_path))
+    trainer = begun(tiny(small_store, tmp_path))
+    trainer.process = Process(world_size=2)
+    with pytest.raises(RunError, match=r"last\.pt is the state of a step.*without --processes"):
+        restore_state(trainer, tmp_path, EchoStore(small_store))
 
 
 def test_training_draws_nothing_from_the_generator_of_torch(small_store: Path) -> None:

@@ -127,6 +127,11 @@ def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:
             f"{best} and {path} are of different runs; restore both from a copy of the run, or "
             "give a new --run"
         )
+    if state.get("unfinished") and trainer.process.world_size > 1:
+        raise RunError(
+            f"{path} is the state of a step within an epoch, which only one process resumes; start "
+            "it without --processes or torchrun"
+        )
     before, now = state["store"], trainer.choice.array_keys(store)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     changed = changed or changed_content(state.get("content", {}), trainer.choice.content(store))
