@@ -142,8 +142,9 @@ def begun(settings: TrainSettings) -> Trainer:
 
 def test_several_processes_do_not_resume_within_an_epoch(small_store: Path, tmp_path: Path) -> None:
     """Each would count the steps of the one process as its own."""
-    stop(stopped_in(1), tiny(small_store, tmp_path))
-    trainer = begun(tiny(small_store, tmp_path))
+    settings = tiny(small_store, tmp_path, loader="resident", method="chords", loss="bce")
+    stop(stopped_in(1), settings)
+    trainer = begun(settings)
     trainer.process = Process(world_size=2)
     with pytest.raises(RunError, match=r"last\.pt is the state of a step.*without --processes"):
         restore_state(trainer, tmp_path, EchoStore(small_store))
