@@ -24,7 +24,6 @@ from echo_common.store.reader import EchoStore
 from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.clip import Clip
 from echo_train.prediction.measurement import segment_and_measure
-from echo_train.prediction.segment import Ensemble
 from echo_train.transforms.batch import phase_values
 
 FRAMES = 64
@@ -111,9 +110,8 @@ def _measure(run: Path, store_path: Path, data: Path, skip_beats: bool) -> dict[
     if skip_beats:
         return table
     found, distances = np.full(len(names), np.nan), []
-    ensemble = Ensemble([model])
     for number, name in enumerate(names):
-        _, measured = segment_and_measure(ensemble, Clip(data / "Videos" / f"{name}.avi"))
+        _, measured = segment_and_measure(model, Clip(data / "Videos" / f"{name}.avi"))
         found[number] = measured.ef
         if len(measured.ed) > 1:
             pairs = ((measured.ed, frame[ed[number]]), (measured.es, frame[es[number]]))

@@ -111,7 +111,9 @@ BEYOND: dict[str, dict[str, Any]] = {
 }
 """Changes of the last rung."""
 
-_MASK: dict[str, Any] = {"target": "mask", "learning_rate": 1e-3, "schedule": "cosine"}
+_MASK: dict[str, Any] = {
+    "target": "mask", "learning_rate": 1e-3, "schedule": "cosine", "postprocess": "none",
+}  # fmt: skip
 _LAST_MASK = _MASK | {"learning_rate": 2e-3, "augment": "light"}
 
 MASKS: dict[str, dict[str, Any]] = {

@@ -48,6 +48,7 @@ _MASKS: Mapping[str, Any] = {
     "batch_size": 64,
     "augment": "none",
     "normalise": "none",
+    "postprocess": "none",
 }
 
 _SUBSET = {"train_images": 1600, "epochs": 5}

@@ -31,7 +31,8 @@ def runs(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("runs")
     longer = {"width": 4, "epochs": 12, "learning_rate": 0.03}
-    train(tiny(small_store, folder / "mask", **longer, normalise="frame", ema=0.5, loss="dice"))
+    mask = {"normalise": "frame", "ema": 0.5, "loss": "dice", "postprocess": "none"}
+    train(tiny(small_store, folder / "mask", **longer, **mask))
     landmarks = {"target": "landmarks", "shape_prior": True, "distance_weight": 0.1}
     prior = {"prior": "mean-mask", "prior_use": "channel"}
     train(tiny(small_store, folder / "landmarks", **longer, **landmarks, **prior))

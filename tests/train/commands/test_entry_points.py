@@ -138,8 +138,8 @@ def test_the_subcommands_are_those_of_echo_prep() -> None:
     [
         (
             ["echo-train"],
-            ["What to train", "Optimisation", "Run", "Network", "Losses", "Landmarks", "Data",
-             "Augmentation", "Device", "Several runs", "Other options"],
+            ["What to train", "Optimisation", "Run", "Network", "Losses", "Masks", "Landmarks",
+             "Data", "Augmentation", "Device", "Several runs", "Other options"],
             ["--target", "--store", "--landmarks", "--method", "--identity", "--falloff",
              "--epochs"],
         ),

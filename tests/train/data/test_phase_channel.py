@@ -17,7 +17,6 @@ from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.prediction import measurement
 from echo_train.prediction.clip import Clip
 from echo_train.prediction.measurement import Measurement, segment_and_measure
-from echo_train.prediction.segment import Ensemble
 from echo_train.training.train import train
 from echo_train.transforms.batch import add_phase_channel, phase_values
 from support.training import checkpoint, open_loader, tiny
@@ -120,6 +119,6 @@ def test_a_second_pass_is_told_the_phases_of_the_first(
     clip = cast(Clip, Measurement(status=""))
     object.__setattr__(clip, "rate", 50.0)
     object.__setattr__(clip, "spacing", None)
-    assert segment_and_measure(Ensemble([told_model]), clip) == ("segmentation", beats)
+    assert segment_and_measure(told_model, clip) == ("segmentation", beats)
     assert passes[0] == () and len(passes) == 2
     np.testing.assert_allclose(passes[1][0], [-1, 1, 0])

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -126,6 +127,28 @@ def test_the_default_is_the_test_split_in_the_run_folder(
         "overlay.png",
         "ef.png",
     }
+
+
+@pytest.mark.parametrize("split", ["val", "all"])
+def test_the_measured_masks_are_written_on_request(
+    runs: Path, small_store: Path, tmp_path: Path, split: str
+) -> None:
+    arguments = ("--split", split, "--masks", "png", "--out", tmp_path, "--device", "cpu")
+    assert echo_eval(runs / "mask", *arguments) == 0
+    true = EchoStore(small_store).read("masks/chords") > 0
+    listed = rows(tmp_path / "frames.csv")
+    assert len(list(tmp_path.glob("*.mask-*.png"))) == len(listed) == {"val": 6, "all": 24}[split]
+    for row in listed:
+        name = f"{row['video']}.mask-{int(row['frame']):05}.png"
+        found = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
+        assert found is not None and set(np.unique(found)) <= {0, 255}
+        mask = true[int(row["row"])]
+        dice = 2 * (mask & (found > 0)).sum() / (mask.sum() + (found > 0).sum())
+        assert float(row["dice"]) == pytest.approx(dice, abs=1e-6)
+    foreign = next(tmp_path.glob("*.mask-*.png"))
+    foreign.write_bytes(b"mine")
+    assert echo_eval(runs / "mask", *arguments) == 1
+    assert foreign.read_bytes() == b"mine"
 
 
 def test_the_last_state_is_the_average_of_the_last_epoch(runs: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,18 @@ from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, changed_content, choose, data_set_of
 from echo_train.data.loader import Loader, make_loader
-from echo_train.evaluation.ensemble import average_models
+from echo_train.evaluation.ensemble import average_models, describe_average
 from echo_train.evaluation.floor import TrainingSplit, read_training_split
 from echo_train.evaluation.measure import measure
-from echo_train.evaluation.measured_files import Measured, write_measured
+from echo_train.evaluation.measured_files import MaskFiles, Measured, write_measured
 from echo_train.evaluation.robustness import measure_robustness
 from echo_train.evaluation.settings import EvaluateSettings
 from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.reporting.robustness_report import RobustnessRow
 from echo_train.runs import run_folder
 from echo_train.runs.summary import read_summary
+from echo_train.targets.base import Prediction
+from echo_train.transforms.batch import Batch
 
 
 class Evaluation:
@@ -63,7 +65,10 @@ class Evaluation:
         device: torch.device,
         others: Sequence[Path] = (),
     ) -> None:
-        models = [load_model(run, settings.checkpoint, device) for run in (folder, *others)]
+        models = [
+            load_model(run, settings.checkpoint, device, settings.postprocess)
+            for run in (folder, *others)
+        ]
         splits = {model.settings.data.splits for model in models}
         if len(splits) > 1 and settings.split != "test":
             raise SettingsError(
@@ -71,7 +76,7 @@ class Evaluation:
                 "folds, so that one was trained on frames that another holds out; measure "
                 "--split test"
             )
-        self.model = average_models(models, settings.tta)
+        self.model = average_models(models, settings.tta, settings.tta_mirror)
         if settings.store is None and self.model.measured is not None:
             raise SettingsError(
                 f"{folder} holds weights, and does not say which store to measure them on; give "
@@ -92,13 +97,7 @@ class Evaluation:
                 train_patients=None,
             )
         self.loader = make_loader(self.store, choice, data, self.model.device)
-        self.notes = self._compare(choice)
-        if others:
-            names = ", ".join(str(model.folder) for model in models)
-            self.notes.append(f"the mean prediction of {len(models)} runs: {names}")
-        self.notes += [f"{model.folder}: {model.note}" for model in models if model.note]
-        if settings.tta:
-            self.notes.append("predictions of shifted, brighter and darker frames are averaged")
+        self.notes = self._compare(choice) + describe_average(models, settings)
 
     def _compare(self, choice: Choice) -> list[str]:
         """Tell where the model and the store do not go together, and what is done about it."""
@@ -180,7 +179,7 @@ def evaluate(
     progress: Progress[Any] = silent,
     others: Sequence[Path] = (),
 ) -> list[RobustnessRow]:
-    """Measure a run, and write summary.json, frames.csv, videos.csv and the pictures.
+    """Measure a run, and write summary.json, frames.csv, videos.csv, pictures and masks.
 
     Parameters
     ----------
@@ -210,7 +209,11 @@ def evaluate(
     model, orders = evaluation.model, evaluation.orders(settings.split)
     training = read_training_split(evaluation.store, model.choice, evaluation.loader.frames)
     areas = evaluation.area_range(training)
-    measured = measure_splits(model, evaluation.loader, orders, areas, progress)
+    observers = []
+    if settings.masks is not None:
+        frames = evaluation.loader.frames
+        observers.append(MaskFiles(output, frames, np.concatenate(list(orders.values()))).write)
+    measured = measure_splits(model, evaluation.loader, orders, areas, progress, *observers)
     if settings.correct_volumes:
         exponent = _fitted_exponent(model)
         measured = {
@@ -280,10 +283,11 @@ def measure_splits(
     orders: Mapping[str, np.ndarray],
     areas: tuple[float, float] | None,
     progress: Progress[Any] = silent,
+    observe: Callable[[Prediction, Batch], None] = lambda prediction, batch: None,
 ) -> Measured:
     """Measure a model on each split that has frames, with `measure`."""
     return {
-        name: measure(model, loader, order, areas, progress)
+        name: measure(model, loader, order, areas, progress, observe)
         for name, order in orders.items()
         if len(order)
     }

@@ -6,6 +6,8 @@ the same frames have the same metrics.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -27,6 +29,7 @@ def measure(
     order: np.ndarray,
     area_range: tuple[float, float] | None,
     progress: Progress[Batch] = silent,
+    observe: Callable[[Prediction, Batch], None] = lambda prediction, batch: None,
 ) -> tuple[SplitResults, float | None]:
     """Predict frames and compare the predictions with the truth, in the pixels of the frames.
 
@@ -41,6 +44,8 @@ def measure(
         Smallest and largest true mask of the training split, as shares of the image.
     progress : Progress
         Wraps the batches.
+    observe : callable
+        Takes the prediction of each batch.
 
     Returns
     -------
@@ -57,7 +62,9 @@ def measure(
         logits = model.logits(images, batch.phases)
         if size == model.shape:
             losses.append(model.target.loss(logits, batch) * len(batch.index))
-        collector.update(model.read(logits, images, size), batch)
+        prediction = model.read(logits, images, size)
+        collector.update(prediction, batch)
+        observe(prediction, batch)
     loss = float(torch.stack(losses).sum()) / len(order) if losses else None
     return collector.results(), loss
 

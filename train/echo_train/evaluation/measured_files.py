@@ -1,15 +1,18 @@
-"""The files of a measured model: summary.json, frames.csv, videos.csv and pictures."""
+"""The files of a measured model: summary.json, frames.csv, videos.csv, pictures and masks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 
 from echo_common.output_folder import OutputFolder
+from echo_common.outputs import output_name
 from echo_common.store import schema
 from echo_common.tables import csv_table
+from echo_train.data.frame_set import FrameSet
 from echo_train.data.loader import Loader
 from echo_train.evaluation.floor import TrainingSplit, measure_floor
 from echo_train.evaluation.trained_model import TrainedModel
@@ -17,8 +20,11 @@ from echo_train.metrics.results import SplitResults
 from echo_train.reporting.agreement_plot import agreement_png
 from echo_train.reporting.plots import Panel, attention_png, overlay_png
 from echo_train.runs import run_folder
+from echo_train.runs.run_names import distinct_names
 from echo_train.runs.summary import summary_json
 from echo_train.runtime import device as devices
+from echo_train.targets.base import Prediction
+from echo_train.transforms.batch import Batch
 
 SHOWN = 12
 """Frames in the overlay."""
@@ -101,6 +107,45 @@ def write_measured(
         **splits,
     }
     output.write_text(run_folder.SUMMARY, summary_json(summary))
+
+
+class MaskFiles:
+    """Files of predicted masks, ``VIDEO.mask-00012.png`` of frame 12, each written once.
+
+    Parameters
+    ----------
+    output : OutputFolder
+    frames : FrameSet
+    order : ndarray, (frame,) int64
+        Frames whose masks are to be written.
+
+    Raises
+    ------
+    OutputError
+        If one may not be written.
+    """
+
+    def __init__(self, output: OutputFolder, frames: FrameSet, order: np.ndarray) -> None:
+        self._output = output
+        videos = dict.fromkeys(frames.video.tolist())
+        stems = distinct_names(output_name(str(video)) for video in videos)
+        names = dict(zip(videos, stems, strict=True))
+        self._remaining = {
+            index: f"{names[frames.video[index]]}.mask-{frames.number[index]:05}.png"
+            for index in order.tolist()
+        }
+        output.claim(*self._remaining.values())
+
+    def write(self, prediction: Prediction, batch: Batch) -> None:
+        """Write the masks of a batch."""
+        for index, mask in zip(batch.index.tolist(), prediction.masks, strict=True):
+            if index in self._remaining:
+                self._output.write_bytes(self._remaining.pop(index), mask_png(mask))
+
+
+def mask_png(mask: np.ndarray) -> bytes:
+    """Encode a mask, (y, x) uint8 of 0 and 1, as a PNG file of black and white."""
+    return cv2.imencode(".png", 255 * mask)[1].tobytes()
 
 
 def _draw_frames(

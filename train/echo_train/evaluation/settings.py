@@ -1,4 +1,4 @@
-"""Settings of `echo-eval`."""
+"""Settings of `echo-eval`, and those that it shares with `echo-predict`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from echo_common.cli.settings import setting
-from echo_train.runs.settings import checkpoint_setting, force_setting
+from echo_train.runs.settings import AUTO, CHECKPOINTS, FORCE_HELP, POSTPROCESSING
 from echo_train.runtime.settings import device_setting
 
 SPLITS = ("test", "val", "train", "all")
@@ -14,7 +14,30 @@ SPLITS = ("test", "val", "train", "all")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class ApplySettings:
+    """How trained models are applied to frames."""
+
+    checkpoint: str = setting(
+        CHECKPOINTS[0],
+        "State of the run: best, of the epoch with the highest validation Dice, or last.",
+        choices=CHECKPOINTS,
+    )
+    tta: bool = setting(False, "Average the predictions of shifted, brighter and darker frames.")
+    tta_mirror: bool = setting(
+        False, "Average the predictions of mirrored frames; for models trained with such frames."
+    )
+    postprocess: str = setting(
+        AUTO,
+        "Remove all pieces of a mask but the largest, fill holes, or both; auto: what the run "
+        "chose on its validation frames.",
+        choices=(AUTO, *POSTPROCESSING),
+    )
+    force: bool = setting(False, FORCE_HELP)
+    device: str = device_setting()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(ApplySettings):
     """Settings of `echo-eval`."""
 
     store: Path | None = setting(
@@ -23,7 +46,6 @@ class EvaluateSettings:
     split: str = setting(
         SPLITS[0], "Frames to measure; all: each split, and all frames together.", choices=SPLITS
     )
-    checkpoint: str = checkpoint_setting()
     out: Path | None = setting(
         None,
         "Folder for the results; default: eval-SPLIT in the folder of the run, or in the one that "
@@ -32,12 +54,12 @@ class EvaluateSettings:
     ensemble: bool = setting(
         False, "Measure the mean prediction of all runs, rather than each run."
     )
-    tta: bool = setting(False, "Average the predictions of shifted, brighter and darker frames.")
     correct_volumes: bool = setting(
         False,
         "Correct end-systolic volumes by the exponent that suits the run's validation split.",
     )
+    masks: str | None = setting(
+        None, "Write the predicted masks too, one PNG a frame.", choices=("png",)
+    )
     noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
     noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)
-    force: bool = force_setting()
-    device: str = device_setting()

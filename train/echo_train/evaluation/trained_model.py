@@ -25,6 +25,8 @@ from echo_train.losses.settings import LossSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import DAMAGE, check_epochs, check_settings, load_checkpoint
+from echo_train.runs.settings import AUTO
+from echo_train.runs.summary import read_postprocess
 from echo_train.runs.weights_file import read_weights, weights_path
 from echo_train.runtime.precision import choose_precision, forward, supports
 from echo_train.runtime.settings import DeviceSettings
@@ -82,6 +84,8 @@ class TrainedModel:
     network : Network
     target : Target
     device : torch.device
+    postprocess : str
+        One of `echo_train.runs.settings.POSTPROCESSING`, applied to masks.
     """
 
     folder: Path
@@ -99,6 +103,7 @@ class TrainedModel:
     network: Network
     target: Target
     device: torch.device
+    postprocess: str = "none"
 
     @property
     def precision(self) -> str:
@@ -157,7 +162,7 @@ class TrainedModel:
         rows, columns = letterbox.box if letterbox else (slice(None), slice(None))
         gray = images[:, 0, rows, columns].flatten(1)
         constant = gray.amax(1) - gray.amin(1) <= CONSTANT
-        return self.target.predict(logits, letterbox, constant.cpu().numpy())
+        return self.target.predict(logits, letterbox, constant.cpu().numpy(), self.postprocess)
 
     def logits(self, images: Tensor, phases: Tensor | None = None) -> Tensor:
         """Run the network.
@@ -204,13 +209,21 @@ class TrainedModel:
             images = add_phase_channel(images, phases)
         return images
 
+    @property
+    def takes_phases(self) -> bool:
+        """Whether the model takes the phase of a frame."""
+        return self.settings.data.phase_channel
+
     def parameters(self) -> int:
         """Number of the network's parameters."""
         return sum(values.numel() for values in self.network.parameters())
 
 
 def load_model(
-    model: str | os.PathLike[str], checkpoint: str = "best", device: torch.device | str = "cpu"
+    model: str | os.PathLike[str],
+    checkpoint: str = "best",
+    device: torch.device | str = "cpu",
+    postprocess: str = AUTO,
 ) -> TrainedModel:
     """Read a model from a run folder or a weights file.
 
@@ -220,6 +233,9 @@ def load_model(
     checkpoint : str
         One of `echo_train.runs.settings.CHECKPOINTS`; a weights file has the best.
     device : torch.device or str
+    postprocess : str
+        One of `echo_train.runs.settings.POSTPROCESSING`, or ``auto`` for what the run chose on its
+        validation frames; ignored by a model of landmarks.
 
     Raises
     ------
@@ -236,6 +252,9 @@ def load_model(
         state = read_weights(weights)
         facts = {name: state[name] for name in ("measured", "note")}
         facts |= {"folder": folder, "checkpoint": checkpoint, "config": state["settings"]}
+        if postprocess == AUTO:
+            postprocess = state["measured"].get("postprocess", "none")
+        facts["postprocess"] = postprocess
         return _restore(state, facts, device, weights, weights)
     path, config = folder / f"{checkpoint}.pt", folder / run_folder.CONFIG
     table = run_folder.read_config(folder)
@@ -246,7 +265,10 @@ def load_model(
     trained = current_keys(ModelSettings, state.get("settings", now))
     check_settings({**to_table(ModelSettings()), **trained}, now, path)
     check_epochs(state, path)
+    if settings.selection.target == "mask" and postprocess == AUTO:
+        postprocess = read_postprocess(folder)
     facts = {"folder": folder, "checkpoint": checkpoint, "config": table}
+    facts["postprocess"] = postprocess
     return _restore(state, facts, device, path, config)
 
 
@@ -275,6 +297,8 @@ def _restore(
         ):
             raise ValueError("its weights of pixels are of another size than its frames")
         is_best = facts["checkpoint"] == "best"
+        if choice.landmarks is not None:
+            facts = {**facts, "postprocess": "none"}
         return TrainedModel(
             **facts,
             epoch=int(state["best"]["epoch"]) if is_best else len(state["history"]),

@@ -15,9 +15,10 @@ from echo_common.measures.ventricle import (
     longitudinal_strain,
     measure_contours,
 )
+from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.clip import Clip
 from echo_train.prediction.sector import Sector
-from echo_train.prediction.segment import Ensemble, Segmentation, segment_clip
+from echo_train.prediction.segment import Segmentation, segment_clip
 
 FOUND = 0.5
 """Least share of frames with a ventricle in a clip that is measured."""
@@ -94,7 +95,7 @@ class Measurement:
 
 
 def segment_and_measure(
-    ensemble: Ensemble, clip: Clip, sector: Sector | None = None, confidence: float = 0.0
+    model: TrainedModel, clip: Clip, sector: Sector | None = None, confidence: float = 0.0
 ) -> tuple[Segmentation, Measurement]:
     """Segment a clip and measure its beats.
 
@@ -103,7 +104,7 @@ def segment_and_measure(
 
     Parameters
     ----------
-    ensemble, clip, sector, confidence
+    model, clip, sector, confidence
         As `echo_train.prediction.segment.segment_clip` takes them.
 
     Raises
@@ -111,10 +112,10 @@ def segment_and_measure(
     DataError
         As `Clip.chunks`.
     """
-    found = segment_clip(ensemble, clip, sector, confidence)
+    found = segment_clip(model, clip, sector, confidence)
     measured = measure_clip(found, clip.rate, clip.spacing)
-    if ensemble.takes_phases and len(measured.ed):
-        found = segment_clip(ensemble, clip, sector, confidence, measured.phases())
+    if model.takes_phases and len(measured.ed):
+        found = segment_clip(model, clip, sector, confidence, measured.phases())
         measured = measure_clip(found, clip.rate, clip.spacing)
     return found, measured
 

@@ -16,7 +16,8 @@ from echo_common.cli.progress import Progress, silent
 from echo_common.errors import DataError, EchoError, RunError, SettingsError
 from echo_common.output_folder import OutputFolder
 from echo_common.outputs import output_name
-from echo_train.evaluation.trained_model import load_model
+from echo_train.evaluation.ensemble import average_models, describe_average
+from echo_train.evaluation.trained_model import TrainedModel, load_model
 from echo_train.prediction.clip import Clip, list_videos
 from echo_train.prediction.measurement import Measurement, segment_and_measure
 from echo_train.prediction.results import (
@@ -27,7 +28,6 @@ from echo_train.prediction.results import (
     write_results,
 )
 from echo_train.prediction.sector import Sector, find_sector
-from echo_train.prediction.segment import Ensemble
 from echo_train.prediction.settings import PredictSettings
 from echo_train.runs.run_folder import CONFIG
 from echo_train.runs.run_names import distinct_names
@@ -79,11 +79,13 @@ def predict_clips(
         )
     device = devices.pick_device(settings.device, say=say)
     with explain_full_memory(device, lambda: "choose --device cpu, or a smaller --crop"):
-        models = [load_model(run, settings.checkpoint, device) for run in runs]
-        ensemble = Ensemble(models, settings.tta)
+        models = [
+            load_model(run, settings.checkpoint, device, settings.postprocess) for run in runs
+        ]
+        model = average_models(models, settings.tta, settings.tta_mirror)
+        for line in describe_average(models, settings):
+            say(f"note: {line}")
         note = "; ".join(f"{model.folder}: {model.note}" for model in models if model.note)
-        if note:
-            say(note)
         paths, failures = _find_videos(sources)
         total = len(paths) + len(failures)
         # No clip is named as the table of all clips.
@@ -102,7 +104,7 @@ def predict_clips(
                     rows[name] = _failed("it was interrupted")
                     with _collect(failures, path) as reasons:
                         claim_results(output, name, settings)
-                        result = _predict(ensemble, path, name, settings, note)
+                        result = _predict(model, path, name, settings, note)
                         write_results(output, result, settings)
                         rows[name] = result.measured, result.found.numbers
                         say(result.line(output.folder))
@@ -151,11 +153,11 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _predict(
-    ensemble: Ensemble, path: Path, name: str, settings: PredictSettings, note: str
+    model: TrainedModel, path: Path, name: str, settings: PredictSettings, note: str
 ) -> ClipResult:
     clip = Clip(path, settings.frames)
     sector = _sector(clip, settings)
-    found, measured = segment_and_measure(ensemble, clip, sector, settings.confidence)
+    found, measured = segment_and_measure(model, clip, sector, settings.confidence)
     return ClipResult(
         name=name, clip=clip, sector=sector, found=found, measured=measured, note=note
     )

@@ -9,11 +9,11 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from echo_common.output_folder import OutputFolder
 from echo_common.tables import csv_table, fixed
+from echo_train.evaluation.measured_files import mask_png
 from echo_train.prediction.clip import Clip
 from echo_train.prediction.measurement import Measurement, headline
 from echo_train.prediction.overlay import draw, save_overlay
@@ -290,5 +290,4 @@ def _write_masks(output: OutputFolder, result: ClipResult, format: str) -> None:
             _write_nifti(path, result)
         return
     for number, mask in zip(found.numbers.tolist(), found.masks, strict=True):
-        content = cv2.imencode(".png", 255 * mask)[1].tobytes()
-        output.write_bytes(f"{name}.mask-{number:05}.png", content)
+        output.write_bytes(f"{name}.mask-{number:05}.png", mask_png(mask))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from echo_train.evaluation.ensemble import average_models
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.prediction.clip import CHUNK_FRAMES, Clip
 from echo_train.prediction.sector import Sector
@@ -79,52 +78,8 @@ class Segmentation:
     reasons: np.ndarray
 
 
-class Ensemble:
-    """Models whose predictions are averaged.
-
-    Parameters
-    ----------
-    models : sequence of TrainedModel
-        At least one; all of one target, size of frames and loss.
-    augment : bool
-        Average also the predictions of shifted, brighter and darker frames.
-
-    Raises
-    ------
-    SettingsError
-        If the models predict different things.
-    """
-
-    def __init__(self, models: Sequence[TrainedModel], augment: bool = False) -> None:
-        self.models = models
-        self._mean = average_models(models, augment)
-
-    @property
-    def takes_phases(self) -> bool:
-        """Whether a model takes the phase of a frame."""
-        return any(model.settings.data.phase_channel for model in self.models)
-
-    def predict(self, images: np.ndarray, phases: np.ndarray | None = None) -> Prediction:
-        """Predict frames of any size, in their pixels.
-
-        A frame in which nothing was found stays empty.
-
-        Parameters
-        ----------
-        images : ndarray, (frame, y, x) uint8
-        phases : ndarray, (frame,) float, optional
-            From -1 at end-diastole to 1 at end-systole; 0, or None for all frames, if unknown.
-        """
-        scaled = self._mean.scale_frames(images)
-        logits = self._mean.logits(scaled, None if phases is None else torch.from_numpy(phases))
-        prediction = self._mean.read(logits, scaled, (images.shape[1], images.shape[2]))
-        # In a frame without any landmark, the shape prior draws the mean shape.
-        _empty(prediction, prediction.reasons() != "")
-        return prediction
-
-
 def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
-    """Predict frames of any size with one model.
+    """Predict frames of any size; a frame in which nothing was found stays empty.
 
     Frames that differ in size from the model's input are scaled to fit into it, centred on black.
     Landmarks, or the logits of masks, are scaled back before they become masks, so the border of a
@@ -140,9 +95,8 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
     prediction : Prediction
         In the pixels of the frames.
     """
-    ensemble = Ensemble([model])
     parts = [
-        ensemble.predict(images[start : start + CHUNK_FRAMES])
+        _segment_chunk(model, images[start : start + CHUNK_FRAMES])
         for start in range(0, len(images), CHUNK_FRAMES)
     ]
     joined: dict[str, Any] = {}
@@ -153,7 +107,7 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
 
 
 def segment_clip(
-    ensemble: Ensemble,
+    model: TrainedModel,
     clip: Clip,
     sector: Sector | None = None,
     confidence: float = 0.0,
@@ -163,14 +117,16 @@ def segment_clip(
 
     Parameters
     ----------
-    ensemble : Ensemble
+    model : TrainedModel
+        Of several, their mean; see `echo_train.evaluation.ensemble.average_models`.
     clip : Clip
     sector : Sector, optional
-        What the models see of each frame; by default, all.
+        What the model sees of each frame; by default, all.
     confidence : float
         A frame with less confidence counts as one without a ventricle.
     phases : ndarray, (frame,) float, optional
-        Of the frames that can be read, as `Ensemble.predict` takes them.
+        Of the frames that can be read, from -1 at end-diastole to 1 at end-systole; by default,
+        unknown.
 
     Raises
     ------
@@ -182,7 +138,8 @@ def segment_clip(
     shift = np.array([sector.x, sector.y]) if sector else np.zeros(2)
     for chunk in clip.chunks():
         told = None if phases is None else phases[len(masks) :][: len(chunk.images)]
-        prediction = ensemble.predict(sector.cut(chunk.images) if sector else chunk.images, told)
+        images = sector.cut(chunk.images) if sector else chunk.images
+        prediction = _segment_chunk(model, images, told)
         reasons = prediction.reasons()
         unsure = (reasons == "") & (prediction.confidence < confidence)
         reasons = np.where(unsure, f"confidence below {confidence:g}", reasons)
@@ -207,6 +164,17 @@ def segment_clip(
         name: None if parts[0] is None else np.concatenate(parts) for name, parts in columns.items()
     }
     return Segmentation(masks=masks, **joined)
+
+
+def _segment_chunk(
+    model: TrainedModel, images: np.ndarray, phases: np.ndarray | None = None
+) -> Prediction:
+    scaled = model.scale_frames(images)
+    logits = model.logits(scaled, None if phases is None else torch.from_numpy(phases))
+    prediction = model.read(logits, scaled, (images.shape[1], images.shape[2]))
+    # In a frame without any landmark, the shape prior draws the mean shape.
+    _empty(prediction, prediction.reasons() != "")
+    return prediction
 
 
 def _empty(prediction: Prediction, missed: np.ndarray) -> None:

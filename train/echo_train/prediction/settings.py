@@ -6,15 +6,14 @@ import dataclasses
 from pathlib import Path
 
 from echo_common.cli.settings import setting
-from echo_train.runs.settings import checkpoint_setting, force_setting
-from echo_train.runtime.settings import device_setting
+from echo_train.evaluation.settings import ApplySettings
 
 MASK_FORMATS = ("png", "nifti")
 """Formats of masks in addition to NAME.npz."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictSettings:
+class PredictSettings(ApplySettings):
     """Settings of `echo-predict`."""
 
     out: Path | None = setting(
@@ -28,11 +27,9 @@ class PredictSettings:
     crop: tuple[int, int, int, int] | None = setting(
         None, "Scan sector as X,Y,WIDTH,HEIGHT in pixels; default: found in the frames.", minimum=0
     )
-    checkpoint: str = checkpoint_setting()
     confidence: float = setting(
         0.5, "Frames with less confidence count as not found.", minimum=0, maximum=1
     )
-    tta: bool = setting(False, "Average the predictions of shifted, brighter and darker frames.")
     overlay: bool = setting(True, "Write a video of the contours over the frames.")
     masks: str | None = setting(
         None, "Write the masks also as one PNG a frame, or as NIfTI.", choices=MASK_FORMATS
@@ -40,5 +37,3 @@ class PredictSettings:
     keep_text: bool = setting(
         False, "Show what is outside the scan sector, which may identify a person."
     )
-    force: bool = force_setting()
-    device: str = device_setting()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from echo_common.cli.settings import setting
 from echo_common.errors import SettingsError
@@ -15,21 +14,12 @@ CHECKPOINTS = ("best", "last")
 """States of a run; the weights of each are in a file of its name."""
 
 
-def checkpoint_setting() -> Any:
-    """Declare the setting `checkpoint`, which several commands have."""
-    return setting(
-        CHECKPOINTS[0],
-        "State of the run: best, of the epoch with the highest validation Dice, or last.",
-        choices=CHECKPOINTS,
-    )
+AUTO = "auto"
 
+POSTPROCESSING = ("none", "pieces", "holes", "both")
+"""Corrections of predicted masks; `echo_train.targets.postprocess.clean_mask` makes them."""
 
 FORCE_HELP = "Replace files that this software did not write."
-
-
-def force_setting() -> Any:
-    """Declare the setting `force`, which every command has that writes to a given folder."""
-    return setting(False, FORCE_HELP)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

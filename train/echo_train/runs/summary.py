@@ -11,6 +11,7 @@ from typing import Any
 from echo_common.errors import RunError
 from echo_common.regular_file import read_regular
 from echo_train.runs.run_folder import CONFIG, LARGEST, SUMMARY, reason_of
+from echo_train.runs.settings import POSTPROCESSING
 
 SPLITS = {"test": "Test", "val": "Validation", "all": "All frames", "train": "Training"}
 """Titles of the splits of summary.json; the first split that was measured represents a run."""
@@ -24,6 +25,8 @@ _AGREEMENTS = ("ef", "fac", "edv", "esv", "ed_length", "es_length")
 
 FLOORS = {"mean_mask": "mean training mask", "black": "all-black mask"}
 """Names of the predictions that do not look at the image, under `floor` of a split."""
+
+_DAMAGE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 _COUNTS = ("frames", "missed_frames", "missed_landmarks")
 
@@ -64,6 +67,33 @@ def read_summary(folder: Path) -> dict[str, Any]:
         )
         raise RunError(f"{path} cannot be read: {reason_of(error)}; {remedy}") from error
     return dict(summary)
+
+
+def read_postprocess(folder: Path) -> str:
+    """Read which post-processing of masks a run chose when it was measured.
+
+    Returns
+    -------
+    name : str
+        One of `POSTPROCESSING`; ``none`` for runs of earlier versions, and before the end.
+
+    Raises
+    ------
+    RunError
+        If summary.json is damaged.
+    """
+    path = folder / SUMMARY
+    try:
+        chosen = json.loads(read_regular(path)).get("postprocess", {"chosen": "none"})["chosen"]
+        _check(chosen in POSTPROCESSING, "postprocess.chosen", f"one of {POSTPROCESSING}")
+    except FileNotFoundError:
+        return "none"
+    except (*_DAMAGE, OSError) as error:
+        raise RunError(
+            f"{path} cannot be read, which has the post-processing of masks: {reason_of(error)}; "
+            "restore it from a copy, or give --postprocess none"
+        ) from error
+    return str(chosen)
 
 
 def _finite(value: Any) -> Any:

@@ -27,6 +27,7 @@ from echo_train.runs.checkpoint import (
     load_checkpoint,
 )
 from echo_train.runs.run_folder import BEST, CONFIG, SUMMARY, read_config, reason_of, run_inputs
+from echo_train.runs.settings import POSTPROCESSING
 from echo_train.runs.summary import is_number, read_summary
 
 FORMAT = "echo-weights/1"
@@ -102,6 +103,7 @@ def write_weights(run: Path, path: Path, note: str = "", force: bool = False) ->
         "best": {"epoch": state["best"]["epoch"]},
         "measured": {
             "training_area": summary.get("training_area"),
+            "postprocess": summary.get("postprocess", {}).get("chosen", "none"),
             "exponent": summary.get("val", {}).get("ef", {}).get("exponent"),
             "dice": {
                 split: summary[split]["dice"]["mean"]
@@ -196,5 +198,6 @@ def _check(state: Mapping[str, Any]) -> None:
     known = exponent is None or is_number(exponent)
     if area is not None:
         known = known and len(area) == 2 and all(map(is_number, area))
+    known = known and state["measured"].get("postprocess", "none") in POSTPROCESSING
     if not known:
-        raise ValueError(f"the values of {SUMMARY} that it holds are no numbers")
+        raise ValueError(f"the values of {SUMMARY} that it holds are none of a run")

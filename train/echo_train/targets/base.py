@@ -39,7 +39,7 @@ class Prediction:
         Frames of constant gray, in which nothing is found.
     confidence : ndarray, (frame,) float
         In [0, 1]: how sharp the border of a mask is (`echo_train.targets.mask.CERTAIN`), or the
-        mean confidence of the landmarks, before the prior corrects them.
+        mean confidence of the landmarks, before post-processing or the prior corrects them.
     """
 
     masks: np.ndarray
@@ -97,6 +97,7 @@ class Target(Protocol):
         logits: Tensor,
         letterbox: Letterbox | None = None,
         constant: np.ndarray | None = None,
+        postprocess: str = "none",
     ) -> Prediction:
         """Turn logits into masks, and into landmarks if these are the target.
 
@@ -108,6 +109,9 @@ class Target(Protocol):
             pixels of these frames, and its masks are as fine as they are.
         constant : ndarray, (frame,) bool, optional
             Frames of constant gray, in which nothing is found.
+        postprocess : str
+            One of `echo_train.runs.settings.POSTPROCESSING`, for masks; a contour through landmarks
+            is one piece.
         """
 
     def combine(self, logits: Sequence[Tensor]) -> Tensor:
@@ -122,6 +126,9 @@ class Target(Protocol):
         logits : Tensor, (frame, channel, y, x) float
             For `predict`.
         """
+
+    def mirror(self, logits: Tensor) -> Tensor:
+        """Turn the logits of mirrored frames, (frame, channel, y, x), into those of the frames."""
 
     def error_free_masks(self, batch: Batch) -> np.ndarray | None:
         """Masks of a prediction without errors, (frame, y, x) uint8; None for the true masks."""

@@ -24,6 +24,7 @@ from echo_train.metrics.overlap import packed_counts
 from echo_train.metrics.results import Results
 from echo_train.runtime import device as devices
 from echo_train.targets.base import Collector, Prediction
+from echo_train.transforms.augment import mirror_order
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.letterbox import Letterbox
 
@@ -114,6 +115,7 @@ class LandmarkTarget:
         logits: Tensor,
         letterbox: Letterbox | None = None,
         constant: np.ndarray | None = None,
+        postprocess: str = "none",
     ) -> Prediction:
         """Turn logits into landmarks, and the landmarks into masks; see `Target.predict`."""
         decoded, sure = (part.cpu().numpy() for part in self._locate(logits))
@@ -144,6 +146,11 @@ class LandmarkTarget:
             return torch.stack(list(logits)).mean(dim=0)
         mean = torch.stack([self.maps(part) for part in logits]).mean(dim=0)
         return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
+
+    def mirror(self, logits: Tensor) -> Tensor:
+        """Mirror maps, and exchange those of the left and the right wall; see `Target.mirror`."""
+        order = mirror_order(self.identity, self.landmarks)
+        return logits[:, [*order, *range(self.landmarks, logits.shape[1])]].flip(3)
 
     def error_free_masks(self, batch: Batch) -> np.ndarray:
         """Masks rebuilt from the true landmarks, (frame, y, x) uint8."""

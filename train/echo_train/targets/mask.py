@@ -17,6 +17,7 @@ from echo_train.losses.settings import LossSettings
 from echo_train.metrics.overlap import MaskCounts, pixel_counts
 from echo_train.metrics.results import Results
 from echo_train.targets.base import Collector, Prediction
+from echo_train.targets.postprocess import clean_map
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.letterbox import Letterbox
 
@@ -61,6 +62,7 @@ class MaskTarget:
         logits: Tensor,
         letterbox: Letterbox | None = None,
         constant: np.ndarray | None = None,
+        postprocess: str = "none",
     ) -> Prediction:
         """Turn logits into masks; see `Target.predict`."""
         if letterbox is not None:
@@ -72,6 +74,8 @@ class MaskTarget:
         values = logits[:, 0].float().cpu().numpy()
         if constant is not None:
             values[constant] = -1
+        if postprocess != "none":
+            values = np.array([clean_map(frame, postprocess) for frame in values])
         return Prediction(
             masks=(values > 0).astype(np.uint8),
             contours=soft_outlines(values, level=0),
@@ -83,6 +87,10 @@ class MaskTarget:
         """Average probabilities; see `Target.combine`."""
         mean = torch.stack([part.float().sigmoid() for part in logits]).mean(dim=0)
         return mean.logit(eps=torch.finfo(mean.dtype).eps)
+
+    def mirror(self, logits: Tensor) -> Tensor:
+        """Mirror masks; see `Target.mirror`."""
+        return logits.flip(3)
 
     def error_free_masks(self, batch: Batch) -> None:
         """Return None: a prediction without errors is the true mask."""

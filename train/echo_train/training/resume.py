@@ -95,7 +95,7 @@ def initial_model(settings: TrainSettings) -> TrainedModel | None:
     """
     init, folder = settings.architecture.init, settings.folder
     resumed = folder.resume and folder.run and (folder.run / run_folder.LAST).exists()
-    return None if init is None or resumed else load_model(init)
+    return None if init is None or resumed else load_model(init, postprocess="none")
 
 
 def restore_state(trainer: Trainer, folder: Path, store: EchoStore) -> None:

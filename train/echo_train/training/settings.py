@@ -15,8 +15,9 @@ from echo_train.losses.settings import LOSS_NAMES, LossSettings
 from echo_train.networks.architecture import Architecture
 from echo_train.networks.settings import NetworkSettings, PriorSettings
 from echo_train.runs.run_names import run_name
-from echo_train.runs.settings import LOGGERS, RunSettings
+from echo_train.runs.settings import AUTO, LOGGERS, RunSettings
 from echo_train.runtime.settings import DeviceSettings
+from echo_train.targets.settings import MaskSettings
 
 if TYPE_CHECKING:
     from echo_train.data.frame_set import Choice
@@ -111,6 +112,7 @@ class TrainSettings:
     architecture: NetworkSettings = component(NetworkSettings, "Network")
     location_prior: PriorSettings = component(PriorSettings)
     losses: LossSettings = component(LossSettings, "Losses")
+    masks: MaskSettings = component(MaskSettings, "Masks")
     decoding: LandmarkSettings = component(LandmarkSettings, "Landmarks")
     data: LoaderSettings = component(LoaderSettings, "Data")
     hardware: DeviceSettings = component(DeviceSettings, "Device")
@@ -191,6 +193,8 @@ class TrainSettings:
                 "--prior-use weight is for --target mask; give --prior-use channel for --target "
                 "landmarks"
             )
+        if target == "landmarks" and self.masks.postprocess not in (AUTO, "none"):
+            raise SettingsError(f"--postprocess {self.masks.postprocess} is for --target mask")
         self.folder.check()
         self.training.check()
         self.data.splits.check()

@@ -23,6 +23,7 @@ from echo_train.data.resident import SharedArrays
 from echo_train.evaluation.evaluate import measure_splits
 from echo_train.evaluation.floor import read_training_split
 from echo_train.evaluation.measured_files import write_measured
+from echo_train.evaluation.postprocess import choose_postprocessing
 from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
@@ -253,11 +254,13 @@ def measure_run(
     folder = output.folder
     if trainer.best is None:
         raise RunError(f"no epoch of {folder} has a validation Dice; lower --learning-rate")
-    model = load_model(folder, "best", trainer.device)
+    model = load_model(folder, "best", trainer.device, postprocess="none")
     orders = {name: trainer.frames.indices(name.upper()) for name in ("val", "test")}
     training = read_training_split(store, trainer.choice, trainer.frames)
     areas = None if training is None else training.area_range
     history = trainer.history
+    asked = trainer.settings.masks.postprocess
+    model, facts = choose_postprocessing(model, asked, trainer.loader, orders["val"], progress)
     write_measured(
         output,
         model,
@@ -271,6 +274,7 @@ def measure_run(
             "images_per_second": len(history) / sum(1 / row.images_per_second for row in history),
             "training_area": areas,
             "provenance": _provenance(trainer, store),
+            **facts,
         },
     )
 

@@ -47,7 +47,8 @@ def mirror_order(identity: str, count: int) -> list[int]:
     if identity == "anatomical" and count % 2 == 0:
         raise SettingsError(
             f"{count} anatomical landmarks cannot be mirrored: the left wall has one more than "
-            "the right; set --augment-flip 0, or use an odd number of --landmarks"
+            "the right; set --augment-flip 0, leave out --tta-mirror, or use an odd number of "
+            "--landmarks"
         )
     return list(range(count - 1, -1, -1))
 
