@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 import tomli_w
 
-from echo_common.cli.values import from_plain, read_settings_file
+from echo_common.cli.values import AUTOMATIC, from_plain, read_settings_file
 from echo_common.errors import SettingsError
 
 Settings = TypeVar("Settings")
@@ -49,6 +49,7 @@ def setting(
     title: str | None = None,
     former: FormerFlag | None = None,
     repeatable: bool = False,
+    auto: bool = False,
 ) -> Any:
     """Declare a field of a settings dataclass, with its documentation and its bounds.
 
@@ -71,6 +72,9 @@ def setting(
         The flag that this setting replaced.
     repeatable : bool
         Of a tuple of texts: an option for each item, rather than one with commas.
+    auto : bool
+        Of a positive number: it may be ``auto``, which is read as
+        `echo_common.cli.values.AUTOMATIC`.
     """
     metadata = {
         "help": help,
@@ -81,6 +85,7 @@ def setting(
         "title": title,
         "former": former,
         "repeatable": repeatable,
+        "auto": auto,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -137,7 +142,8 @@ def to_table(settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             table |= to_table(value, leave_out)
         elif value is not None and field.name not in leave_out:
-            table[key_of(field)] = _plain(value)
+            is_auto = field.metadata["auto"] and value == AUTOMATIC
+            table[key_of(field)] = "auto" if is_auto else _plain(value)
     return table
 
 

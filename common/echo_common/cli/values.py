@@ -18,6 +18,9 @@ from echo_common.errors import SettingsError
 _LARGEST = 2**53
 """Bound of whole numbers that have none of their own: up to it, a float holds each exactly."""
 
+AUTOMATIC = 0
+"""Stands for ``auto`` in a setting that is a positive number, or chosen when the command runs."""
+
 _SETTINGS_BYTES = 1 << 20
 """Bytes that a file of settings may have; a larger one is another kind of file."""
 
@@ -69,6 +72,18 @@ class WholeNumber(click.IntRange):
         if abs(number) > _LARGEST:
             self.fail(f"{value!r} is larger than {_LARGEST}.", param, ctx)
         return number
+
+
+class NumberOrAuto(WholeNumber):
+    """A whole number, or ``auto``, which is read as `AUTOMATIC`."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show both forms."""
+        return "INTEGER RANGE|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the word, or check the number."""
+        return AUTOMATIC if value == "auto" else super().convert(value, param, ctx)
 
 
 class NumberRange(click.ParamType[range]):
@@ -144,7 +159,8 @@ def param_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     if meta["choices"] is not None:
         return click.Choice(list(meta["choices"]))
     if hint is int:
-        return WholeNumber(min=meta["minimum"], max=meta["maximum"])
+        kind = NumberOrAuto if meta["auto"] else WholeNumber
+        return kind(min=meta["minimum"], max=meta["maximum"])
     if hint is range:
         return NumberRange()
     if hint is float:

@@ -20,6 +20,7 @@ from echo_train.evaluation.ensemble import average_models, describe_average
 from echo_train.evaluation.postprocess import choose_postprocessing
 from echo_train.evaluation.settings import ApplySettings
 from echo_train.evaluation.trained_model import TrainedModel, load_model
+from echo_train.runs.weights_file import write_weights
 from echo_train.training.train import train
 from support.commands import exit_code
 from support.datasets import frame_pattern, write_video
@@ -169,6 +170,16 @@ def test_a_run_without_a_choice_is_not_post_processed(runs: Path, tmp_path: Path
     assert load_model(run).postprocess == "none"
     path.unlink()
     assert load_model(run).postprocess == "none"
+
+
+def test_a_weights_file_keeps_the_choice(runs: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(runs / "mask", tmp_path / "mask")
+    kept = summary(run) | {"postprocess": {"chosen": "both", "val_dice": {}}}
+    (run / "summary.json").write_text(json.dumps(kept))
+    path = tmp_path / "mask.safetensors"
+    write_weights(run, path)
+    assert load_model(path).postprocess == "both"
+    assert load_model(path, postprocess="none").postprocess == "none"
 
 
 def test_models_that_chose_differently_are_not_post_processed(runs: Path) -> None:

@@ -213,6 +213,14 @@ def test_the_command_prints_mean_and_spread(
     (line,) = (line for line in out.splitlines() if line.startswith("val pixel_accuracy.mean"))
     values = [numbers["mean"], numbers["spread"], *numbers["values"]]
     assert line.split()[2:] == [f"{value:.4f}" for value in values]
+    names = ("seed-0", "seed-1")
+    best = folder / max(
+        names, key=lambda n: read(folder / n, "summary.json")["val"]["dice"]["mean"]
+    )
+    assert out.splitlines()[-1] == (
+        f"best on the validation frames: {best}; next: echo-predict {best} VIDEO; echo-report "
+        f"{folder}"
+    )
 
 
 def test_a_grid_is_a_run_for_each_combination(small_store: Path, tmp_path: Path) -> None:

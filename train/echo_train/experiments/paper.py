@@ -20,14 +20,14 @@ from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import draw_splits
 from echo_train.experiments.presets import choose_for_preset, differences, with_preset
-from echo_train.experiments.settings import ALL, WorkerSettings
+from echo_train.experiments.settings import ALL, WorkerSettings, refuse_automatic
 from echo_train.experiments.sweep import choose_base, train_each
 from echo_train.reporting.plots import experiment_png
 from echo_train.runs import run_folder
 from echo_train.runs.summary import read_summary
+from echo_train.training.preparation import Say
 from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.settings import TrainSettings
-from echo_train.training.train import Say
 
 _WORKERS = [field.name for field in dataclasses.fields(WorkerSettings)]
 
@@ -93,7 +93,7 @@ def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
     Raises
     ------
     SettingsError
-        If several seeds or folds are asked for too.
+        If several seeds or folds are asked for too, or a size is ``auto``.
     """
     if given.get("seeds", 1) > 1 or any(given.get(name) for name in ("folds", "grid", "search")):
         raise SettingsError(
@@ -102,7 +102,9 @@ def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
         )
     own = {name: value for name, value in given.items() if name not in ("run", "resume")}
     own = _of_runs(own)
-    return {name: replace(TrainSettings(), **with_preset(name, own)) for name in PRESETS}
+    runs = {name: replace(TrainSettings(), **with_preset(name, own)) for name in PRESETS}
+    refuse_automatic(runs.values())
+    return runs
 
 
 def write_report(output: OutputFolder, names: list[str]) -> None:

@@ -17,12 +17,13 @@ from echo_common.cli.settings import replace, to_table, to_toml
 from echo_common.errors import RunError, SettingsError
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments.grid import Axis, parse_axis
-from echo_train.experiments.settings import ONE_CALL, SweepSettings
+from echo_train.experiments.settings import ONE_CALL, SweepSettings, refuse_automatic
 from echo_train.experiments.sweep import SWEEP, choose_base, group_results
 from echo_train.runs import run_folder
 from echo_train.runs.summary import read_summary
+from echo_train.training.preparation import Say
 from echo_train.training.resume import check_settings, explain_interruption
-from echo_train.training.train import Say, train
+from echo_train.training.train import train
 
 JOURNAL = "search.journal"
 """Optuna's record of the trials, in the folder of the search."""
@@ -61,6 +62,7 @@ def search(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = 
         raise SettingsError(
             "--search trains one run after the other; leave out --grid, --seeds, --folds and --jobs"
         )
+    refuse_automatic([settings])
     resume = settings.folder.resume
     base = choose_base(settings.folder.run, resume, "search")
     with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from echo_common.cli.settings import component, replace, setting
 from echo_common.errors import SettingsError
@@ -44,6 +45,22 @@ class WorkerSettings:
         """
         if self.scheduler is not None and self.backend != "dask":
             raise SettingsError("--scheduler is for --backend dask")
+
+
+def refuse_automatic(runs: Iterable[TrainSettings]) -> None:
+    """Refuse ``auto`` in runs that are compared, since each would have a plan of its own.
+
+    Raises
+    ------
+    SettingsError
+        If one has it.
+    """
+    for run in runs:
+        if options := run.automatic():
+            raise SettingsError(
+                f"{' and '.join(options)} auto is for a single run; plan one with --dry-run, and "
+                "give its numbers to all"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,8 +113,17 @@ class SweepSettings(TrainSettings):
         ]
 
     def runs(self) -> dict[str, TrainSettings]:
-        """Settings of each run by its name, without run folders."""
-        return grid_runs(replace(self.single_run(), run=None, resume=False), self.axes())
+        """Settings of each run by its name, without run folders.
+
+        Raises
+        ------
+        SettingsError
+            If the axes are not valid, or several runs have ``auto`` as a size.
+        """
+        runs = grid_runs(replace(self.single_run(), run=None, resume=False), self.axes())
+        if self.is_sweep():
+            refuse_automatic(runs.values())
+        return runs
 
     def single_run(self) -> TrainSettings:
         """Settings of the only run."""

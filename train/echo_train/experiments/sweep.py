@@ -25,9 +25,10 @@ from echo_train.reporting.run_rows import AVERAGED, average_rows, make_rows, sor
 from echo_train.reporting.run_table import table_rows
 from echo_train.runs import run_folder
 from echo_train.runs.summary import read_summary
+from echo_train.training.preparation import Say
 from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.settings import TrainSettings
-from echo_train.training.train import Say, train
+from echo_train.training.train import train
 
 SWEEP = "sweep.json"
 

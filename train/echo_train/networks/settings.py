@@ -21,7 +21,14 @@ class NetworkSettings:
     """Which network, and its size."""
 
     network: str = setting(NETWORK_NAMES[0], "Architecture of the network.", choices=NETWORK_NAMES)
-    width: int = setting(64, "Channels of the U-Net at full resolution.", minimum=1, maximum=1024)
+    width: int = setting(
+        64,
+        "Channels of the U-Net at full resolution; auto: at most 64, as many as fit memory and "
+        "--minutes.",
+        minimum=1,
+        maximum=1024,
+        auto=True,
+    )
     init: Path | None = setting(
         None,
         "Begin with the weights of a run folder or a weights file, as far as they fit. --network "

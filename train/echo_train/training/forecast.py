@@ -151,8 +151,8 @@ def describe_size(trainer: Trainer, store: EchoStore) -> str:
         frames = settings.data.buffer_mb * 1_000_000
     steps = math.ceil(len(trainer.frames.indices("TRAIN")) / settings.training.batch_size)
     return (
-        f"memory: {_gigabytes(size)} to train in batches of {settings.training.batch_size}, "
-        f"{_gigabytes(frames)} for the frames; {_gigabytes(free_memory(device))} are free\n"
+        f"memory: {gigabytes(size)} to train in batches of {settings.training.batch_size}, "
+        f"{gigabytes(frames)} for the frames; {gigabytes(free_memory(device))} are free\n"
         f"steps: {steps:,} per epoch, {steps * settings.training.epochs:,} in "
         f"{settings.training.epochs} epochs"
     )
@@ -221,7 +221,8 @@ def _seconds(work: Callable[[], None], trainer: Trainer) -> float:
     return min(times)
 
 
-def _gigabytes(size: float) -> str:
+def gigabytes(size: float) -> str:
+    """Write a number of bytes for a person."""
     return f"{size / 1e9:.2f} GB"
 
 

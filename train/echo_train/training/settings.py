@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from echo_common.cli.settings import component, replace, setting, to_table
+from echo_common.cli.values import AUTOMATIC
 from echo_common.errors import SettingsError
 from echo_common.outputs import output_name
 from echo_train.data.settings import LoaderSettings, SelectionSettings
@@ -43,7 +44,18 @@ class EpochSettings:
         minimum=1,
         maximum=1_000_000_000,
     )
-    batch_size: int = setting(16, "Images per step.", minimum=1, maximum=65_536)
+    batch_size: int = setting(
+        16,
+        "Images per step; auto: as few as are nearly as fast as more.",
+        minimum=1,
+        maximum=65_536,
+        auto=True,
+    )
+    minutes: float | None = setting(
+        None,
+        "Minutes that the run may take, for --width auto and --batch-size auto; default: no limit.",
+        minimum=0,
+    )
     seed: int = setting(
         0,
         "Random seed of the initial weights, the order of the samples and their augmentation.",
@@ -173,6 +185,11 @@ class TrainSettings:
         }
         return output_name("-".join(filter(None, [kind, run_name(different) if different else ""])))
 
+    def automatic(self) -> list[str]:
+        """Options whose value is ``auto``, which `echo_train.training.preparation` replaces."""
+        sizes = {"--width": self.architecture.width, "--batch-size": self.training.batch_size}
+        return [option for option, size in sizes.items() if size == AUTOMATIC]
+
     def check(self) -> None:
         """Check that the settings of one run are consistent.
 
@@ -192,6 +209,10 @@ class TrainSettings:
             raise SettingsError(
                 "--prior-use weight is for --target mask; give --prior-use channel for --target "
                 "landmarks"
+            )
+        if self.training.minutes is not None and not self.automatic():
+            raise SettingsError(
+                "--minutes limits --width auto and --batch-size auto; give one of them, or --epochs"
             )
         if target == "landmarks" and self.masks.postprocess not in (AUTO, "none"):
             raise SettingsError(f"--postprocess {self.masks.postprocess} is for --target mask")

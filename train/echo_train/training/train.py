@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from echo_common.cli.progress import Progress, show, silent
-from echo_common.cli.settings import replace, to_toml
-from echo_common.errors import NotInStoreError, RunError
+from echo_common.cli.settings import from_table, to_toml
+from echo_common.errors import RunError
 from echo_common.output_folder import OutputFolder
 from echo_common.store.reader import EchoStore
-from echo_train.data.frame_set import choose
-from echo_train.data.loader import Loader, make_loader, pick_source
 from echo_train.data.resident import SharedArrays
 from echo_train.evaluation.evaluate import measure_splits
 from echo_train.evaluation.floor import read_training_split
@@ -33,21 +31,14 @@ from echo_train.runs.summary import read_summary
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
-from echo_train.runtime.memory import explain_full_memory
 from echo_train.runtime.signals import ended_like_ctrl_c, uninterrupted
-from echo_train.training.forecast import advise_smaller, describe_forecast, describe_size
+from echo_train.training.forecast import describe_forecast, describe_size
 from echo_train.training.loggers import Logger, log_end, metrics_of_epoch, open_loggers
+from echo_train.training.preparation import Say, keep_sizes, prepared
 from echo_train.training.progress_bar import ProgressBar
-from echo_train.training.resume import (
-    explain_interruption,
-    initial_model,
-    restore_state,
-    save_state,
-)
+from echo_train.training.resume import explain_interruption, restore_state, save_state
 from echo_train.training.settings import TrainSettings
 from echo_train.training.trainer import Trainer
-
-Say = Callable[[str], None]
 
 FEW_STEPS = 500
 """Steps below which a training is called short: ten patients needed them for their best Dice."""
@@ -92,9 +83,13 @@ def train(
         If the run folder cannot be used, or a loss is NaN or infinite.
     """
     settings.check()
+    if settings.folder.resume and settings.folder.run is not None and settings.automatic():
+        config = settings.folder.run / run_folder.CONFIG
+        table = run_folder.read_config(settings.folder.run)
+        settings = keep_sizes(settings, from_table(TrainSettings, table, config))
     started = time.perf_counter()
     first_say = say if process.is_first else lambda line: None
-    with _prepared(settings, first_say, process, shared) as (store, trainer):
+    with prepared(settings, first_say, process, shared) as (store, trainer):
         settings, choice = trainer.settings, trainer.choice
         chosen, name = settings.folder, settings.folder_name(choice)
         folder = distributed.run_on_first(
@@ -155,37 +150,10 @@ def dry_run(settings: TrainSettings, say: Say, process: Process = ONLY_PROCESS) 
     """
     settings.check()
     first_say = say if process.is_first else lambda line: None
-    with _prepared(settings, first_say, process) as (store, trainer):
+    with prepared(settings, first_say, process) as (store, trainer):
         first_say(trainer.describe())
         first_say(describe_size(trainer, store))
         first_say(describe_forecast(trainer))
-
-
-@contextlib.contextmanager
-def _prepared(
-    settings: TrainSettings, say: Say, process: Process, shared: SharedArrays | None = None
-) -> Iterator[tuple[EchoStore, Trainer]]:
-    """Open the store and make the trainer of a run, which needs no folder."""
-    device = devices.pick_device(settings.hardware.device, process.local_rank, say)
-    with (
-        distributed.connected(process, device),
-        explain_full_memory(device, lambda: advise_smaller(settings, device, process)),
-    ):
-        store = EchoStore(settings.selection.store)
-        choice = choose(store, settings.selection)
-        source = distributed.run_on_first(
-            lambda: pick_source(store, choice, settings.data, device, shared), process
-        )
-        settings = replace(settings, loader=source)
-        loader = make_loader(store, choice, settings.data, device, settings.training.seed, shared)
-        _check_splits(store, loader, settings.training.batch_size, process)
-        settings = settings.resolve(choice, len(loader.frames.indices("TRAIN")))
-        trainer = Trainer(settings, choice, loader, device, process, initial_model(settings))
-        # Before a folder is opened, so that a failure leaves none behind.
-        obstacle = trainer.try_compiled()
-        if obstacle:
-            say(f"note: torch.compile failed, and the network runs uncompiled: {obstacle}")
-        yield store, trainer
 
 
 def train_epochs(
@@ -277,17 +245,6 @@ def measure_run(
             **facts,
         },
     )
-
-
-def _check_splits(store: EchoStore, loader: Loader, batch_size: int, process: Process) -> None:
-    frames = {split: len(loader.frames.indices(split)) for split in ("TRAIN", "VAL")}
-    for split, count in frames.items():
-        if not count:
-            raise NotInStoreError(
-                f"{store.path} has no readable frame in the split {split}, to which the data set "
-                "must assign videos; --split-by video draws other splits"
-            )
-    distributed.check_batches(process, batch_size, frames)
 
 
 def _provenance(trainer: Trainer, store: EchoStore) -> dict[str, Any]:
