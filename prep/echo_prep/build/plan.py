@@ -16,10 +16,10 @@ from echo_common.store import schema
 from echo_common.store.schema import PHASES
 from echo_prep.build.index_columns import aspect, optional_columns, short_axis_rows
 from echo_prep.dataset.file_names import shown_name
-from echo_prep.dataset.frame_sizes import frame_shapes, misplaced
 from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.types import Dataset, Trace, Video
+from echo_prep.dataset.video import frame_shapes, misplaced
 
 COLUMNS = {
     **{

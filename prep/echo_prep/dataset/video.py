@@ -1,4 +1,7 @@
-"""Read the traced frames of a video, and report each fault as a status of the store."""
+"""The frames of a video: their size, and the traced ones with each fault as a status of the store.
+
+The size is as FileList.csv lists it, or else as the video says; none is assumed.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from echo_common.store.schema import STATUSES
 from echo_common.video.content import VideoError
 from echo_common.video.frame import Frame
 from echo_prep.dataset.frame_source import FrameSource, RefusedError
+from echo_prep.dataset.types import Dataset
 
 OK = STATUSES.index("ok")
 MISSING = STATUSES.index("missing")
@@ -20,6 +24,12 @@ REFUSED = STATUSES.index("refused")
 UNREADABLE = STATUSES.index("unreadable")
 BEYOND_END = STATUSES.index("beyond-end")
 WRONG_SIZE = STATUSES.index("wrong-size")
+
+FARTHEST = 1024 / 112
+"""Largest plausible coordinate, in longer sides of the frame."""
+
+_LEAST_INSIDE = 0.25
+"""Share of a contour's points in the frame below which it was traced on another one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,3 +128,62 @@ def _absent(number: int, count: int, ending: str) -> FrameRead:
 
 def _all(numbers: Sequence[int], status: int, message: str) -> list[FrameRead]:
     return [FrameRead(pixels=None, status=status, message=message) for _ in numbers]
+
+
+def frame_shapes(dataset: Dataset, source: FrameSource) -> dict[str, tuple[int, int]]:
+    """Find the size of the frames of each video.
+
+    A listed size that the traces do not fit, such as the one that the video had
+    before it was exported again, is checked against the video itself.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    source : FrameSource
+
+    Returns
+    -------
+    shapes : dict of str to tuple of int
+        (height, width) by name. A video that is not listed with a size and
+        cannot be read is left out.
+    """
+    shapes = {}
+    for video in dataset.videos:
+        shape = video.shape
+        traces = dataset.traces[video.name]
+        if shape is None or any(misplaced(trace.contour, shape) for trace in traces):
+            shape = _measured_shape(source, video.name) or shape
+        if shape is not None:
+            shapes[video.name] = shape
+    return shapes
+
+
+def misplaced(contour: np.ndarray, shape: tuple[int, int]) -> tuple[str, str] | None:
+    """Tell why a contour does not belong to a frame; None if it does.
+
+    Parameters
+    ----------
+    contour : ndarray, (point, 2) float64
+    shape : tuple of int
+        (height, width) of the frame.
+
+    Returns
+    -------
+    reason, message : str
+    """
+    height, width = shape
+    far = np.abs(contour).max()
+    if far > FARTHEST * max(height, width):
+        return "coordinates", f"a coordinate is {far:.3g} px away"
+    inside = (contour >= -0.5).all(axis=1) & (contour <= [width - 0.5, height - 0.5]).all(axis=1)
+    if inside.mean() < _LEAST_INSIDE:
+        return "outside", f"the contour is outside the {width}x{height} frame"
+    return None
+
+
+def _measured_shape(source: FrameSource, name: str) -> tuple[int, int] | None:
+    try:
+        return source.shape(name)
+    except (OSError, RefusedError, VideoError):
+        # Its frames cannot be read either, and are rejected with the reason.
+        return None

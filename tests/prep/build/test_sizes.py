@@ -13,7 +13,7 @@ from echo_common.errors import DataError
 from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
 from echo_prep.build.reuse import BuildReport
-from echo_prep.dataset.frame_sizes import misplaced
+from echo_prep.dataset.video import misplaced
 from echo_prep.geometry.settings import HeatmapSettings
 from echo_prep.settings import BuildSettings
 from support.archives import write_dynamic
