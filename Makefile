@@ -15,7 +15,7 @@ DEMO := demo
 
 # What trains best in little time on a CPU; docs/experiments.md compares.
 FAST := --network fast-unet --width 16 --schedule one-cycle --learning-rate 4e-3 --ema 0.98 \
-    --epochs 12
+    --batch-size 8 --phase-channel --epochs 12
 
 # The build is remembered: only `make install` has to name it. Another build starts with an empty
 # .venv, which would otherwise keep the libraries of the first.

@@ -45,6 +45,8 @@ DEMO = replace(
     schedule="one-cycle",
     learning_rate=4e-3,
     ema=0.98,
+    batch_size=8,
+    phase_channel=True,
     device="cpu",
 )
 """As in the Makefile."""
