@@ -16,6 +16,7 @@ from torch import Tensor
 from echo_common.errors import SettingsError
 from echo_train.networks.attention_unet import AttentionUNet
 from echo_train.networks.prior_channel import PriorChannel
+from echo_train.networks.settings import NetworkSettings, PriorSettings
 from echo_train.networks.unet import FastUNet, UNet, UNetNoSkip
 
 NETWORKS: dict[str, type[UNet]] = {
@@ -50,6 +51,26 @@ class Architecture:
     width: int
     prior_shape: tuple[int, int] | None = None
     phase_channel: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        network: NetworkSettings,
+        prior: PriorSettings,
+        *,
+        channels: int,
+        shape: tuple[int, int],
+        phase_channel: bool,
+    ) -> Architecture:
+        """Architecture by settings, for a number of output channels and a (height, width)."""
+        has_prior_channel = prior.prior != "none" and prior.prior_use == "channel"
+        return cls(
+            network=network.network,
+            out_channels=channels,
+            width=network.width,
+            prior_shape=shape if has_prior_channel else None,
+            phase_channel=phase_channel,
+        )
 
     @property
     def image_channels(self) -> int:

@@ -19,6 +19,7 @@ from echo_common.cli.settings import replace
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.loader import pixel_arrays, row_bytes
+from echo_train.networks.architecture import Architecture
 from echo_train.runtime import device as devices
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.memory import free_memory, training_bytes
@@ -244,7 +245,13 @@ def settings_bytes(
         Its share of a batch is on its device.
     """
     count = settings.selection.landmarks if settings.selection.target == "landmarks" else 1
-    architecture = settings.make_architecture(count, shape)
+    architecture = Architecture.of(
+        settings.architecture,
+        settings.location_prior,
+        channels=count,
+        shape=shape,
+        phase_channel=settings.data.phase_channel,
+    )
     frames = process.batch_size(settings.training.batch_size)
     precision = choose_precision(settings.hardware.precision, device)
     return training_bytes(

@@ -13,7 +13,6 @@ from echo_common.outputs import output_name
 from echo_train.data.settings import LoaderSettings, SelectionSettings
 from echo_train.landmarks.settings import LandmarkSettings
 from echo_train.losses.settings import LOSS_NAMES, LossSettings
-from echo_train.networks.architecture import Architecture
 from echo_train.networks.settings import NetworkSettings, PriorSettings
 from echo_train.runs.run_names import run_name
 from echo_train.runs.settings import AUTO, LOGGERS, RunSettings
@@ -152,25 +151,6 @@ class TrainSettings:
             epochs=self.training.epochs
             if steps is None
             else math.ceil(steps / self.training.steps_per_epoch(images)),
-        )
-
-    def make_architecture(self, channels: int, shape: tuple[int, int]) -> Architecture:
-        """Architecture of the network for a number of output channels.
-
-        Parameters
-        ----------
-        channels : int
-        shape : tuple of int
-            (height, width) of the frames.
-        """
-        prior = self.location_prior
-        has_channel = prior.prior != "none" and prior.prior_use == "channel"
-        return Architecture(
-            network=self.architecture.network,
-            out_channels=channels,
-            width=self.architecture.width,
-            prior_shape=shape if has_channel else None,
-            phase_channel=self.data.phase_channel,
         )
 
     def folder_name(self, choice: Choice) -> str:

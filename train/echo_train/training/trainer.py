@@ -21,7 +21,7 @@ from echo_train.data.location_prior import make_prior
 from echo_train.evaluation.trained_model import TrainedModel
 from echo_train.losses.mask_losses import pixel_weights
 from echo_train.metrics.results import Results
-from echo_train.networks.architecture import take_over
+from echo_train.networks.architecture import Architecture, take_over
 from echo_train.runs import run_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
@@ -93,7 +93,13 @@ class Trainer:
         self.target: Target = make_target(
             settings.losses, settings.decoding, choice, loader, weights
         )
-        self.architecture = settings.make_architecture(self.target.channels, loader.frames.shape)
+        self.architecture = Architecture.of(
+            settings.architecture,
+            settings.location_prior,
+            channels=self.target.channels,
+            shape=loader.frames.shape,
+            phase_channel=settings.data.phase_channel,
+        )
         torch.manual_seed(settings.training.seed)
         network = self.architecture.make(prior)
         self.began_with = ""
