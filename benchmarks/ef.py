@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--videos", type=int, default=180)
     parser.add_argument("--folder", type=Path, default=Path("ef-benchmark"))
-    parser.add_argument("--method", default="exact", help="of the masks")
+    parser.add_argument("--method", default="chords", help="of the masks")
     parser.add_argument("--skip-beats", action="store_true", help="measure the traced frames only")
     parser.add_argument("options", nargs="*", help="further options of echo-train, after --")
     given = parser.parse_args()
