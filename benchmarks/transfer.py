@@ -66,8 +66,8 @@ def print_cells(*cells: str) -> None:
     print("".join(f"{cell:<22}" for cell in cells).rstrip(), flush=True)
 
 
-def make_store(folder: Path, look: str, videos: int, seed: int) -> Path:
-    """Make a data set and its store, unless they exist."""
+def make_store(folder: Path, look: str, videos: int, seed: int, *options: object) -> Path:
+    """Make a data set and its store, built with the options, unless they exist."""
     data = folder / f"{look}-{videos}-{seed}"
     store = data.with_suffix(".zarr")
     if not store.exists():
@@ -75,7 +75,7 @@ def make_store(folder: Path, look: str, videos: int, seed: int) -> Path:
             "echo-prep", "synth", data, "--videos", videos, "--frames", FRAMES, "--seed", seed,
             "--look", look,
         )  # fmt: skip
-        call("echo-prep", "build", "--data", data, "--store", store)
+        call("echo-prep", "build", "--data", data, "--store", store, *options)
     return store
 
 
@@ -95,6 +95,11 @@ def measure(run: Path, store: Path) -> tuple[float, float]:
     out = run.with_name(f"{run.name}-on-{store.stem}")
     if not (out / "frames.csv").exists():
         call("echo-eval", run, "--store", store, "--split", "all", "--out", out)
+    return results(out)
+
+
+def results(out: Path) -> tuple[float, float]:
+    """Mean Dice and excess of ES areas in per cent, of the frames that `echo-eval` measured."""
     with (out / "frames.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     systole = [row for row in rows if row["phase"] == "ES"]

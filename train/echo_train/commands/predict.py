@@ -18,13 +18,16 @@ from echo_train.prediction.settings import PredictSettings
 
 @cloup.command(context_settings=CONTEXT)
 @click.version_option(package_name=DISTRIBUTION)
-@click.argument("paths", nargs=-1, required=True, metavar="RUN... CLIP|FOLDER...", type=PathText())
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="[RUN...] CLIP|FOLDER...", type=PathText()
+)
 @click_options(PredictSettings)
 def cli(paths: tuple[Path, ...], **values: Any) -> None:
     """Segment the left ventricle in clips, or in all clips of a folder, and measure it.
 
-    A folder that contains config.toml is a run, and so is a weights file; the predictions of
-    several runs are averaged. Writes measures.csv with a
+    A folder that contains config.toml is a run, and so are a weights file and the names
+    synthetic-mask and synthetic-landmarks; the predictions of several runs are averaged. Without a
+    run, synthetic-mask segments, whose weights have seen no real heart. Writes measures.csv with a
     row for each clip, and for each clip NAME.csv with the measures of every frame, NAME.png with
     its curves and its ED and ES frames, NAME.mp4 with the contours over the frames, NAME.json with
     the contours, and NAME.npz with the masks. For research use only.

@@ -31,7 +31,7 @@ from echo_train.prediction.sector import Sector, find_sector
 from echo_train.prediction.settings import PredictSettings
 from echo_train.runs.run_folder import CONFIG
 from echo_train.runs.run_names import distinct_names
-from echo_train.runs.weights_file import is_model, model_inputs, results_folder
+from echo_train.runs.weights_file import SHIPPED, is_model, model_inputs, results_folder
 from echo_train.runtime import device as devices
 from echo_train.runtime.memory import explain_full_memory
 
@@ -47,8 +47,9 @@ def predict_clips(
     Parameters
     ----------
     arguments : sequence of Path
-        Run folders, which contain config.toml, and weights files; video files, and folders of
-        them. Several models are averaged.
+        Run folders, which contain config.toml, and weights files, or names of
+        `echo_train.runs.weights_file.SHIPPED`; video files, and folders of them. Several models are
+        averaged. Without a model, the first of `SHIPPED` predicts.
     settings : PredictSettings
     say : callable
         Takes a line about each clip.
@@ -58,7 +59,7 @@ def predict_clips(
     Raises
     ------
     RunError
-        If there is no run, or a checkpoint cannot be read.
+        If a checkpoint cannot be read, or an argument is neither a model nor a clip.
     SettingsError
         If there is no clip, or the models cannot be averaged.
     DataError
@@ -68,10 +69,12 @@ def predict_clips(
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     runs = [path for path in arguments if is_model(path)]
     sources = [path for path in arguments if path not in runs]
-    if not runs:
-        raise RunError(f"{arguments[0]} contains no run; give a run folder, which has {CONFIG}")
     if not sources:
         raise SettingsError("there is no clip among the arguments; give video files or folders")
+    is_default = not runs
+    if is_default:
+        _check_clips(sources)
+        runs = [Path(SHIPPED[0])]
     if settings.masks == "nifti" and importlib.util.find_spec("nibabel") is None:
         raise SettingsError(
             "--masks nifti needs nibabel; install it with: "
@@ -83,8 +86,8 @@ def predict_clips(
             load_model(run, settings.checkpoint, device, settings.postprocess) for run in runs
         ]
         model = average_models(models, settings.tta, settings.tta_mirror)
-        for line in describe_average(models, settings):
-            say(f"note: {line}")
+        for number, line in enumerate(describe_average(models, settings)):
+            say(f"{'no run is given, using' if is_default and number == 0 else 'note:'} {line}")
         note = "; ".join(f"{model.folder}: {model.note}" for model in models if model.note)
         paths, failures = _find_videos(sources)
         total = len(paths) + len(failures)
@@ -150,6 +153,28 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
         except OSError as error:
             failures.append(describe_os_error(error))
     return paths, failures
+
+
+def _check_clips(sources: Sequence[Path]) -> None:
+    """Check that every argument is a clip or a folder of clips.
+
+    Another one may be meant as a run, in whose place no other model predicts.
+
+    Raises
+    ------
+    RunError
+        If one is not.
+    """
+    for path in sources:
+        try:
+            found = list_videos(path) if path.is_dir() else path.exists()
+        except DataError:
+            found = False
+        if not found:
+            raise RunError(
+                f"{path} contains no run and no clip; give a run folder, which has {CONFIG}, "
+                f"{' or '.join(SHIPPED)}, or clips alone"
+            )
 
 
 def _predict(

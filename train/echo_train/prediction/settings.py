@@ -18,8 +18,8 @@ class PredictSettings(ApplySettings):
 
     out: Path | None = setting(
         None,
-        "Folder for the results; default: predict in the first run folder, or of weights in the "
-        "working directory.",
+        "Folder for the results; default: predict in the first run folder, or in the working "
+        "directory without one.",
     )
     frames: tuple[range, ...] | None = setting(
         None, "Frames such as 0-40,80, from 0; default: all."

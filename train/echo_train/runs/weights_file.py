@@ -35,6 +35,9 @@ FORMAT = "echo-weights/1"
 
 SUFFIX = ".safetensors"
 
+SHIPPED = ("synthetic-mask", "synthetic-landmarks")
+"""Names of the weights that are part of this software; the first predicts if no run is given."""
+
 _PARTS = ("network", "target")
 """Groups of tensors; the name of a tensor in the file begins with that of its group."""
 
@@ -42,12 +45,17 @@ _FROM_CHECKPOINT = ("architecture", "shape", "store", "content", "fingerprint")
 
 
 def weights_path(model: Path) -> Path | None:
-    """The weights file that a path to a model means; None if it means a run folder."""
+    """The weights file that a path to a model means; None if it means a run folder.
+
+    A name of `SHIPPED` means its file, unless there is something of that name.
+    """
+    if str(model) in SHIPPED and not os.path.lexists(model):
+        return Path(__file__).parents[1] / "weights" / f"{model}{SUFFIX}"
     return model if model.suffix == SUFFIX and not model.is_dir() else None
 
 
 def is_model(path: Path) -> bool:
-    """Whether an argument of a command is a run folder or a weights file."""
+    """Whether an argument of a command is a run folder, a weights file or a name of `SHIPPED`."""
     return os.path.lexists(path / CONFIG) or weights_path(path) is not None
 
 
