@@ -3,9 +3,9 @@
     python benchmarks/weights.py RUN… [--folder DIR] [--into train/echo_train/weights]
 
 `make weights` calls it. The name of a file is `synthetic-` and the target of its run. Prints the
-table of docs/weights.md: on all frames of each look of `echo-prep synth`, the mean Dice, by how much
-areas are too large at end-systole, and error and bias of the ejection fraction in percentage points
-at the traced frames.
+table of docs/weights.md: on all frames of each look of `echo-prep synth`, the mean Dice, by how
+much areas are too large at end-systole, and error and bias of the ejection fraction in percentage
+points at the traced frames.
 """
 
 from __future__ import annotations

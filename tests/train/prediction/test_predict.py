@@ -18,10 +18,13 @@ import torch
 
 from echo_common.output_folder import RECORD_FOLDER
 from echo_common.video.video_file import Video
+from echo_prep.synth.archive import synthesize
+from echo_prep.synth.settings import SynthSettings
 from echo_train.commands.predict import cli
 from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.overlay import CAPTION_HEIGHT
 from echo_train.prediction.segment import segment
+from echo_train.runs.weights_file import SHIPPED
 from support.avi import avi_bytes, jpeg
 from support.clips import clip, dicom, read_clip
 from support.commands import csv_rows, exit_code
@@ -259,12 +262,74 @@ def test_several_runs_are_averaged_and_must_be_of_a_kind(
     assert "there is no clip among the arguments" in capsys.readouterr().err
 
 
-def test_a_folder_without_a_run_is_refused(
+def test_what_may_be_meant_as_a_run_is_refused(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert echo_predict(tmp_path, video, *ALL) == 1
-    assert f"error: {tmp_path} contains no run" in capsys.readouterr().err
+    """The weights that predict without a run do not take its place."""
+    for path in (tmp_path, tmp_path / "absent"):
+        assert echo_predict(path, video, *ALL) == 1
+        assert f"error: {path} contains no run" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic study of two beats, and the tracings of its data set."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize(folder / "data", SynthSettings(videos=1, frames=64, seed=3, jobs=1))
+    return folder / "data"
+
+
+def test_without_a_run_weights_that_have_seen_no_real_heart_segment(
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (video,) = (study / "Videos").iterdir()
+    sentence = "these weights have seen no real heart"
+    assert echo_predict(video, "--device", "cpu") == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith(f"no run is given, using {SHIPPED[0]}: ") and sentence in said
+    out = tmp_path / "predict"
+    assert names(out) == {
+        "measures.csv", *(f"{video.stem}.{kind}" for kind in ("npz", "csv", "json", "png", "mp4"))
+    }  # fmt: skip
+    (measures,) = csv_rows(out / "measures.csv")
+    assert sentence in measures["note"] and measures["ef"]
+    assert sentence in json.loads((out / f"{video.stem}.json").read_text())["note"]
+    # The tracings of the same study, filled by OpenCV.
+    traced: dict[int, list[tuple[float, ...]]] = {}
+    for row in csv_rows(study / "VolumeTracings.csv"):
+        points = [float(row[name]) for name in ("X1", "Y1", "X2", "Y2")]
+        traced.setdefault(int(row["Frame"]), []).append(tuple(points))
+    with np.load(out / f"{video.stem}.npz") as found:
+        for frame, rows in traced.items():
+            chords = np.array(rows[1:])
+            outline = np.concatenate([chords[:, :2], chords[::-1, 2:]]).round().astype(np.int32)
+            true = np.zeros((112, 112), np.uint8)
+            cv2.fillPoly(true, [outline], 1)
+            mask = found["masks"][frame]
+            assert 2 * (mask & true).sum() / (mask.sum() + true.sum()) > 0.8
+    with Video(out / f"{video.stem}.mp4") as overlay:
+        assert len(list(overlay.frames())) == 64
+
+
+def test_the_other_weights_segment_by_their_name(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out", SHIPPED[1]
+    options = ("--out", out, "--device", "cpu", "--no-overlay", "--frames", "0-3")
+    assert echo_predict(other, study / "Videos", *options) == 0
+    assert capsys.readouterr().out.startswith(f"{other}: ")
+    (file,) = out.glob("*.npz")
+    with np.load(file) as found:
+        assert ("points" in found) == ("landmarks" in other)
+    assert exit_code(cli, "synthetic-masks", study / "Videos", *options) == 1
+    assert "synthetic-mask or synthetic-landmarks" in capsys.readouterr().err.replace(
+        "synthetic-landmarks or synthetic-mask", "synthetic-mask or synthetic-landmarks"
+    )
 
 
 def test_the_input_is_not_written_over_under_any_name(

@@ -17,11 +17,12 @@ from safetensors.numpy import load_file, save_file
 
 from echo_common.errors import OutputError, RunError
 from echo_common.store.reader import EchoStore
+from echo_common.store.schema import LandmarkSet
 from echo_train.commands.evaluate import cli as evaluate_cli
 from echo_train.commands.predict import cli as predict_cli
 from echo_train.evaluation.trained_model import load_model
 from echo_train.prediction.segment import segment
-from echo_train.runs.weights_file import FORMAT, write_weights
+from echo_train.runs.weights_file import FORMAT, SHIPPED, weights_path, write_weights
 from support.commands import exit_code
 from support.damage import no_hang
 from support.training import checkpoint
@@ -223,3 +224,26 @@ def test_a_weight_that_exceeds_float16_is_refused(runs: Path, tmp_path: Path) ->
     torch.save(state, run / "best.pt")
     with pytest.raises(RunError, match=r"exceed the range of float16: network\.head\.weight"):
         write_weights(run, tmp_path / "mask.safetensors")
+
+
+def test_the_weights_of_this_software_are_small_and_named_by_their_target() -> None:
+    files = [weights_path(Path(name)) for name in SHIPPED]
+    assert sum(file.stat().st_size for file in files if file) <= 10e6
+    for name in SHIPPED:
+        model = load_model(name)
+        assert model.note.endswith("have seen no real heart; for research use only")
+        assert name == f"synthetic-{model.settings.selection.target}"
+        assert model.shape == (112, 112)
+        assert set(model.data_set.split()) >= {"FileList.csv", "VolumeTracings.csv"}
+    assert load_model("synthetic-landmarks").choice.landmarks == LandmarkSet(
+        method="chords", identity="anatomical", count=11
+    )
+
+
+def test_something_of_their_name_takes_precedence(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SHIPPED[0]).symlink_to(runs / "mask")
+    assert weights_path(Path(SHIPPED[0])) is None
+    assert load_model(SHIPPED[0]).settings.losses.loss == "dice"
