@@ -17,6 +17,10 @@ import numpy as np
 from helpers import describe_machine
 from transfer import FAST, call, make_store, print_cells
 
+from echo_common.outputs import output_name
+from echo_train.evaluation.trained_model import load_model
+from echo_train.networks.architecture import network_settings
+
 SIZES = (10, 50, 0)
 """Training videos; 0 for all."""
 
@@ -32,11 +36,22 @@ def main(init: str, look: str, videos: int, steps: int, seeds: int, folder: Path
     """Print one row for each number of training videos."""
     print(f"{describe_machine()}; {look}, {steps} steps, {seeds} seeds\n")
     store = make_store(folder, look, videos, seed=0)
+    # The same network from random weights.
+    width = network_settings(load_model(init).network)["width"]
     print_cells("training videos", "from random weights", f"from {init}", "difference")
     for size in SIZES:
         dice = np.array(
             [
-                [train(folder, store, size, steps, seed, start) for seed in range(seeds)]
+                [
+                    train(
+                        folder,
+                        store,
+                        size,
+                        (*FAST, "--steps", steps, "--width", width, "--seed", seed),
+                        start,
+                    )
+                    for seed in range(seeds)
+                ]
                 for start in (None, init)
             ]
         )
@@ -45,17 +60,19 @@ def main(init: str, look: str, videos: int, steps: int, seeds: int, folder: Path
     print("\nIn brackets: the range over seeds.")
 
 
-def train(folder: Path, store: Path, size: int, steps: int, seed: int, init: str | None) -> float:
+def train(
+    folder: Path, store: Path, size: int, options: tuple[object, ...], init: str | None
+) -> float:
     """Train a mask model, unless it exists, and return its mean test Dice."""
-    name = f"{store.stem}-{size or 'all'}-{steps}-{Path(init).stem if init else 'random'}-{seed}"
-    if not (folder / name / "summary.json").exists():
+    name = "-".join(map(str, (store.stem, size or "all", init or "random", *options[-5:])))
+    run = folder / output_name(name)
+    if not (run / "summary.json").exists():
         call(
-            "echo-train", "--store", store, "--target", "mask", *FAST, "--steps", steps,
-            "--seed", seed, "--run", folder / name,
+            "echo-train", "--store", store, "--target", "mask", "--run", run, *options,
             *(("--init", init) if init else ()),
             *(("--train-patients", size) if size else ()),
         )  # fmt: skip
-    summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     return float(summary["test"]["dice"]["mean"])
 
 

@@ -32,8 +32,13 @@ def test_all_weights_and_statistics_of_an_equal_network_are_taken(name: str) -> 
 @pytest.mark.parametrize(
     ("changes", "kept", "text"),
     [
-        ({"out_channels": 11}, "head.", "the head (1 output channel there, 11 here)"),
-        ({"prior": True}, "down.0.0.", "the first convolution (1 input channel there, 2 here)"),
+        ({"out_channels": 11}, "head.", "the head (1 channel there, 11 channels here)"),
+        ({"prior": True}, "down.0.0.", "the first convolution (gray there, gray and prior here)"),
+        (
+            {"phase_channel": True},
+            "down.0.0.",
+            "the first convolution (gray there, gray and phase here)",
+        ),
     ],
 )
 def test_what_has_other_channels_stays_as_it_is(

@@ -61,7 +61,7 @@ def test_a_run_of_landmarks_keeps_its_own_head(
     assert torch.equal(begun["network"]["head.weight"], random["network"]["head.weight"])
     filters = begun["network"]["up.0.0.weight"]
     assert torch.equal(filters, trained["up.0.0.weight"].half().float())
-    assert "except the head (1 output channel there, 7 here)" in begun["began_with"]
+    assert "except the head (1 channel there, 7 channels here)" in begun["began_with"]
 
 
 def test_resuming_does_not_begin_again(runs: Path, small_store: Path, tmp_path: Path) -> None:

@@ -130,7 +130,8 @@ def network_settings(network: Network) -> dict[str, Any]:
 def take_over(network: Network, trained: Network, source: str) -> str:
     """Copy the weights of a trained network into another, as far as they fit.
 
-    The head does not fit if it has other channels, nor does the first convolution if the input has.
+    The head does not fit if it has other channels, nor does the first convolution if the inputs are
+    others.
 
     Parameters
     ----------
@@ -158,24 +159,32 @@ def take_over(network: Network, trained: Network, source: str) -> str:
             f"{own}; give --network {there['network']} --width {there['width']}"
         )
     new, old = _inner(network), _inner(trained)
-    left = {
-        "head.": ("the head", "output", old.out_channels, new.out_channels),
-        "down.0.0.": ("the first convolution", "input", old.in_channels, new.in_channels),
+    parts = {
+        "head.": ("the head", _outputs(trained), _outputs(network)),
+        "down.0.0.": ("the first convolution", _inputs(trained), _inputs(network)),
     }
-    left = {prefix: facts for prefix, facts in left.items() if facts[2] != facts[3]}
+    left = {prefix: part for prefix, part in parts.items() if part[1] != part[2]}
     weights = {
         name: values
         for name, values in old.state_dict().items()
         if not name.startswith(tuple(left))
     }
     new.load_state_dict({**new.state_dict(), **weights})
-    reasons = [
-        f"{part} ({before} {kind} channel{'s' * (before > 1)} there, {now} here)"
-        for part, kind, before, now in left.values()
-    ]
+    reasons = [f"{name} ({before} there, {now} here)" for name, before, now in left.values()]
     exceptions = f" except {' and '.join(reasons)}" if reasons else ""
     return f"{source}, a {kind}: all weights{exceptions}"
 
 
 def _inner(network: Network) -> UNet:
     return network.network if isinstance(network, PriorChannel) else network
+
+
+def _outputs(network: Network) -> str:
+    channels = _inner(network).out_channels
+    return f"{channels} channel{'s' * (channels > 1)}"
+
+
+def _inputs(network: Network) -> str:
+    prior = isinstance(network, PriorChannel)
+    phases = _inner(network).in_channels - 1 - prior
+    return " and ".join(["gray", *["phase"] * phases, *["prior"] * prior])
