@@ -39,19 +39,11 @@ def main(init: str, look: str, videos: int, steps: int, seeds: int, folder: Path
     # The same network from random weights.
     width = network_settings(load_model(init).network)["width"]
     print_cells("training videos", "from random weights", f"from {init}", "difference")
+    options = (*FAST, "--width", width, "--steps", steps)
     for size in SIZES:
         dice = np.array(
             [
-                [
-                    train(
-                        folder,
-                        store,
-                        size,
-                        (*FAST, "--steps", steps, "--width", width, "--seed", seed),
-                        start,
-                    )
-                    for seed in range(seeds)
-                ]
+                [train(folder, store, size, start, seed, *options) for seed in range(seeds)]
                 for start in (None, init)
             ]
         )
@@ -61,14 +53,16 @@ def main(init: str, look: str, videos: int, steps: int, seeds: int, folder: Path
 
 
 def train(
-    folder: Path, store: Path, size: int, options: tuple[object, ...], init: str | None
+    folder: Path, store: Path, size: int, init: str | None, seed: int, *options: object
 ) -> float:
     """Train a mask model, unless it exists, and return its mean test Dice."""
-    name = "-".join(map(str, (store.stem, size or "all", init or "random", *options[-5:])))
+    facts = (store.stem, size or "all", init or "random", *options[-4:], seed)
+    name = "-".join(map(str, facts))
     run = folder / output_name(name)
     if not (run / "summary.json").exists():
         call(
-            "echo-train", "--store", store, "--target", "mask", "--run", run, *options,
+            "echo-train", "--store", store, "--target", "mask", "--seed", seed, "--run", run,
+            *options,
             *(("--init", init) if init else ()),
             *(("--train-patients", size) if size else ()),
         )  # fmt: skip

@@ -195,6 +195,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a shape of text": with_fact("shape", ["a", "b"]),
     "an area of text": with_fact("measured", {"training_area": ["a", "b"]}),
     "a note that is a number": with_fact("note", 3),
+    "a note that moves the cursor": with_fact("note", "\x1b[2J"),
     "an epoch that is a text": with_fact("best", {"epoch": "x"}),
 }  # fmt: skip
 

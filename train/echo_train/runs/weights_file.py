@@ -200,6 +200,8 @@ def _check(state: Mapping[str, Any]) -> None:
     for name, kind in (("note", str), ("settings", dict), ("measured", dict)):
         if not isinstance(state[name], kind):
             raise ValueError(f"{name} is no {kind.__name__}")
+    if not state["note"].isprintable():
+        raise ValueError("note is not a line of text")
     if not isinstance(state["best"]["epoch"], int):
         raise ValueError("epoch is no number")
     area, exponent = (state["measured"].get(name) for name in ("training_area", "exponent"))
