@@ -26,11 +26,11 @@ def cli(paths: tuple[Path, ...], **values: Any) -> None:
     """Segment the left ventricle in clips, or in all clips of a folder, and measure it.
 
     A folder that contains config.toml is a run, and so are a weights file and the names
-    synthetic-mask and synthetic-landmarks; the predictions of several runs are averaged. Without a
-    run, synthetic-mask segments, whose weights have seen no real heart. Writes measures.csv with a
-    row for each clip, and for each clip NAME.csv with the measures of every frame, NAME.png with
-    its curves and its ED and ES frames, NAME.mp4 with the contours over the frames, NAME.json with
-    the contours, and NAME.npz with the masks. For research use only.
+    synthetic-landmarks and synthetic-mask; the predictions of several runs are averaged. Without a
+    run, synthetic-landmarks segments, whose weights have seen no real heart. Writes measures.csv
+    with a row for each clip, and for each clip NAME.csv with the measures of every frame, NAME.png
+    with its curves and its ED and ES frames, NAME.mp4 with the contours over the frames, NAME.json
+    with the contours, and NAME.npz with the masks. For research use only.
     """
     with importing("train"):
         from echo_train.prediction.predict import predict_clips

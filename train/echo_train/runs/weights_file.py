@@ -35,7 +35,7 @@ FORMAT = "echo-weights/1"
 
 SUFFIX = ".safetensors"
 
-SHIPPED = ("synthetic-mask", "synthetic-landmarks")
+SHIPPED = ("synthetic-landmarks", "synthetic-mask")
 """Names of the weights that are part of this software; the first predicts if no run is given."""
 
 _PARTS = ("network", "target")
