@@ -322,7 +322,7 @@ def test_the_other_weights_segment_by_their_name(
     out, other = tmp_path / "out", SHIPPED[1]
     options = ("--out", out, "--device", "cpu", "--no-overlay", "--frames", "0-3")
     assert echo_predict(other, study / "Videos", *options) == 0
-    assert capsys.readouterr().out.startswith(f"{other}: ")
+    assert capsys.readouterr().out.startswith(f"note: {other}: ")
     (file,) = out.glob("*.npz")
     with np.load(file) as found:
         assert ("points" in found) == ("landmarks" in other)
