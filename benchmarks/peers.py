@@ -8,12 +8,12 @@ environment per file under `--environments`, about 4 GB together. pip's own sett
 build of torch that is; the CPU build is enough. Each phase of each contender is a process of its
 own on one thread:
 
-prepare   From files to what the loader reads. The files of MONAI and nnU-Net are PNG images and
-          masks, whose writing is not counted; the others start from videos and tracings.
+prepare   From files to what the loader reads, and once more for masks of another method. The files
+          of MONAI and nnU-Net are PNG images and masks, whose writing is not counted; the others
+          start from videos and tracings.
 load      The first batch, counted from the start of the process, and passes over the training
           frames in batches of 16, without augmentation and with the contender's own.
 train     As many passes as take `--seconds` of CPU time, with a schedule for that number of passes.
-change    Preparation once more, for masks of another method.
 
 All times are CPU seconds (user and system, with child processes). JSON with the same content, and
 the Dice after each pass, is written to WORK/peers.json.
@@ -45,8 +45,8 @@ from echo_prep.synth.settings import SynthSettings
 
 FOLDER = Path(__file__).resolve().parent
 
-METHODS = ("chords", "centroid")
-"""Method of the masks, and the one that it is changed to."""
+METHODS = ("centroid", "chords")
+"""Method of the first preparation, and the one that it is changed to and that is trained on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,11 +111,14 @@ def main(work: Path, environments: Path | None, videos: int, seconds: float, onl
     synthesize(work / "data", SynthSettings(videos=videos, frames=64))
     frames = write_files(work)
     environments = environments or work / "environments"
-    results: dict[str, dict[str, Any]] = {}
-    for name in only.split(","):
-        results[name] = measure(PEERS[name], work, environments, seconds)
-        print(json.dumps({name: results[name]}), file=sys.stderr)
-        (work / "peers.json").write_text(json.dumps(results, indent=1))
+    peers = {name: PEERS[name] for name in only.split(",")}
+    results: dict[str, dict[str, Any]] = {name: {} for name in peers}
+    # Training last: it takes most of the time, and the rest can be read meanwhile.
+    for phase in (measure_loader, measure_training):
+        for name, peer in peers.items():
+            results[name] |= phase(peer, work, environments, seconds)
+            (work / "peers.json").write_text(json.dumps(results, indent=1))
+            print(f"{phase.__name__} {name}: done", file=sys.stderr, flush=True)
     print(
         f"{describe_machine()}; one thread; {frames} frames of {videos} synthetic videos; "
         f"{seconds:.0f} CPU s of training each\n"
@@ -202,20 +205,25 @@ def run_phase(
     return json.loads(out.read_text()) | measured
 
 
-def measure(peer: Peer, work: Path, environments: Path, seconds: float) -> dict[str, Any]:
-    """Measure every phase of a contender."""
+def measure_loader(peer: Peer, work: Path, environments: Path, seconds: float) -> dict[str, Any]:
+    """Measure preparation, a change of method, and loading."""
     result: dict[str, Any] = {}
     if peer.prepared:
-        shutil.rmtree(work / peer.prepared, ignore_errors=True)
-        result["prepare"] = run_phase(peer, "prepare", work, environments)
-        result["disk"] = disk(work / peer.prepared)
+        for path in [work / peer.prepared, *work.glob(f"{peer.prepared}.*")]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for phase, method in zip(("prepare", "change"), METHODS, strict=True):
+            options = ["--method", method]
+            result[phase] = run_phase(peer, "prepare", work, environments, *options)
+            result.setdefault("disk", disk(work / peer.prepared))
     if not peer.like:
         result["load"] = run_phase(peer, "load", work, environments)
-    result["train"] = run_phase(peer, "train", work, environments, "--seconds", str(seconds))
-    if peer.prepared:
-        changed = ["--method", METHODS[1]]
-        result["change"] = run_phase(peer, "prepare", work, environments, *changed)
     return result
+
+
+def measure_training(peer: Peer, work: Path, environments: Path, seconds: float) -> dict[str, Any]:
+    """Train for a number of CPU seconds."""
+    options = ["--seconds", str(seconds)]
+    return {"train": run_phase(peer, "train", work, environments, *options)}
 
 
 def disk(folder: Path) -> float:
