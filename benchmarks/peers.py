@@ -13,7 +13,8 @@ prepare   From files to what the loader reads, and once more for masks of anothe
           start from videos and tracings.
 load      The first batch, counted from the start of the process, and passes over the training
           frames in batches of 16, without augmentation and with the contender's own.
-train     As many passes as take `--seconds` of CPU time, with a schedule for that number of passes.
+train     As many passes as take `--seconds` of CPU time, with a schedule for that number of passes;
+          none with 0.
 
 All times are CPU seconds (user and system, with child processes). JSON with the same content, and
 the Dice after each pass, is written to WORK/peers.json.
@@ -114,7 +115,7 @@ def main(work: Path, environments: Path | None, videos: int, seconds: float, onl
     peers = {name: PEERS[name] for name in only.split(",")}
     results: dict[str, dict[str, Any]] = {name: {} for name in peers}
     # Training last: it takes most of the time, and the rest can be read meanwhile.
-    for phase in (measure_loader, measure_training):
+    for phase in (measure_loader, measure_training) if seconds else (measure_loader,):
         for name, peer in peers.items():
             results[name] |= phase(peer, work, environments, seconds)
             (work / "peers.json").write_text(json.dumps(results, indent=1))
@@ -264,7 +265,8 @@ def print_table(results: dict[str, dict[str, Any]]) -> None:
                 row.append(show(complete))
             except KeyError:
                 row.append("")
-        rows.append(row)
+        if any(row[1:]):
+            rows.append(row)
     for row in rows:
         print(f"| {' | '.join(row)} |")
 

@@ -1,24 +1,20 @@
-"""A store of this project, its resident loader, and the training of `make demo`."""
+"""A store of this project, its resident loader, and the training of `make demo`.
+
+Preparation does not import torch, like `echo-prep build`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-import torch
 from contenders.contender import BATCH, Clock, Contender, Epoch, main
-from helpers import open_loader
-from time_to_dice import DEMO
-from torch import Tensor
 
-from echo_common.cli.settings import replace
-from echo_prep.build.build import build
-from echo_prep.settings import BuildSettings
-from echo_train.data.loader import Loader
-from echo_train.training.progress_bar import ProgressBar
-from echo_train.training.settings import TrainSettings
-from echo_train.training.trainer import Trainer
+if TYPE_CHECKING:
+    from torch import Tensor
 
-CPU = torch.device("cpu")
+    from echo_train.data.loader import Loader
+    from echo_train.training.settings import TrainSettings
 
 
 class Batches:
@@ -39,6 +35,9 @@ class Ours(Contender):
 
     def prepare(self, method: str) -> None:
         """Build the store, or add masks of another method to it."""
+        from echo_prep.build.build import build
+        from echo_prep.settings import BuildSettings
+
         build(
             BuildSettings(
                 data=self.work / "data",
@@ -51,17 +50,31 @@ class Ours(Contender):
 
     def settings(self) -> TrainSettings:
         """Settings of `make demo`, with the batches of every contender."""
+        from time_to_dice import DEMO
+
+        from echo_common.cli.settings import replace
+
         return replace(DEMO, store=self.work / "ours.zarr", method="chords", batch_size=BATCH)
 
     def loader(self, augment: bool) -> Iterable[tuple[Tensor, Tensor]]:
         """Read the store into memory."""
-        return Batches(open_loader(self.settings(), CPU)[1], augment)
+        import torch
+        from helpers import open_loader
+
+        return Batches(open_loader(self.settings(), torch.device("cpu"))[1], augment)
 
     def train(self, epochs: int) -> Iterator[Epoch]:
         """Train as `echo-train` does, without writing."""
-        clock = Clock()
+        import torch
+        from helpers import open_loader
+
+        from echo_common.cli.settings import replace
+        from echo_train.training.progress_bar import ProgressBar
+        from echo_train.training.trainer import Trainer
+
+        clock, device = Clock(), torch.device("cpu")
         settings = replace(self.settings(), epochs=epochs, seed=torch.initial_seed())
-        trainer = Trainer(settings, *open_loader(settings, CPU), CPU)
+        trainer = Trainer(settings, *open_loader(settings, device), device)
         test = trainer.frames.indices("TEST")
         with ProgressBar(0, 0, epochs, quiet=True) as progress:
             for epoch in range(1, epochs + 1):
