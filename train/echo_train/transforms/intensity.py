@@ -54,7 +54,7 @@ def change_gamma(images: Tensor, exponent: Tensor) -> Tensor:
     """
     # A third of the time of torch.pow on a CPU, whose logarithm is slow at 0. Interpolated gray
     # values are 0 or above 1e-17.
-    return images * images.clamp_min(1e-20).log_().mul_(_per_frame(exponent - 1)).exp_()
+    return images.clamp_min(1e-20).log_().mul_(_per_frame(exponent - 1)).exp_().mul_(images)
 
 
 def change_gain(images: Tensor, factor: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def change_gain(images: Tensor, factor: Tensor) -> Tensor:
         In [0, 1].
     factor : Tensor, (frame,) float
     """
-    return (images * _per_frame(factor)).clamp(0, 1)
+    return (images * _per_frame(factor)).clamp_(0, 1)
 
 
 def add_speckle(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
@@ -91,7 +91,8 @@ def add_speckle(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
         noise = noise[..., :-1, :] + noise[..., 1:, :]
     # Their sum, 16, multiplies the mean; the root of the sum of their squares, 6, the deviation.
     scale = _per_frame(strength / (6 * BYTE_SUM_DEVIATION))
-    return (images * ((noise - 16 * BYTE_SUM_MEAN) * scale + 1)).clamp(0, 1)
+    factor = (noise - 16 * BYTE_SUM_MEAN).mul_(scale).add_(1)
+    return factor.mul_(images).clamp_(0, 1)
 
 
 def blur(images: Tensor, sigma: Tensor, reach: int) -> Tensor:
@@ -117,7 +118,7 @@ def blur(images: Tensor, sigma: Tensor, reach: int) -> Tensor:
         for offset in range(1, reach + 1):
             before = padded.narrow(axis, reach - offset, size)
             after = padded.narrow(axis, reach + offset, size)
-            images = torch.addcmul(images, before + after, weights[offset])
+            images.addcmul_(before + after, weights[offset])
     return images
 
 
