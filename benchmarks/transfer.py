@@ -24,7 +24,8 @@ FAMILIES = ("harmonic", "fundamental")
 
 FAST = (
     "--network", "fast-unet", "--width", "16", "--schedule", "one-cycle",
-    "--learning-rate", "4e-3", "--ema", "0.98", "--epochs", "12",
+    "--learning-rate", "4e-3", "--ema", "0.98", "--batch-size", "8", "--phase-channel",
+    "--epochs", "12",
 )  # fmt: skip
 """As in the Makefile."""
 
