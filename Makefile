@@ -118,16 +118,16 @@ demo: $(STAMP)
 	@ls $(DEMO)/measured/*.png $(DEMO)/measured/*.mp4
 
 # docs/weights.md describes the result. One thread, so that the weights are the same again on the
-# same kind of processor; both models take about 3 minutes of a core.
+# same kind of processor; both models take about 7 minutes of a core.
 weights: export OMP_NUM_THREADS = 1
 weights: $(STAMP)
 	rm -rf $(WEIGHTS)
 	$(BIN)/echo-prep synth $(WEIGHTS)/data --look varied --videos 1000 --frames 16
 	$(BIN)/echo-prep build --data $(WEIGHTS)/data --store $(WEIGHTS)/cache.zarr --landmarks 11
 	$(BIN)/echo-train --store $(WEIGHTS)/cache.zarr --target mask \
-	    $(FAST) --width 8 --epochs 6 --augment transfer --run $(WEIGHTS)/mask
+	    $(FAST) --epochs 8 --augment transfer --run $(WEIGHTS)/mask
 	$(BIN)/echo-train --store $(WEIGHTS)/cache.zarr --target landmarks --landmarks 11 \
-	    $(FAST) --width 8 --epochs 6 --augment transfer --run $(WEIGHTS)/landmarks-11
+	    $(FAST) --epochs 8 --augment transfer --run $(WEIGHTS)/landmarks-11
 	$(BIN)/python benchmarks/weights.py $(WEIGHTS)/mask $(WEIGHTS)/landmarks-11 \
 	    --folder $(WEIGHTS)/looks
 

@@ -77,6 +77,39 @@ def test_beats_of_a_clip_of_variable_rate_and_with_lost_frames() -> None:
     np.testing.assert_allclose((seconds[measured.es] - 0.6) % BEAT, 0, atol=0.05)
 
 
+def test_frames_whose_volume_jumps_are_left_out() -> None:
+    found = beating(np.arange(130) / 50)
+    contours = found.contours.copy()
+    assert found.axes is not None
+    axes = found.axes.copy()
+    # As if the contour took in the atrium, during filling and once at end-systole.
+    for first in (15, 36, 70, 96):
+        frames = slice(first, first + 3)
+        base = axes[frames, :1]
+        contours[frames] = base + 1.3 * (contours[frames] - base)
+        axes[frames] = base + 1.3 * (axes[frames] - base)
+    measured = measure_clip(dataclasses.replace(found, contours=contours, axes=axes), 50.0, None)
+    check(measured, 3)
+    # End-systole at frame 70 is shown by a frame next to the jump.
+    assert measured.es[1] in (69, 73)
+    # The curve that is drawn keeps what was segmented.
+    assert measured.curves["volume"][71] == pytest.approx(
+        1.3**3 * measure_clip(found, 50.0, None).curves["volume"][71], rel=1e-3
+    )
+
+
+def test_a_clip_whose_volume_jumps_too_often_is_not_measured() -> None:
+    found = beating(np.arange(130) / 50)
+    middle = np.array([56, 90])
+    jumping = (np.arange(130) + 5) % 10 < 3
+    contours = np.where(
+        jumping[:, None, None], middle + 1.5 * (found.contours - middle), found.contours
+    )
+    measured = measure_clip(dataclasses.replace(found, contours=contours, axes=None), 50.0, None)
+    assert measured.status == "not measurable"
+    assert measured.reason == "the volume jumps in 39 of 130 frames"
+
+
 def test_volumes_are_millilitres_if_the_size_of_a_pixel_is_known() -> None:
     seconds = np.arange(130) / 50
     pixels, metric = (measure_clip(beating(seconds), 50.0, mm) for mm in (None, 0.5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.ndimage import median_filter
 from scipy.signal import savgol_filter
 
 from echo_common.measures.beats import RATE, Beats, find_beats
@@ -37,6 +38,16 @@ or landmarks gains nothing over it."""
 
 IRREGULAR = 0.15
 """Coefficient of variation of the intervals between beats above which a rhythm is irregular."""
+
+JUMP = 1.5
+"""Ratio of a frame's volume to the median of the frames around it above which the contour is wrong.
+A ventricle does not grow so much and shrink again within `JUMP_SECONDS`; a contour may take in the
+atrium while the mitral valve is open."""
+
+JUMP_SECONDS = 0.2
+
+MOST_JUMPS = 0.25
+"""Largest share of such frames in a clip that is measured."""
 
 _SHORTEST_STEP = 1e-3
 """Seconds; time stamps that are closer are those of a damaged file."""
@@ -123,6 +134,8 @@ def segment_and_measure(
 def measure_clip(found: Segmentation, rate: float | None, spacing: float | None) -> Measurement:
     """Measure the beats of a clip.
 
+    Frames whose volume jumps (`JUMP`) count in no measure.
+
     Parameters
     ----------
     found : Segmentation
@@ -135,18 +148,25 @@ def measure_clip(found: Segmentation, rate: float | None, spacing: float | None)
     unit = "px³" if spacing is None else "ml"
     volume = frames.volume if spacing is None else millilitres(frames.volume, spacing)
     grid = _Grid(found.seconds, rate)
-    smooth = {"volume": grid.smooth(volume), "area": grid.smooth(frames.area)}
     curves = {"area": frames.area, "volume": volume}
+    jumps = grid.jumps(volume)
+    volume, area, wall = (
+        np.where(jumps, np.nan, values) for values in (volume, frames.area, frames.wall)
+    )
+    smooth = {"volume": grid.smooth(volume), "area": grid.smooth(area)}
     curves |= {f"smooth_{name}": values for name, values in smooth.items()}
     nothing = Measurement(status="not measurable", volume_unit=unit, curves=curves)
     beats = grid.beats(volume)
     if reason := _why_not(found, grid, beats.curve, grid.resample(volume)):
         return dataclasses.replace(nothing, reason=reason)
+    if jumps.mean() > MOST_JUMPS:
+        reason = f"the volume jumps in {jumps.sum()} of {len(jumps)} frames"
+        return dataclasses.replace(nothing, reason=reason)
     if not len(beats.ed):
         return dataclasses.replace(nothing, reason="no complete heart beat was found")
-    ed, es = grid.nearest(beats.ed), grid.nearest(beats.es)
+    ed, es = (grid.nearest(positions, ~jumps) for positions in (beats.ed, beats.es))
     edv, esv = smooth["volume"][ed], smooth["volume"][es]
-    wall = grid.smooth(frames.wall)
+    wall = grid.smooth(wall)
     fractions = ejection_fraction(edv, esv)
     irregularity = beats.irregularity()
     irregular = irregularity > IRREGULAR
@@ -202,14 +222,25 @@ class _Grid:
         smooth = savgol_filter(self.resample(curve), max(window, 3), 2, mode="nearest")
         return np.interp(self._seconds, self._even, smooth)
 
+    def jumps(self, curve: np.ndarray) -> np.ndarray:
+        """Where a curve, (frame,) float, jumps up and down again; (frame,) bool."""
+        reach = max(1, round(JUMP_SECONDS * self.rate / 2))
+        around = median_filter(self.resample(curve), 2 * reach + 1, mode="nearest")
+        jumped: np.ndarray = curve > JUMP * np.interp(self._seconds, self._even, around)
+        return jumped
+
     def beats(self, curve: np.ndarray) -> Beats:
         """Find beats in a curve, (frame,) float."""
         return find_beats(self.resample(curve), self.rate)
 
-    def nearest(self, positions: np.ndarray) -> np.ndarray:
-        """Frames nearest to positions in the equal steps."""
-        middles = (self._seconds[1:] + self._seconds[:-1]) / 2
-        return np.searchsorted(middles, self._even[positions])
+    def nearest(self, positions: np.ndarray, usable: np.ndarray) -> np.ndarray:
+        """Usable frames, (frame,) bool, nearest to positions in the equal steps."""
+        frames = np.flatnonzero(usable)
+        seconds = self._seconds[frames]
+        found: np.ndarray = frames[
+            np.searchsorted((seconds[1:] + seconds[:-1]) / 2, self._even[positions])
+        ]
+        return found
 
     def resample(self, curve: np.ndarray) -> np.ndarray:
         """Values of a curve, (frame,) float, at equal steps; all NaN if it has none."""
