@@ -52,6 +52,7 @@ def batch_of(points: np.ndarray, masks: torch.Tensor | None = None) -> Batch:
         masks=torch.zeros(len(points), SIZE, SIZE) if masks is None else masks,
         heatmaps=maps,
         points=torch.from_numpy(points),
+        phases=torch.linspace(-1, 1, len(points)),
     )
 
 

@@ -289,10 +289,12 @@ class _SharedBatchNorm(nn.BatchNorm2d):
         variance = _all_reduce(squares) / count
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
-            assert self.num_batches_tracked is not None and self.momentum is not None
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+            assert self.num_batches_tracked is not None
             self.num_batches_tracked += 1
+            # Without a momentum, statistics are the mean over all batches, as in torch's own layer.
+            momentum = self.momentum or 1 / float(self.num_batches_tracked)
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * count / (count - 1), momentum)
         scaled = offsets * (variance + self.eps).rsqrt()[:, None, None]
         normalised = scaled * self.weight[:, None, None] + self.bias[:, None, None]
         return normalised.to(result_type)
