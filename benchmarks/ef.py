@@ -4,18 +4,17 @@
 
 Makes the demo's data set and a second one of another seed, each once. Trains a model for each seed
 with the demo's settings and OPTIONS of echo-train, and measures it on all videos of the second data
-set: first at the traced end-diastole and end-systole, then where `find_beats` finds them.
+set: first at the traced end-diastole and end-systole, then as `echo-predict` measures clips.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from helpers import describe_machine, print_row
+from transfer import FAST, call
 
 from echo_common.measures.agreement import Agreement, agreement
 from echo_common.measures.disks import trace_volume
@@ -31,12 +30,6 @@ FRAMES = 64
 
 BATCH = 64
 """Frames that are predicted together."""
-
-FAST = (
-    "--network", "fast-unet", "--width", 16, "--schedule", "one-cycle", "--learning-rate", 4e-3,
-    "--ema", 0.98, "--epochs", 12, "--batch-size", 8, "--phase-channel",
-)  # fmt: skip
-"""Settings of `make demo`."""
 
 
 def main() -> None:
@@ -57,9 +50,9 @@ def main() -> None:
     ]
     rows = []
     for seed in range(given.seeds):
-        run = given.folder / f"{given.target}-{'-'.join(['', *given.options]).strip('-')}-{seed}"
+        run = given.folder / "-".join([given.target, given.method, *given.options, str(seed)])
         if not (run / "summary.json").exists():
-            _command(
+            call(
                 "echo-train", "--store", stores[0], "--target", given.target, "--landmarks", 7,
                 *FAST, "--seed", seed, "--run", run,
                 *given.options,
@@ -74,20 +67,9 @@ def main() -> None:
 
 def _make(data: Path, videos: int, seed: int, method: str) -> Path:
     store = data.with_name(f"{data.name}-{method}.zarr")
-    _command("echo-prep", "synth", data, "--videos", videos, "--frames", FRAMES, "--seed", seed)
-    _command("echo-prep", "build", "--data", data, "--store", store, "--method", method)
+    call("echo-prep", "synth", data, "--videos", videos, "--frames", FRAMES, "--seed", seed)
+    call("echo-prep", "build", "--data", data, "--store", store, "--method", method)
     return store
-
-
-def _command(name: str, *arguments: object) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name(name), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
 
 
 def _measure(run: Path, store_path: Path, data: Path, skip_beats: bool) -> dict[str, float]:

@@ -30,7 +30,7 @@ def choose_postprocessing(
     order: np.ndarray,
     progress: Progress[Batch] = silent,
 ) -> tuple[TrainedModel, dict[str, Any]]:
-    """Add post-processing to the model of a run: what is asked for, or what validation decides.
+    """Add post-processing to the model of a run: as asked for, or as validation decides.
 
     Parameters
     ----------
