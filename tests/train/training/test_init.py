@@ -107,6 +107,21 @@ def test_network_and_width_are_those_of_the_weights_unless_given(
         assert last.endswith("give --network unet --width 4")
 
 
+def test_the_phase_channel_is_that_of_the_weights_unless_given(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = train(tiny(small_store, tmp_path / "told", phase_channel=True, epochs=1))
+    words = ("--store", small_store, "--init", told, "--device", "cpu", "--dry-run")
+    for option, text in (
+        ((), "all weights"),
+        (("--no-phase-channel",), "all weights except the first convolution ("),
+    ):
+        assert echo_train(*words, *option) == 0
+        said = capsys.readouterr().out
+        assert f"begins with {told} (masks chords), a unet of width 2: {text}" in said
+        assert ("except" in said) == bool(option)
+
+
 def test_weights_that_do_not_exist_are_an_error_before_a_folder_is_made(
     small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,10 @@ def cli(
         read_config(settings.folder.run)
         settings = replace(begun, **said)
     elif initial := initial_model(settings):
-        followed = network_settings(initial.network)
+        followed = {
+            **network_settings(initial.network),
+            "phase_channel": initial.settings.data.phase_channel,
+        }
         settings = replace(settings, **{**followed, **said})
     if preset is not None:
         choice = choose_for_preset(settings, given)

@@ -31,8 +31,8 @@ class NetworkSettings:
     )
     init: Path | None = setting(
         None,
-        "Begin with the weights of a run folder or a weights file, as far as they fit. --network "
-        "and --width are then those of the weights by default.",
+        "Begin with the weights of a run folder or a weights file, as far as they fit. --network, "
+        "--width and --phase-channel are then those of the weights by default.",
     )
 
 
