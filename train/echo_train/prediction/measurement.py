@@ -21,7 +21,7 @@ from echo_train.prediction.clip import Clip
 from echo_train.prediction.sector import Sector
 from echo_train.prediction.segment import Segmentation, segment_clip
 
-FOUND = 0.5
+FOUND = 0.75
 """Least share of frames with a ventricle in a clip that is measured."""
 
 GAP = 0.15
@@ -157,8 +157,10 @@ def measure_clip(found: Segmentation, rate: float | None, spacing: float | None)
     curves |= {f"smooth_{name}": values for name, values in smooth.items()}
     nothing = Measurement(status="not measurable", volume_unit=unit, curves=curves)
     beats = grid.beats(volume)
-    if reason := _why_not(found, grid, beats.curve, grid.resample(volume)):
-        return dataclasses.replace(nothing, reason=reason)
+    # With its jumps, the curve of a heart may be twice as rough.
+    for curve, limit in ((curves["volume"], 2 * ROUGH), (volume, ROUGH)):
+        if reason := _why_not(found, grid, curve, limit):
+            return dataclasses.replace(nothing, reason=reason)
     if jumps.mean() > MOST_JUMPS:
         reason = f"the volume jumps in {jumps.sum()} of {len(jumps)} frames"
         return dataclasses.replace(nothing, reason=reason)
@@ -250,7 +252,7 @@ class _Grid:
         return np.interp(self._even, self._seconds[known], curve[known])
 
 
-def _why_not(found: Segmentation, grid: _Grid, smooth: np.ndarray, volume: np.ndarray) -> str:
+def _why_not(found: Segmentation, grid: _Grid, volume: np.ndarray, limit: float) -> str:
     """Why a clip cannot be measured; empty if it can."""
     lost = found.reasons[found.reasons != ""]
     if len(lost) > (1 - FOUND) * len(found.reasons):
@@ -258,6 +260,7 @@ def _why_not(found: Segmentation, grid: _Grid, smooth: np.ndarray, volume: np.nd
         return f"{texts[counts.argmax()]} in {counts.max()} of {len(found.reasons)} frames"
     if grid.gap > GAP:
         return f"there are {grid.gap:.2f} s between two frames"
-    if np.std(volume - smooth) > ROUGH * np.std(smooth):
+    smooth = grid.beats(volume).curve
+    if np.std(grid.resample(volume) - smooth) > limit * np.std(smooth):
         return "the volume changes more between neighbouring frames than with the heart beat"
     return ""
