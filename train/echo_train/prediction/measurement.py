@@ -158,9 +158,9 @@ def measure_clip(found: Segmentation, rate: float | None, spacing: float | None)
     nothing = Measurement(status="not measurable", volume_unit=unit, curves=curves)
     beats = grid.beats(volume)
     # With its jumps, the curve of a heart may be twice as rough.
-    for curve, limit in ((curves["volume"], 2 * ROUGH), (volume, ROUGH)):
-        if reason := _why_not(found, grid, curve, limit):
-            return dataclasses.replace(nothing, reason=reason)
+    rough = grid.roughness(curves["volume"]) > 2 * ROUGH or grid.roughness(volume) > ROUGH
+    if reason := _why_not(found, grid, rough):
+        return dataclasses.replace(nothing, reason=reason)
     if jumps.mean() > MOST_JUMPS:
         reason = f"the volume jumps in {jumps.sum()} of {len(jumps)} frames"
         return dataclasses.replace(nothing, reason=reason)
@@ -235,6 +235,15 @@ class _Grid:
         """Find beats in a curve, (frame,) float."""
         return find_beats(self.resample(curve), self.rate)
 
+    def roughness(self, curve: np.ndarray) -> float:
+        """Standard deviation of a curve from its smoothed curve, as a share of that of the latter.
+
+        NaN for a curve that has no value, and for a constant one.
+        """
+        smooth = self.beats(curve).curve
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float(np.std(self.resample(curve) - smooth) / np.std(smooth))
+
     def nearest(self, positions: np.ndarray, usable: np.ndarray) -> np.ndarray:
         """Usable frames, (frame,) bool, nearest to positions in the equal steps."""
         frames = np.flatnonzero(usable)
@@ -252,7 +261,7 @@ class _Grid:
         return np.interp(self._even, self._seconds[known], curve[known])
 
 
-def _why_not(found: Segmentation, grid: _Grid, volume: np.ndarray, limit: float) -> str:
+def _why_not(found: Segmentation, grid: _Grid, rough: bool) -> str:
     """Why a clip cannot be measured; empty if it can."""
     lost = found.reasons[found.reasons != ""]
     if len(lost) > (1 - FOUND) * len(found.reasons):
@@ -260,7 +269,6 @@ def _why_not(found: Segmentation, grid: _Grid, volume: np.ndarray, limit: float)
         return f"{texts[counts.argmax()]} in {counts.max()} of {len(found.reasons)} frames"
     if grid.gap > GAP:
         return f"there are {grid.gap:.2f} s between two frames"
-    smooth = grid.beats(volume).curve
-    if np.std(grid.resample(volume) - smooth) > limit * np.std(smooth):
+    if rough:
         return "the volume changes more between neighbouring frames than with the heart beat"
     return ""
