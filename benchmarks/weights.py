@@ -17,7 +17,7 @@ import click
 from helpers import describe_machine
 from transfer import call, make_store, print_cells, results
 
-from echo_prep.synth.phantom.looks import LOOKS
+from echo_prep.synth.looks import LOOKS
 from echo_train.evaluation.trained_model import load_model
 from echo_train.runs.weights_file import SUFFIX, write_weights
 

@@ -1,1 +1,1 @@
-"""`echo-prep synth`: simulated studies, written as a data set in EchoNet-Dynamic's format."""
+"""`echo-prep synth`: random studies, simulated and written in EchoNet-Dynamic's format."""

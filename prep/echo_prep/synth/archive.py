@@ -23,7 +23,7 @@ from echo_common.regular_file import read_regular
 from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.synth import quirks
 from echo_prep.synth.csv_files import write_csv_files
-from echo_prep.synth.phantom.looks import LOOKS
+from echo_prep.synth.looks import LOOKS
 from echo_prep.synth.settings import SynthSettings
 from echo_prep.synth.videos import Record, make_video
 from echo_prep.workers import local_backend

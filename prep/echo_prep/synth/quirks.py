@@ -20,7 +20,7 @@ from echo_common import atomic
 from echo_common.video.avi import read_index
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.synth.csv_files import as_csv
-from echo_prep.synth.phantom.looks import Look
+from echo_prep.synth.looks import Look
 from echo_prep.synth.videos import Record, make_video, write_video
 
 QUIRKS_LIST = "quirks.csv"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from echo_common.cli.settings import setting
-from echo_prep.synth.phantom.looks import LOOKS
+from echo_prep.synth.looks import LOOKS
 from echo_prep.workers import worker_count
 
 

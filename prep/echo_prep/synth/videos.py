@@ -18,11 +18,11 @@ from echo_common.video.content import VideoError
 from echo_prep.dataset.file_names import SUFFIX
 from echo_prep.dataset.tracings import split_rows
 from echo_prep.synth.annotator import draw_contour, sample_annotator, trace_rows
-from echo_prep.synth.phantom.looks import ECHONET, Look
+from echo_prep.synth.looks import ECHONET, Look
 from echo_prep.synth.phantom.motion import Motion, simulate_motion
 from echo_prep.synth.phantom.movie import Movie, make_movie, true_contours
-from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.study import SIZE, Study
+from echo_prep.synth.random_study import sample_study
 
 JPEG_QUALITY = 95
 

@@ -8,7 +8,7 @@ from echo_common.measures.disks import DISKS, millilitres, trace_volume
 from echo_prep.dataset.tracings import split_rows
 from echo_prep.synth.annotator import Annotator, draw_contour, trace_rows
 from echo_prep.synth.phantom.anatomy import WALL_POINTS, end_diastolic_shape
-from echo_prep.synth.phantom.random_study import sample_study
+from echo_prep.synth.random_study import sample_study
 
 
 def half_ellipsoid(length: float, width: float, apex: tuple[float, float]) -> np.ndarray:

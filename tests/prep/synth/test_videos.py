@@ -10,7 +10,7 @@ from echo_common.errors import DataError
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import read_frames
 from echo_prep.synth.annotator import trace_rows
-from echo_prep.synth.phantom.looks import LOOKS
+from echo_prep.synth.looks import LOOKS
 from echo_prep.synth.phantom.movie import true_contours
 from echo_prep.synth.videos import draw_study, split_of, true_volumes, write_video
 

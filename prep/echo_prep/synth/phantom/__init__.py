@@ -1,1 +1,1 @@
-"""Simulation of one study: its parameters, anatomy, motion, tissue and ultrasound scanner."""
+"""Simulation of one study from its parameters: anatomy, motion, tissue, ultrasound scanner."""

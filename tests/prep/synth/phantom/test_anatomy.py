@@ -15,7 +15,7 @@ from echo_prep.synth.phantom.anatomy import (
     map_to_diastole,
     map_to_systole,
 )
-from echo_prep.synth.phantom.random_study import sample_study
+from echo_prep.synth.random_study import sample_study
 
 
 def sample_shapes(number: int) -> tuple[Shape, Shape]:

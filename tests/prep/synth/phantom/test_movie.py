@@ -8,9 +8,9 @@ import numpy as np
 from echo_prep.synth.phantom.canvas import RIPPLES
 from echo_prep.synth.phantom.motion import simulate_motion
 from echo_prep.synth.phantom.movie import make_movie
-from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.scanner import fan_mask
 from echo_prep.synth.phantom.study import Probe
+from echo_prep.synth.random_study import sample_study
 
 PROBE = Probe(x=61.0, y=7.0, tilt=0.0, half_angle=np.radians(46), radius=103.0)
 

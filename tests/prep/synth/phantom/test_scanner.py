@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.scanner import BEAMS, DEPTHS, PolarGrid, Scanner, fan_mask, gray_map
 from echo_prep.synth.phantom.study import SIZE, Appearance, Probe
+from echo_prep.synth.random_study import sample_study
 
 PROBE = Probe(x=61.0, y=7.0, tilt=0.0, half_angle=np.radians(45), radius=103.0)
 

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from echo_prep.synth.looks import LOOKS, Look
 from echo_prep.synth.phantom.anatomy import WALL_POINTS, end_diastolic_shape
 from echo_prep.synth.phantom.canvas import ripple_points
-from echo_prep.synth.phantom.looks import LOOKS, Look
 from echo_prep.synth.phantom.movie import make_movie
-from echo_prep.synth.phantom.random_study import sample_study
+from echo_prep.synth.random_study import sample_study
 from echo_prep.synth.videos import draw_study
 
 

@@ -1,4 +1,4 @@
-"""Looks: the distributions from which `echo_prep.synth.phantom.random_study` draws studies.
+"""Looks: the distributions from which `echo_prep.synth.random_study` draws studies.
 
 Each look describes what the images of one kind of archive have in common. A look
 lists only what differs between looks; the other distributions are those of

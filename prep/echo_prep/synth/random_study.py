@@ -12,8 +12,8 @@ import dataclasses
 
 import numpy as np
 
+from echo_prep.synth.looks import ECHONET, Distribution, Look, Normal
 from echo_prep.synth.phantom.canvas import CANVAS, MARGIN, RIPPLES, SCALE
-from echo_prep.synth.phantom.looks import ECHONET, Distribution, Look, Normal
 from echo_prep.synth.phantom.study import Appearance, Probe, Rhythm, Study, Ventricle
 
 COMMON_FPS = 50.0

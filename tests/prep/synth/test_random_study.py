@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from echo_prep.synth.phantom.motion import Motion, simulate_motion
-from echo_prep.synth.phantom.random_study import sample_study
 from echo_prep.synth.phantom.study import Rhythm
+from echo_prep.synth.random_study import sample_study
 
 
 @pytest.fixture(scope="module")
