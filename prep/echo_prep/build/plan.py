@@ -5,21 +5,22 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from echo_common.errors import DataError
 from echo_common.geometry.letterbox import Letterbox
 from echo_common.store import schema
-from echo_common.store.schema import PHASES
-from echo_prep.build.index_columns import aspect, optional_columns, short_axis_rows
+from echo_common.store.schema import PHASES, is_short_axis
 from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.types import Dataset, Trace, Video
 from echo_prep.dataset.video import frame_shapes, misplaced
+from echo_prep.geometry.polygons import to_float32
 
 COLUMNS = {
     **{
@@ -33,6 +34,26 @@ COLUMNS = {
 
 SCALED_COLUMNS = {"scale": "index/scale", "source_shape": "index/source_shape"}
 """The same of the columns that a plan has if its frames are scaled."""
+
+SOURCE_SPACING = "index/source_spacing"
+"""The column that decides how frames are scaled."""
+
+NO_FOLD = 255
+"""Of a video without a fold, in an archive with folds."""
+
+OPTIONAL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "index/patient": ("frame", "str", {"description": "the archive's name of the patient"}),
+    "index/view": ("frame", "str", {"description": "the archive's name of the view"}),
+    "index/quality": ("frame", "str", {"description": "image quality, in the archive's words"}),
+    "index/fold": ("frame", "uint8", {"description": "the archive's fold; 255 for none"}),
+    "index/spacing": ("frame", "float32", {"units": "mm", "description": "side of a pixel"}),
+    SOURCE_SPACING: (
+        "frame yx",
+        "float32",
+        {"units": "mm", "description": "height and width of a pixel of the archive's frame"},
+    ),
+}
+"""Columns that only some archives have: dimensions, type and attributes by path."""
 
 ED, ES, UNKNOWN = (PHASES.index(name) for name in ("ED", "ES", "unknown"))
 
@@ -216,34 +237,55 @@ def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) ->
     )
 
 
+def optional_columns(
+    videos: Sequence[Video], spacing: np.ndarray, boxes: Sequence[Letterbox]
+) -> dict[str, np.ndarray]:
+    """Columns of what at least one video has, by path.
+
+    Parameters
+    ----------
+    videos : sequence of Video
+        Of each row.
+    spacing : ndarray, (row, yx) float32
+        Height and width of a pixel of the archive's frame in mm; NaN if not known.
+    boxes : sequence of Letterbox
+        How the frame of each row is scaled.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for name in ("patient", "view", "quality"):
+        words = np.array([getattr(video, name) for video in videos], dtype=object)
+        if any(words):
+            columns[f"index/{name}"] = words
+    folds = [video.fold for video in videos]
+    if any(fold is not None for fold in folds):
+        columns["index/fold"] = np.array(
+            [NO_FOLD if fold is None else fold for fold in folds], dtype=np.uint8
+        )
+    if np.isfinite(spacing).any():
+        shrunk = np.array([np.divide(box.size, box.inner) for box in boxes])
+        # Each side has a whole number of pixels; of the two, their mean keeps areas.
+        columns["index/spacing"] = np.sqrt((spacing * shrunk).prod(axis=1)).astype(np.float32)
+        columns[SOURCE_SPACING] = spacing
+    return columns
+
+
+def aspect(spacing: np.ndarray) -> np.ndarray:
+    """Height of pixels by their width, from (row, yx) in mm; 1 if it is not known; (row,)."""
+    ratio = spacing[:, 0].astype(np.float64) / spacing[:, 1]
+    return np.where(np.isfinite(ratio), ratio, 1.0)
+
+
+def short_axis_rows(views: np.ndarray | None, rows: int) -> np.ndarray:
+    """Whether each row's view has no apex and no mitral plane, (row,) bool."""
+    if views is None:
+        return np.zeros(rows, dtype=bool)
+    return np.array([is_short_axis(str(view)) for view in views], dtype=bool)
+
+
 def _scale(sources: np.ndarray, aspects: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Pixels of the store's frame for each of the video's, in x; (row,) float32."""
     square = sources * np.stack([aspects, np.ones(len(aspects))], axis=1)
     return np.asarray((np.array(shape) / square).min(axis=1).astype(np.float32))
-
-
-def to_float32(values: np.ndarray) -> np.ndarray:
-    """Round to float32 so that no coordinate moves to another pixel.
-
-    A coordinate just below a half, such as 50.49999999, would become 50.5 and
-    be drawn in the next pixel; it becomes the float32 below instead. The same
-    holds for a coordinate just below a whole number, which the paper's code
-    truncates. Masks made from the store are therefore equal to masks made from
-    the CSV file, pixel for pixel.
-
-    Parameters
-    ----------
-    values : ndarray, float64
-
-    Returns
-    -------
-    rounded : ndarray, float32
-    """
-    rounded = values.astype(np.float32)
-    moved = (np.rint(rounded) != np.rint(values)) | (np.trunc(rounded) != np.trunc(values))
-    back = np.where(values[moved] > rounded[moved], np.inf, -np.inf).astype(np.float32)
-    rounded[moved] = np.nextafter(rounded[moved], back)
-    return rounded
 
 
 def _phases(traces: list[Trace]) -> list[int]:

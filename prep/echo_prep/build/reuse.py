@@ -18,9 +18,15 @@ from echo_common.outputs import refuse_inputs
 from echo_common.store import schema
 from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
-from echo_prep.build.index_columns import OPTIONAL, short_axis_rows
 from echo_prep.build.missing import MissingParts, find_missing, requested_stages
-from echo_prep.build.plan import COLUMNS, SCALED_COLUMNS, Plan, make_plan
+from echo_prep.build.plan import (
+    COLUMNS,
+    OPTIONAL,
+    SCALED_COLUMNS,
+    Plan,
+    make_plan,
+    short_axis_rows,
+)
 from echo_prep.build.report import BuildReport, shape_notes
 from echo_prep.build.stages import (
     INDEX,

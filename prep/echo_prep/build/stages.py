@@ -17,8 +17,7 @@ from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
-from echo_prep.build.index_columns import OPTIONAL, array_spec, flags, index_arrays
-from echo_prep.build.plan import Plan
+from echo_prep.build.plan import OPTIONAL, Plan
 from echo_prep.geometry.settings import HeatmapSettings
 
 INDEX = "index"
@@ -260,3 +259,69 @@ def _stage(
         inputs={stage.name: stage.key for stage in inputs},
         arrays=arrays,
     )
+
+
+def index_arrays(parameters: dict[str, Any]) -> tuple[ArraySpec, ...]:
+    """Arrays of the rows, `index/*` and `tracing/*`, from the parameters of the index stage."""
+    rows, points = parameters["rows"], parameters["points"]
+    pixels = {"dtype": "float32", "units": "pixel"}
+    description = "apex, middle of the mitral plane"
+    axis = array_spec(
+        schema.LONG_AXIS, (rows, 2, 2), "frame end xy", **pixels, description=description
+    )
+    description = "ordered contour, NaN-padded"
+    shape = (rows, points, 2)
+    contour = array_spec(schema.CONTOUR, shape, "frame point xy", **pixels, description=description)
+    columns: dict[str, tuple[str, dict[str, Any]]] = {
+        "video": ("str", {"description": "video name without suffix"}),
+        "frame": ("int32", {"description": "0-based index into the decoded video"}),
+        "phase": ("uint8", flags(schema.PHASES)),
+        "split": ("uint8", flags(schema.SPLITS)),
+        "ef": ("float32", {"units": "percent", "description": "ejection fraction"}),
+        "edv": ("float32", {"units": "ml", "description": "end-diastolic volume"}),
+        "esv": ("float32", {"units": "ml", "description": "end-systolic volume"}),
+        "fps": ("float32", {"units": "1/s", "description": "frames a second"}),
+    }
+    if parameters.get("scaled"):
+        columns["scale"] = ("float32", {"description": "pixels here for each of the video's"})
+    index = [
+        array_spec(f"index/{name}", (rows,), "frame", dtype, **attributes)
+        for name, (dtype, attributes) in columns.items()
+    ]
+    if parameters.get("scaled"):
+        index.append(
+            array_spec(
+                "index/source_shape",
+                (rows, 2),
+                "frame yx",
+                "int32",
+                units="pixel",
+                description="height and width of the video's frames",
+            )
+        )
+    for path in parameters.get("optional", ()):
+        dimensions, dtype, attributes = OPTIONAL[path]
+        size = (rows, 2) if "yx" in dimensions else (rows,)
+        index.append(array_spec(path, size, dimensions, dtype, **attributes))
+    return (*index, axis, contour)
+
+
+def array_spec(
+    path: str, shape: tuple[int, ...], dimensions: str, dtype: str = "uint8", **attributes: Any
+) -> ArraySpec:
+    """Describe an array; ``dimensions`` are separated by spaces."""
+    return ArraySpec(
+        path=path,
+        shape=shape,
+        dtype=dtype,
+        dimensions=tuple(dimensions.split()),
+        attributes=attributes,
+    )
+
+
+def flags(names: tuple[str, ...]) -> dict[str, Any]:
+    """Attributes of codes and their meanings, as in the CF conventions of netCDF."""
+    return {
+        "flag_values": list(range(len(names))),
+        "flag_meanings": " ".join(name.replace(" ", "_") for name in names),
+    }

@@ -24,8 +24,7 @@ from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.opening import open_container
 from echo_common.store.reader import EchoStore
-from echo_prep.build.index_columns import SOURCE_SPACING, aspect
-from echo_prep.build.plan import SCALED_COLUMNS
+from echo_prep.build.plan import SCALED_COLUMNS, SOURCE_SPACING, aspect
 from echo_prep.dataset.frame_source import FrameSource, RefusedError, Stamp
 from echo_prep.dataset.video import read_frames
 

@@ -21,8 +21,7 @@ from echo_common.geometry.letterbox import Letterbox
 from echo_common.geometry.raster import rasterise_all
 from echo_common.store import schema
 from echo_common.store.schema import CHUNK_FRAMES
-from echo_prep.build.index_columns import SOURCE_SPACING, aspect
-from echo_prep.build.plan import SCALED_COLUMNS, Plan
+from echo_prep.build.plan import SCALED_COLUMNS, SOURCE_SPACING, Plan, aspect
 from echo_prep.build.stages import Stage, landmark_set
 from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.video import prepare_process, read_frames

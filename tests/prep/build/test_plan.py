@@ -7,16 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from echo_common.errors import DataError
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import PHASES
-from echo_prep.build.plan import Plan, make_plan, to_float32
+from echo_prep.build.plan import Plan, make_plan
 from echo_prep.layouts.echonet_dynamic import read_dataset, video_folder
 from support.datasets import SmallVideo, half_ellipse_trace, write_small_dataset
-from support.oracles import paper_points, reference_mask
 
 LARGE = half_ellipse_trace(width=30)
 SMALL = half_ellipse_trace(width=14)
@@ -93,41 +90,3 @@ def test_the_digest_depends_on_every_column(tmp_path: Path) -> None:
     digests.add(dataclasses.replace(plan, video=np.array(["a", "b"])).digest())
     digests.add(dataclasses.replace(plan, shape=(112, 113)).digest())
     assert len(digests) == 12
-
-
-coordinates = st.one_of(
-    st.floats(-1024, 1024),
-    # Next to halves and whole numbers, where rounding decides.
-    st.builds(
-        lambda whole, half, steps: float(
-            whole / 2 + (half and steps * np.spacing(max(abs(whole / 2), 1e-3)))
-        ),
-        st.integers(-2048, 2048),
-        st.booleans(),
-        st.integers(-(2**28), 2**28),
-    ),
-)
-
-
-@settings(max_examples=500)
-@given(value=coordinates)
-def test_no_coordinate_moves_to_another_pixel(value: float) -> None:
-    (found,) = to_float32(np.array([value]))
-    assert found.dtype == np.float32
-    assert np.rint(found) == np.rint(value)
-    assert np.trunc(found) == np.trunc(value)
-    assert abs(float(found) - value) <= np.spacing(np.float32(abs(value)))
-
-
-@settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 2**32), step=st.sampled_from([0.5, 1.0]))
-def test_masks_from_the_store_equal_those_from_the_csv(seed: int, step: float) -> None:
-    rng = np.random.default_rng(seed)
-    rows = np.round(rng.uniform(0, 112, (21, 4)) / step) * step
-    rows += rng.choice([-1e-9, 1e-9, 0], rows.shape)
-    contour = np.concatenate([rows[1:, :2], rows[:0:-1, 2:]])
-    np.testing.assert_array_equal(
-        rasterise(to_float32(contour), (112, 112), "chords"), reference_mask(rows, (112, 112))
-    )
-    kept = np.trunc(to_float32(contour)).astype(int)
-    assert [tuple(point) for point in kept.tolist()] == paper_points(rows)[2:]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
 from echo_common.errors import SettingsError
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import METHODS
 from echo_prep.dataset.tracings import split_rows
-from echo_prep.geometry.polygons import polygons, same_sizes
+from echo_prep.geometry.polygons import polygons, same_sizes, to_float32
 from support.datasets import half_ellipse_trace
-from support.oracles import all_points, dice, reference_mask
+from support.oracles import all_points, dice, paper_points, reference_mask
 from support.strategies import scribbles, ventricles
 
 
@@ -111,3 +112,41 @@ def test_contours_are_grouped_by_their_number_of_points() -> None:
     assert {size: rows for size, (rows, _) in found.items()} == {2: [1], 4: [0, 2]}
     np.testing.assert_array_equal(found[2][1], contours[1:2, :2])
     np.testing.assert_array_equal(found[4][1], contours[[0, 2]])
+
+
+coordinates = st.one_of(
+    st.floats(-1024, 1024),
+    # Next to halves and whole numbers, where rounding decides.
+    st.builds(
+        lambda whole, half, steps: float(
+            whole / 2 + (half and steps * np.spacing(max(abs(whole / 2), 1e-3)))
+        ),
+        st.integers(-2048, 2048),
+        st.booleans(),
+        st.integers(-(2**28), 2**28),
+    ),
+)
+
+
+@settings(max_examples=500)
+@given(value=coordinates)
+def test_no_coordinate_moves_to_another_pixel(value: float) -> None:
+    (found,) = to_float32(np.array([value]))
+    assert found.dtype == np.float32
+    assert np.rint(found) == np.rint(value)
+    assert np.trunc(found) == np.trunc(value)
+    assert abs(float(found) - value) <= np.spacing(np.float32(abs(value)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32), step=st.sampled_from([0.5, 1.0]))
+def test_masks_from_the_store_equal_those_from_the_csv(seed: int, step: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows = np.round(rng.uniform(0, 112, (21, 4)) / step) * step
+    rows += rng.choice([-1e-9, 1e-9, 0], rows.shape)
+    contour = np.concatenate([rows[1:, :2], rows[:0:-1, 2:]])
+    np.testing.assert_array_equal(
+        rasterise(to_float32(contour), (112, 112), "chords"), reference_mask(rows, (112, 112))
+    )
+    kept = np.trunc(to_float32(contour)).astype(int)
+    assert [tuple(point) for point in kept.tolist()] == paper_points(rows)[2:]
