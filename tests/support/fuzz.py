@@ -51,12 +51,14 @@ def read_tables(content: bytes, folder: Path) -> None:
         # The message is one line, whatever the file contains.
         assert str(error).isprintable()
         return
-    assert len(plan) == len(set(zip(plan.video, plan.frame.tolist(), strict=True))) > 0
+    videos, numbers = plan.columns["index/video"], plan.columns["index/frame"]
+    assert len(plan) == len(set(zip(videos, numbers.tolist(), strict=True))) > 0
     # Each trace is either kept or rejected with a reason.
     listed = {(reject.video, reject.frame) for reject in plan.rejects}
     assert plan.traced <= len(plan) + len(plan.rejects) or len(listed) > 0
-    assert np.isfinite(plan.contour).all() and np.isfinite(plan.long_axis).all()
-    assert not any("/" in name or "\0" in name for name in plan.video)
+    for path in ("tracing/contour", "tracing/long_axis"):
+        assert np.isfinite(plan.columns[path]).all()
+    assert not any("/" in name or "\0" in name for name in videos)
     assert plan.digest() == make_plan(dataset, video_folder(folder)).digest()
 
 

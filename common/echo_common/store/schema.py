@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SCHEMA = "echo-store/1"
 
@@ -43,6 +43,9 @@ HEATMAP_SCALE = 1 / 255
 
 FRAMES = "frames"
 STATUS = "index/status"
+VIDEO, FRAME, VIEW = "index/video", "index/frame", "index/view"
+SCALE, SOURCE_SHAPE = "index/scale", "index/source_shape"
+SOURCE_SPACING = "index/source_spacing"
 LONG_AXIS = "tracing/long_axis"
 CONTOUR = "tracing/contour"
 
@@ -125,6 +128,73 @@ class ArraySpec:
     dtype: str
     dimensions: tuple[str, ...]
     attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Column(NamedTuple):
+    """Declaration of a column: names of its axes, type, and attributes of its array."""
+
+    dimensions: str
+    dtype: str
+    attributes: dict[str, Any]
+
+
+def flags(names: tuple[str, ...]) -> dict[str, Any]:
+    """Attributes of codes and their meanings, as in the CF conventions of netCDF."""
+    return {
+        "flag_values": list(range(len(names))),
+        "flag_meanings": " ".join(name.replace(" ", "_") for name in names),
+    }
+
+
+COLUMNS = {
+    VIDEO: Column("frame", "str", {"description": "video name without suffix"}),
+    FRAME: Column("frame", "int32", {"description": "0-based index into the decoded video"}),
+    "index/phase": Column("frame", "uint8", flags(PHASES)),
+    "index/split": Column("frame", "uint8", flags(SPLITS)),
+    "index/ef": Column(
+        "frame", "float32", {"units": "percent", "description": "ejection fraction"}
+    ),
+    "index/edv": Column("frame", "float32", {"units": "ml", "description": "end-diastolic volume"}),
+    "index/esv": Column("frame", "float32", {"units": "ml", "description": "end-systolic volume"}),
+    "index/fps": Column("frame", "float32", {"units": "1/s", "description": "frames a second"}),
+    LONG_AXIS: Column(
+        "frame end xy",
+        "float32",
+        {"units": "pixel", "description": "apex, middle of the mitral plane"},
+    ),
+    CONTOUR: Column(
+        "frame point xy",
+        "float32",
+        {"units": "pixel", "description": "ordered contour, NaN-padded"},
+    ),
+}
+"""Columns of every store, by the path of the array that contains each."""
+
+SCALED = {
+    SCALE: Column("frame", "float32", {"description": "pixels here for each of the video's"}),
+    SOURCE_SHAPE: Column(
+        "frame yx",
+        "int32",
+        {"units": "pixel", "description": "height and width of the video's frames"},
+    ),
+}
+"""Columns of a store whose frames are scaled."""
+
+OPTIONAL = {
+    "index/patient": Column("frame", "str", {"description": "the archive's name of the patient"}),
+    VIEW: Column("frame", "str", {"description": "the archive's name of the view"}),
+    "index/quality": Column(
+        "frame", "str", {"description": "image quality, in the archive's words"}
+    ),
+    "index/fold": Column("frame", "uint8", {"description": "the archive's fold; 255 for none"}),
+    "index/spacing": Column("frame", "float32", {"units": "mm", "description": "side of a pixel"}),
+    SOURCE_SPACING: Column(
+        "frame yx",
+        "float32",
+        {"units": "mm", "description": "height and width of a pixel of the archive's frame"},
+    ),
+}
+"""Columns that only some archives have."""
 
 
 def gaussian_reach(sigma: float) -> float:

@@ -24,7 +24,7 @@ from echo_common.store.schema import ArraySpec
 from echo_prep.build.missing import MissingParts
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
-from echo_prep.build.report import BuildReport, Forecast, shape_notes
+from echo_prep.build.report import BuildReport, Forecast, report_of
 from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
 from echo_prep.build.video_changes import (
     VideoRecord,
@@ -151,9 +151,8 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
             pass
     deliveries = _deliveries(folder, work)
     status = next(delivery for delivery in deliveries if delivery.spec.path == schema.STATUS)
-    unreadable = frame_rejects(plan.video, plan.frame, status.manifest, work.videos)
     if status.new_chunks:
-        _check_frames(settings, plan, unreadable)
+        _check_frames(settings, plan, frame_rejects(plan.columns, status.manifest, work.videos))
     attributes: dict[str, Any] = {
         "fingerprint": plan.fingerprint,
         "traced": plan.traced,
@@ -166,23 +165,19 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
     publish(store, folder, work.state.container, deliveries, work.removed, attributes)
     damage_path(store).unlink(missing_ok=True)
     work.record.save(published_digest(store), folder.root)
-    rejects = plan.rejects + unreadable
-    write_rejects(store, rejects, folder.root)
-    # Last: while the work folder exists, the next build inspects everything again.
-    folder.remove()
-    failed = {row for row, _, _ in status.manifest.notes.get("failures", ())}
-    usable = [row for row in range(len(plan)) if row not in failed]
-    return BuildReport(
+    report = report_of(
+        plan,
+        status.manifest,
+        work.videos,
         store=store,
         made=work.names(complete=False),
         kept=work.names(complete=True),
         dropped=work.removed,
-        rows=len(usable),
-        videos=len({plan.video[row] for row in usable}),
-        traced=plan.traced,
-        rejects=rejects,
-        notes=plan.notes | shape_notes(plan.contour, plan.short_axis),
     )
+    write_rejects(store, report.rejects, folder.root)
+    # Last: while the work folder exists, the next build inspects everything again.
+    folder.remove()
+    return report
 
 
 def _keep_unchanged(folder: WorkFolder, parts: MissingParts, record: VideoRecord) -> set[str]:

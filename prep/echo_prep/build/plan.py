@@ -5,16 +5,14 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from echo_common.errors import DataError
 from echo_common.geometry.letterbox import Letterbox
 from echo_common.store import schema
-from echo_common.store.schema import PHASES, is_short_axis
 from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.rejects import Reject
@@ -22,40 +20,10 @@ from echo_prep.dataset.types import Dataset, Trace, Video
 from echo_prep.dataset.video import frame_shapes, misplaced
 from echo_prep.geometry.polygons import to_float32
 
-COLUMNS = {
-    **{
-        name: f"index/{name}"
-        for name in ("video", "frame", "phase", "split", "ef", "edv", "esv", "fps")
-    },
-    "long_axis": schema.LONG_AXIS,
-    "contour": schema.CONTOUR,
-}
-"""Path of the array that contains each column of a plan."""
-
-SCALED_COLUMNS = {"scale": "index/scale", "source_shape": "index/source_shape"}
-"""The same of the columns that a plan has if its frames are scaled."""
-
-SOURCE_SPACING = "index/source_spacing"
-"""The column that decides how frames are scaled."""
-
 NO_FOLD = 255
 """Of a video without a fold, in an archive with folds."""
 
-OPTIONAL: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "index/patient": ("frame", "str", {"description": "the archive's name of the patient"}),
-    "index/view": ("frame", "str", {"description": "the archive's name of the view"}),
-    "index/quality": ("frame", "str", {"description": "image quality, in the archive's words"}),
-    "index/fold": ("frame", "uint8", {"description": "the archive's fold; 255 for none"}),
-    "index/spacing": ("frame", "float32", {"units": "mm", "description": "side of a pixel"}),
-    SOURCE_SPACING: (
-        "frame yx",
-        "float32",
-        {"units": "mm", "description": "height and width of a pixel of the archive's frame"},
-    ),
-}
-"""Columns that only some archives have: dimensions, type and attributes by path."""
-
-ED, ES, UNKNOWN = (PHASES.index(name) for name in ("ED", "ES", "unknown"))
+ED, ES, UNKNOWN = (schema.PHASES.index(name) for name in ("ED", "ES", "unknown"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,22 +32,9 @@ class Plan:
 
     Attributes
     ----------
-    video : ndarray, (row,) str
-        Video names without suffix.
-    frame : ndarray, (row,) int32
-        0-based number of the frame in its video.
-    phase, split : ndarray, (row,) uint8
-        Codes of `echo_common.store.schema.PHASES` and `SPLITS`.
-    ef, edv, esv, fps : ndarray, (row,) float32
-        NaN if not known.
-    long_axis : ndarray, (row, 2, 2) float32
-    contour : ndarray, (row, 40, 2) float32
-    scale : ndarray, (row,) float32, or None
-        Pixels of the store's frame for each of the video's; None if no frame is scaled.
-    source_shape : ndarray, (row, 2) int32, or None
-        (height, width) of the video's frames; None if no frame is scaled.
-    optional : dict of str to ndarray
-        Columns that only some archives have, by path: `OPTIONAL`.
+    columns : dict of str to ndarray, (row, …)
+        Those of `COLUMNS`, and of `SCALED` and `OPTIONAL` if the store has them, by path. Numbers
+        that are not known are NaN.
     shape : tuple of int
         (height, width) of every frame.
     rejects : tuple of Reject
@@ -92,19 +47,7 @@ class Plan:
         SHA-256 of the annotations, by file name.
     """
 
-    video: np.ndarray
-    frame: np.ndarray
-    phase: np.ndarray
-    split: np.ndarray
-    ef: np.ndarray
-    edv: np.ndarray
-    esv: np.ndarray
-    fps: np.ndarray
-    long_axis: np.ndarray
-    contour: np.ndarray
-    scale: np.ndarray | None = None
-    source_shape: np.ndarray | None = None
-    optional: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    columns: dict[str, np.ndarray]
     shape: tuple[int, int]
     rejects: tuple[Reject, ...]
     notes: dict[str, int]
@@ -112,33 +55,21 @@ class Plan:
     fingerprint: dict[str, str]
 
     def __len__(self) -> int:
-        return len(self.frame)
-
-    @property
-    def short_axis(self) -> np.ndarray:
-        """Whether each row's view has no apex and no mitral plane, (row,) bool."""
-        return short_axis_rows(self.optional.get("index/view"), len(self))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Content of the index stage's arrays, by path."""
-        columns = COLUMNS if self.scale is None else {**COLUMNS, **SCALED_COLUMNS}
-        return {path: getattr(self, name) for name, path in columns.items()} | self.optional
+        return len(self.columns[schema.FRAME])
 
     def digest(self) -> str:
         """SHA-256 of all rows, on which every stage depends."""
         digest = hashlib.sha256()
-        for name in self.video:
+        for name in self.columns[schema.VIDEO]:
             digest.update(str(name).encode() + b"\0")
-        for array in (
-            self.frame, self.phase, self.split, self.ef, self.edv, self.esv, self.fps,
-            self.long_axis, self.contour, np.asarray(self.shape),
-        ):  # fmt: skip
-            _add(digest, array)
-        if self.scale is not None and self.source_shape is not None:
-            _add(digest, self.scale)
-            _add(digest, self.source_shape)
-        for path, values in sorted(self.optional.items()):
+        for path in list(schema.COLUMNS)[1:]:
+            _add(digest, self.columns[path])
+        _add(digest, np.asarray(self.shape))
+        for path in (path for path in schema.SCALED if path in self.columns):
+            _add(digest, self.columns[path])
+        for path in sorted(self.columns.keys() & schema.OPTIONAL.keys()):
             digest.update(path.encode() + b"\0")
+            values = self.columns[path]
             if values.dtype == object:
                 digest.update("\0".join(map(str, values)).encode())
             else:
@@ -197,7 +128,7 @@ def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) ->
         )
     sources = np.array([shapes.get(video.name, common) for video, _, _ in rows], dtype=np.int32)
     spacing = np.array([video.spacing or (np.nan, np.nan) for video, _, _ in rows], np.float32)
-    aspects = aspect(spacing)
+    aspects = _aspect(spacing)
     if size is None and (aspects != 1).any():
         raise DataError(
             f"the pixels of {dataset.root} are not square: scale its frames with --size, such as "
@@ -215,20 +146,21 @@ def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) ->
             found = [box.shrink_points(one) for box, one in zip(boxes, found, strict=True)]
         return np.stack(found)
 
+    columns = {
+        schema.VIDEO: np.array([video.name for video, _, _ in rows], dtype=object),
+        schema.FRAME: np.array([trace.frame for _, trace, _ in rows], dtype=np.int32),
+        "index/phase": np.array([phase for _, _, phase in rows], dtype=np.uint8),
+        "index/split": np.array([video.split for video, _, _ in rows], dtype=np.uint8),
+        schema.LONG_AXIS: to_float32(points(lambda trace: trace.long_axis)),
+        schema.CONTOUR: to_float32(points(lambda trace: trace.contour)),
+    }
+    for name in ("ef", "edv", "esv", "fps"):
+        numbers = [getattr(video, name) for video, _, _ in rows]
+        columns[f"index/{name}"] = np.array(numbers, dtype=np.float32)
+    if scaled:
+        columns |= {schema.SCALE: _scale(sources, aspects, shape), schema.SOURCE_SHAPE: sources}
     return Plan(
-        video=np.array([video.name for video, _, _ in rows], dtype=object),
-        frame=np.array([trace.frame for _, trace, _ in rows], dtype=np.int32),
-        phase=np.array([phase for _, _, phase in rows], dtype=np.uint8),
-        split=np.array([video.split for video, _, _ in rows], dtype=np.uint8),
-        ef=np.array([video.ef for video, _, _ in rows], dtype=np.float32),
-        edv=np.array([video.edv for video, _, _ in rows], dtype=np.float32),
-        esv=np.array([video.esv for video, _, _ in rows], dtype=np.float32),
-        fps=np.array([video.fps for video, _, _ in rows], dtype=np.float32),
-        long_axis=to_float32(points(lambda trace: trace.long_axis)),
-        contour=to_float32(points(lambda trace: trace.contour)),
-        scale=_scale(sources, aspects, shape) if scaled else None,
-        source_shape=sources if scaled else None,
-        optional=optional_columns([video for video, _, _ in rows], spacing, boxes),
+        columns=columns | _optional_columns([video for video, _, _ in rows], spacing, boxes),
         shape=shape,
         rejects=tuple(sorted(rejects, key=_file_and_row)),
         notes=dataset.notes,
@@ -237,20 +169,10 @@ def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) ->
     )
 
 
-def optional_columns(
+def _optional_columns(
     videos: Sequence[Video], spacing: np.ndarray, boxes: Sequence[Letterbox]
 ) -> dict[str, np.ndarray]:
-    """Columns of what at least one video has, by path.
-
-    Parameters
-    ----------
-    videos : sequence of Video
-        Of each row.
-    spacing : ndarray, (row, yx) float32
-        Height and width of a pixel of the archive's frame in mm; NaN if not known.
-    boxes : sequence of Letterbox
-        How the frame of each row is scaled.
-    """
+    """Columns of what at least one video has, from (row, yx) of the archive's pixels in mm."""
     columns: dict[str, np.ndarray] = {}
     for name in ("patient", "view", "quality"):
         words = np.array([getattr(video, name) for video in videos], dtype=object)
@@ -265,21 +187,37 @@ def optional_columns(
         shrunk = np.array([np.divide(box.size, box.inner) for box in boxes])
         # Each side has a whole number of pixels; of the two, their mean keeps areas.
         columns["index/spacing"] = np.sqrt((spacing * shrunk).prod(axis=1)).astype(np.float32)
-        columns[SOURCE_SPACING] = spacing
+        columns[schema.SOURCE_SPACING] = spacing
     return columns
 
 
-def aspect(spacing: np.ndarray) -> np.ndarray:
+def _aspect(spacing: np.ndarray) -> np.ndarray:
     """Height of pixels by their width, from (row, yx) in mm; 1 if it is not known; (row,)."""
     ratio = spacing[:, 0].astype(np.float64) / spacing[:, 1]
     return np.where(np.isfinite(ratio), ratio, 1.0)
 
 
-def short_axis_rows(views: np.ndarray | None, rows: int) -> np.ndarray:
-    """Whether each row's view has no apex and no mitral plane, (row,) bool."""
-    if views is None:
-        return np.zeros(rows, dtype=bool)
-    return np.array([is_short_axis(str(view)) for view in views], dtype=bool)
+def source_frame(
+    columns: Mapping[str, np.ndarray], row: int, shape: tuple[int, int]
+) -> tuple[tuple[int, int], float]:
+    """How the frames of a row's video are before they are scaled to the store's shape.
+
+    Returns
+    -------
+    shape : tuple of int
+        (height, width) in pixels.
+    aspect : float
+        Height of a pixel by its width.
+    """
+    if schema.SOURCE_SHAPE in columns:
+        height, width = columns[schema.SOURCE_SHAPE][row].tolist()
+        shape = height, width
+    ratio = (
+        _aspect(columns[schema.SOURCE_SPACING][[row]])[0]
+        if schema.SOURCE_SPACING in columns
+        else 1.0
+    )
+    return shape, float(ratio)
 
 
 def _scale(sources: np.ndarray, aspects: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from echo_prep.dataset.rejects import Reject, count_reasons, rejects_path
+from echo_common.store import schema
+from echo_common.store.manifest import Manifest
+from echo_prep.build.plan import Plan
+from echo_prep.dataset.frame_source import FrameSource
+from echo_prep.dataset.rejects import Reject, count_reasons, frame_rejects, rejects_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,22 +63,42 @@ _CLOSE = 0.25
 """Width of the last chord, as a share of the widest, below which the corners are too close."""
 
 
-def shape_notes(contours: np.ndarray, short_axis: np.ndarray) -> dict[str, int]:
-    """Count traces whose chords do not end at the mitral corners.
-
-    Chords perpendicular to the long axis, cut from a ventricle with an oblique
-    mitral plane, end on this plane.
+def report_of(plan: Plan, status: Manifest, videos: FrameSource, **outcome: Any) -> BuildReport:
+    """Report on a finished store with the rows of a plan.
 
     Parameters
     ----------
-    contours : ndarray, (row, point, 2) float
-        Ends of the chords, from apex to base and back.
-    short_axis : ndarray, (row,) bool
-        Rows whose view has no mitral plane.
+    plan : Plan
+    status : Manifest
+        Manifest of the status array; its notes hold the rows that could not be read.
+    videos : FrameSource
+    **outcome
+        The other attributes of the report.
     """
+    failed = {row for row, *_ in status.notes.get("failures", ())}
+    usable = [row for row in range(len(plan)) if row not in failed]
+    return BuildReport(
+        rows=len(usable),
+        videos=len(set(plan.columns[schema.VIDEO][usable])),
+        traced=plan.traced,
+        rejects=plan.rejects + frame_rejects(plan.columns, status, videos),
+        notes=plan.notes | shape_notes(plan.columns),
+        **outcome,
+    )
+
+
+def shape_notes(columns: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Count traces whose chords do not end at the mitral corners, from the columns of a plan.
+
+    Chords perpendicular to the long axis, cut from a ventricle with an oblique
+    mitral plane, end on this plane.
+    """
+    contours = columns[schema.CONTOUR]
     half = contours.shape[1] // 2
     widths = np.hypot(*(contours[:, :half] - contours[:, : half - 1 : -1]).transpose(2, 0, 1))
-    close = (widths[:, -1] < _CLOSE * np.nanmax(widths, axis=1)) & ~short_axis
+    close = widths[:, -1] < _CLOSE * np.nanmax(widths, axis=1)
+    if schema.VIEW in columns:
+        close &= [not schema.is_short_axis(str(view)) for view in columns[schema.VIEW]]
     return {CLOSE_BASE: int(close.sum())} if close.any() else {}
 
 

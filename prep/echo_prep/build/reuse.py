@@ -11,23 +11,14 @@ import contextlib
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from echo_common.errors import DataNotFoundError, EchoError
 from echo_common.outputs import refuse_inputs
 from echo_common.store import schema
 from echo_common.store.manifest import stage_table
 from echo_common.store.reader import EchoStore
 from echo_prep.build.missing import MissingParts, find_missing, requested_stages
-from echo_prep.build.plan import (
-    COLUMNS,
-    OPTIONAL,
-    SCALED_COLUMNS,
-    Plan,
-    make_plan,
-    short_axis_rows,
-)
-from echo_prep.build.report import BuildReport, shape_notes
+from echo_prep.build.plan import Plan, make_plan
+from echo_prep.build.report import BuildReport, report_of
 from echo_prep.build.stages import (
     INDEX,
     Stage,
@@ -37,7 +28,7 @@ from echo_prep.build.stages import (
 )
 from echo_prep.build.video_changes import VideoRecord, frames_digest, record_path
 from echo_prep.dataset.frame_source import FrameSource
-from echo_prep.dataset.rejects import Reject, frame_rejects
+from echo_prep.dataset.rejects import Reject
 from echo_prep.layouts.registry import Archive, open_archive
 from echo_prep.settings import BuildSettings
 from echo_prep.store.integrity import StoreState, group_faults, inspect_store
@@ -169,9 +160,11 @@ def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
         return None
     try:
         opened = EchoStore(store)
-        if not archive.layout.accepts(opened.read(schema.LONG_AXIS), opened.read(schema.CONTOUR)):
+        plan = _read_plan(opened, opened.manifests[schema.VIDEO].parameters)
+        if not _has_accepted_traces(archive, plan):
             return None
-        return _report(opened, stages, archive)
+        status = opened.manifests[schema.STATUS]
+        return report_of(plan, status, archive.source(), store=store, kept=stages)
     except (EchoError, LookupError, TypeError, ValueError):
         # The build finds the same fault, and repairs it.
         return None
@@ -223,24 +216,6 @@ def _complete_stages(
     return tuple(stage.name for stage in stages)
 
 
-def _report(store: EchoStore, stages: tuple[str, ...], archive: Archive) -> BuildReport:
-    video, frame = store.read("index/video"), store.read("index/frame")
-    usable = store.read(schema.STATUS) == 0
-    rejects = tuple(Reject(**reject) for reject in store.attributes["rejects"])
-    status = store.manifests[schema.STATUS]
-    views = store.read("index/view") if "index/view" in store else None
-    return BuildReport(
-        store=store.path,
-        kept=stages,
-        rows=int(usable.sum()),
-        videos=len(set(video[usable])),
-        traced=store.attributes["traced"],
-        rejects=rejects + frame_rejects(video, frame, status, archive.source()),
-        notes=store.attributes.get("notes", {})
-        | shape_notes(store.read(schema.CONTOUR), short_axis_rows(views, len(video))),
-    )
-
-
 def _stored_size(state: StoreState) -> int | None:
     """Size to which a store's frames were scaled, which a build keeps; None if they were not."""
     parameters = _index_parameters(state) or {}
@@ -276,7 +251,11 @@ def _stored_plan(settings: BuildSettings, archive: Archive, state: StoreState) -
     # The digest of all rows is one of the parameters.
     if index_stage(plan).parameters != parameters:
         return None
-    return plan if archive.layout.accepts(plan.long_axis, plan.contour) else None
+    return plan if _has_accepted_traces(archive, plan) else None
+
+
+def _has_accepted_traces(archive: Archive, plan: Plan) -> bool:
+    return archive.layout.accepts(plan.columns[schema.LONG_AXIS], plan.columns[schema.CONTOUR])
 
 
 def _has_size(settings: BuildSettings, parameters: dict[str, Any]) -> bool:
@@ -284,23 +263,16 @@ def _has_size(settings: BuildSettings, parameters: dict[str, Any]) -> bool:
 
 
 def _read_plan(store: EchoStore, parameters: dict[str, Any]) -> Plan:
-    paths = {**COLUMNS, **SCALED_COLUMNS} if parameters.get("scaled") else COLUMNS
-    columns = {name: store.read(path) for name, path in paths.items()}
-    columns["video"] = _words(columns["video"])
-    optional = {path: store.read(path) for path in parameters.get("optional", ())}
+    stage = restore_index_stage(parameters)
+    columns = {array.path: store.read(array.path) for array in stage.arrays}
+    for array in stage.arrays:
+        if array.dtype == "str":
+            columns[array.path] = columns[array.path].astype(object)
     return Plan(
-        **columns,
-        optional={
-            path: _words(values) if OPTIONAL[path][1] == "str" else values
-            for path, values in optional.items()
-        },
+        columns=columns,
         shape=tuple(parameters["shape"]),
         rejects=tuple(Reject(**reject) for reject in store.attributes["rejects"]),
         notes=store.attributes.get("notes", {}),
         traced=store.attributes["traced"],
         fingerprint=store.attributes["fingerprint"],
     )
-
-
-def _words(texts: np.ndarray) -> np.ndarray:
-    return np.array([str(text) for text in texts], dtype=object)

@@ -17,7 +17,7 @@ from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.schema import CHUNK_FRAMES, ArraySpec, chunk_name
-from echo_prep.build.plan import OPTIONAL, Plan
+from echo_prep.build.plan import Plan
 from echo_prep.geometry.settings import HeatmapSettings
 
 INDEX = "index"
@@ -111,13 +111,13 @@ def index_stage(plan: Plan) -> Stage:
     parameters: dict[str, Any] = {
         "rows": len(plan),
         "shape": list(plan.shape),
-        "points": plan.contour.shape[1],
+        "points": plan.columns[schema.CONTOUR].shape[1],
         "plan": plan.digest(),
     }
-    if plan.scale is not None:
+    if schema.SCALE in plan.columns:
         parameters["scaled"] = True
-    if plan.optional:
-        parameters["optional"] = sorted(plan.optional)
+    if optional := sorted(plan.columns.keys() & schema.OPTIONAL.keys()):
+        parameters["optional"] = optional
     if "annotations" in plan.fingerprint:
         # Masks of the archive, which may change where their outlines do not.
         parameters["annotations"] = plan.fingerprint["annotations"]
@@ -131,7 +131,7 @@ def is_index_parameters(parameters: dict[str, Any]) -> bool:
         return False
     optional = parameters.get("optional", [])
     if not isinstance(optional, list) or not all(
-        isinstance(column, str) and column in OPTIONAL for column in optional
+        isinstance(column, str) and column in schema.OPTIONAL for column in optional
     ):
         return False
     sizes = (parameters.get("rows"), parameters.get("points"), *shape)
@@ -140,30 +140,30 @@ def is_index_parameters(parameters: dict[str, Any]) -> bool:
 
 def restore_index_stage(parameters: dict[str, Any]) -> Stage:
     """Stage of the rows of an existing store, from the parameters in its manifests."""
-    arrays = index_arrays(parameters)
+    arrays = _index_arrays(parameters)
     return Stage(name=INDEX, kind="index", parameters=parameters, inputs={}, arrays=arrays)
 
 
 def frames_stage(index: Stage) -> Stage:
     """Stage of the gray frames and the status of each row."""
     rows, shape = index.parameters["rows"], index.parameters["shape"]
-    status = array_spec(schema.STATUS, (rows,), "frame", **flags(schema.STATUSES))
-    frames = array_spec(schema.FRAMES, (rows, *shape), "frame y x", description="gray values")
+    status = _array_spec(schema.STATUS, (rows,), "frame", **schema.flags(schema.STATUSES))
+    frames = _array_spec(schema.FRAMES, (rows, *shape), "frame y x", description="gray values")
     return _stage("frames", {}, (index,), status, frames)
 
 
 def mask_stage(index: Stage, method: str, truncate: bool) -> Stage:
     """Stage of the masks of a method, from coordinates truncated to whole pixels or as traced."""
     shape = (index.parameters["rows"], *index.parameters["shape"])
-    codes = flags(("background", "left ventricle"))
-    masks = array_spec(schema.mask_path(method), shape, "frame y x", **codes)
+    codes = schema.flags(("background", "left ventricle"))
+    masks = _array_spec(schema.mask_path(method), shape, "frame y x", **codes)
     return _stage("mask", {"method": method, "truncate": truncate}, (index,), masks)
 
 
 def points_stage(index: Stage, landmarks: schema.LandmarkSet, truncate: bool) -> Stage:
     """Stage of the points of a landmark set, from truncated coordinates or as traced."""
     shape = (index.parameters["rows"], landmarks.count, 2)
-    points = array_spec(landmarks.points, shape, "frame landmark xy", "float32", units="pixel")
+    points = _array_spec(landmarks.points, shape, "frame landmark xy", "float32", units="pixel")
     parameters = {**dataclasses.asdict(landmarks), "truncate": truncate}
     return _stage("points", parameters, (index,), points)
 
@@ -192,7 +192,7 @@ def heatmap_stage(
     if falloff == "euclidean" or settings.gaussian == schema.GAUSSIANS[0]:
         # Stores that were built before there was a choice lack the parameter.
         del parameters["gaussian"]
-    heatmaps = array_spec(
+    heatmaps = _array_spec(
         landmarks.heatmap(falloff),
         (index.parameters["rows"], landmarks.count, *index.parameters["shape"]),
         "frame landmark y x",
@@ -261,52 +261,24 @@ def _stage(
     )
 
 
-def index_arrays(parameters: dict[str, Any]) -> tuple[ArraySpec, ...]:
+def _index_arrays(parameters: dict[str, Any]) -> tuple[ArraySpec, ...]:
     """Arrays of the rows, `index/*` and `tracing/*`, from the parameters of the index stage."""
-    rows, points = parameters["rows"], parameters["points"]
-    pixels = {"dtype": "float32", "units": "pixel"}
-    description = "apex, middle of the mitral plane"
-    axis = array_spec(
-        schema.LONG_AXIS, (rows, 2, 2), "frame end xy", **pixels, description=description
-    )
-    description = "ordered contour, NaN-padded"
-    shape = (rows, points, 2)
-    contour = array_spec(schema.CONTOUR, shape, "frame point xy", **pixels, description=description)
-    columns: dict[str, tuple[str, dict[str, Any]]] = {
-        "video": ("str", {"description": "video name without suffix"}),
-        "frame": ("int32", {"description": "0-based index into the decoded video"}),
-        "phase": ("uint8", flags(schema.PHASES)),
-        "split": ("uint8", flags(schema.SPLITS)),
-        "ef": ("float32", {"units": "percent", "description": "ejection fraction"}),
-        "edv": ("float32", {"units": "ml", "description": "end-diastolic volume"}),
-        "esv": ("float32", {"units": "ml", "description": "end-systolic volume"}),
-        "fps": ("float32", {"units": "1/s", "description": "frames a second"}),
-    }
-    if parameters.get("scaled"):
-        columns["scale"] = ("float32", {"description": "pixels here for each of the video's"})
-    index = [
-        array_spec(f"index/{name}", (rows,), "frame", dtype, **attributes)
-        for name, (dtype, attributes) in columns.items()
-    ]
-    if parameters.get("scaled"):
-        index.append(
-            array_spec(
-                "index/source_shape",
-                (rows, 2),
-                "frame yx",
-                "int32",
-                units="pixel",
-                description="height and width of the video's frames",
-            )
+    columns = schema.COLUMNS | (schema.SCALED if parameters.get("scaled") else {})
+    columns |= {path: schema.OPTIONAL[path] for path in parameters.get("optional", ())}
+    sizes = {"frame": parameters["rows"], "point": parameters["points"]}
+    return tuple(
+        _array_spec(
+            path,
+            tuple(sizes.get(axis, 2) for axis in column.dimensions.split()),
+            column.dimensions,
+            column.dtype,
+            **column.attributes,
         )
-    for path in parameters.get("optional", ()):
-        dimensions, dtype, attributes = OPTIONAL[path]
-        size = (rows, 2) if "yx" in dimensions else (rows,)
-        index.append(array_spec(path, size, dimensions, dtype, **attributes))
-    return (*index, axis, contour)
+        for path, column in columns.items()
+    )
 
 
-def array_spec(
+def _array_spec(
     path: str, shape: tuple[int, ...], dimensions: str, dtype: str = "uint8", **attributes: Any
 ) -> ArraySpec:
     """Describe an array; ``dimensions`` are separated by spaces."""
@@ -317,11 +289,3 @@ def array_spec(
         dimensions=tuple(dimensions.split()),
         attributes=attributes,
     )
-
-
-def flags(names: tuple[str, ...]) -> dict[str, Any]:
-    """Attributes of codes and their meanings, as in the CF conventions of netCDF."""
-    return {
-        "flag_values": list(range(len(names))),
-        "flag_meanings": " ".join(name.replace(" ", "_") for name in names),
-    }

@@ -24,7 +24,7 @@ from echo_common.store import schema
 from echo_common.store.manifest import Manifest
 from echo_common.store.opening import open_container
 from echo_common.store.reader import EchoStore
-from echo_prep.build.plan import SCALED_COLUMNS, SOURCE_SPACING, aspect
+from echo_prep.build.plan import source_frame
 from echo_prep.dataset.frame_source import FrameSource, RefusedError, Stamp
 from echo_prep.dataset.video import read_frames
 
@@ -173,13 +173,10 @@ def _names(sizes: dict[int, list[tuple[str, int | None]]]) -> list[str]:
 def _compare(store: Path, videos: FrameSource, suspects: set[str]) -> tuple[set[str], set[int]]:
     """Compare frames with those of the store; returns equal videos, and chunks to make again."""
     opened = EchoStore(store)
-    videos_of_rows, numbers = opened.read("index/video"), opened.read("index/frame")
-    status, source = opened.read(schema.STATUS), SCALED_COLUMNS["source_shape"]
+    paths = (schema.VIDEO, schema.FRAME, schema.STATUS, schema.SOURCE_SHAPE, schema.SOURCE_SPACING)
+    columns = {path: opened.read(path) for path in paths if path in opened}
+    status, videos_of_rows = columns[schema.STATUS], columns[schema.VIDEO]
     height, width = opened.shape(schema.FRAMES)[1:]
-    shapes = opened.read(source) if source in opened else np.full((len(status), 2), (height, width))
-    aspects = (
-        aspect(opened.read(SOURCE_SPACING)) if SOURCE_SPACING in opened else np.ones(len(status))
-    )
     other: set[str] = set()
     chunks: set[int] = set()
     for start in range(0, len(status), opened.chunk_rows):
@@ -199,15 +196,9 @@ def _compare(store: Path, videos: FrameSource, suspects: set[str]) -> tuple[set[
             if not _is_readable(videos, name):
                 other.add(name)
                 continue
-            shape = (int(shapes[rows[0], 0]), int(shapes[rows[0], 1]))
-            reads = read_frames(
-                videos,
-                name,
-                numbers[rows].tolist(),
-                shape,
-                (height, width),
-                float(aspects[rows[0]]),
-            )
+            shape, aspect = source_frame(columns, rows[0], (height, width))
+            numbers = columns[schema.FRAME][rows].tolist()
+            reads = read_frames(videos, name, numbers, shape, (height, width), aspect)
             if not all(
                 read.status == status[row]
                 and (read.pixels is None or np.array_equal(read.pixels, frames[row - start]))

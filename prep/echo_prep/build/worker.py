@@ -21,7 +21,7 @@ from echo_common.geometry.letterbox import Letterbox
 from echo_common.geometry.raster import rasterise_all
 from echo_common.store import schema
 from echo_common.store.schema import CHUNK_FRAMES
-from echo_prep.build.plan import SCALED_COLUMNS, SOURCE_SPACING, Plan, aspect
+from echo_prep.build.plan import Plan, source_frame
 from echo_prep.build.stages import Stage, landmark_set
 from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.video import prepare_process, read_frames
@@ -72,32 +72,18 @@ class ChunkTask:
     @property
     def video(self) -> np.ndarray:
         """Video of each row."""
-        return self.index["index/video"]
-
-    def source_shape(self, row: int) -> tuple[int, int]:
-        """(height, width) of the frames of a row's video, before they are scaled."""
-        if SCALED_COLUMNS["source_shape"] not in self.index:
-            return self.shape
-        height, width = self.index[SCALED_COLUMNS["source_shape"]][row].tolist()
-        return height, width
-
-    def aspect(self, row: int) -> float:
-        """Height of the pixels of a row's video by their width."""
-        if SOURCE_SPACING not in self.index:
-            return 1.0
-        return float(aspect(self.index[SOURCE_SPACING][row : row + 1])[0])
+        return self.index[schema.VIDEO]
 
     @property
     def frame(self) -> np.ndarray:
         """Frame number of each row."""
-        return self.index["index/frame"]
+        return self.index[schema.FRAME]
 
 
 def make_tasks(
     plan: Plan, stages: Mapping[int, list[Stage]], work: WorkFolder, videos: FrameSource
 ) -> list[ChunkTask]:
     """Divide the rows of a plan into one task for each chunk, with the stages to make of it."""
-    arrays = plan.arrays()
     tasks = []
     for number, missing in sorted(stages.items()):
         rows = slice(number * CHUNK_FRAMES, (number + 1) * CHUNK_FRAMES)
@@ -107,8 +93,8 @@ def make_tasks(
                 start=rows.start,
                 stages=tuple(missing),
                 work=work.root,
-                videos=videos.subset(set(plan.video[rows])),
-                index={path: content[rows] for path, content in arrays.items()},
+                videos=videos.subset(set(plan.columns[schema.VIDEO][rows])),
+                index={path: content[rows] for path, content in plan.columns.items()},
                 shape=plan.shape,
             )
         )
@@ -212,7 +198,8 @@ class _ChunkMaker:
             found = task.videos.masks(name, [int(number) for number in task.frame[rows]])
             for row in rows.tolist():
                 mask = found[int(task.frame[row])]
-                box = Letterbox.of((mask.shape[0], mask.shape[1]), task.shape, task.aspect(row))
+                _, aspect = source_frame(task.index, row, task.shape)
+                box = Letterbox.of((mask.shape[0], mask.shape[1]), task.shape, aspect)
                 masks[row] = box.shrink_mask(mask)
         return masks
 
@@ -250,10 +237,8 @@ class _ChunkMaker:
             rows = np.flatnonzero(task.video == name)
             sizes.append((name, task.videos.size(name)))
             numbers = [int(number) for number in task.frame[rows]]
-            source = task.source_shape(rows[0])
-            reads = read_frames(
-                task.videos, name, numbers, source, task.shape, task.aspect(rows[0])
-            )
+            shape, aspect = source_frame(task.index, rows[0], task.shape)
+            reads = read_frames(task.videos, name, numbers, shape, task.shape, aspect)
             for row, read in zip(rows, reads, strict=True):
                 status[row] = read.status
                 if read.pixels is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from echo_common import atomic
 from echo_common.store.manifest import Manifest
-from echo_common.store.schema import STATUSES
+from echo_common.store.schema import FRAME, STATUSES, VIDEO
 from echo_common.tables import csv_table
 from echo_prep.dataset.frame_source import FrameSource
 
@@ -46,23 +46,23 @@ _HEADER = ",".join(field.name for field in dataclasses.fields(Reject))
 
 
 def frame_rejects(
-    video: np.ndarray, frame: np.ndarray, manifest: Manifest, source: FrameSource
+    columns: Mapping[str, np.ndarray], manifest: Manifest, source: FrameSource
 ) -> tuple[Reject, ...]:
     """List the rows whose frames could not be read.
 
     Parameters
     ----------
-    video, frame : ndarray, (row,)
-        The store's index.
+    columns : mapping of str to ndarray, (row, …)
+        The store's index, by path.
     manifest : Manifest
         Manifest of the status array; its notes hold the reasons.
     source : FrameSource
     """
     return tuple(
         Reject(
-            video=str(video[row]),
-            frame=int(frame[row]),
-            where=source.where(str(video[row])),
+            video=(video := str(columns[VIDEO][row])),
+            frame=int(columns[FRAME][row]),
+            where=source.where(video),
             reason=STATUSES[status],
             message=message,
         )

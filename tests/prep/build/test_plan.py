@@ -43,8 +43,8 @@ def test_phases_follow_from_area(
     tmp_path: Path, traces: dict[int, np.ndarray], phases: list[str]
 ) -> None:
     plan = plan_of(tmp_path, SmallVideo(name="a", frames=12, traces=traces))
-    assert plan.frame.tolist() == sorted(traces)
-    assert [PHASES[code] for code in plan.phase] == phases
+    assert plan.columns["index/frame"].tolist() == sorted(traces)
+    assert [PHASES[code] for code in plan.columns["index/phase"]] == phases
 
 
 def test_rows_follow_the_list_and_then_the_frame(tmp_path: Path) -> None:
@@ -53,12 +53,14 @@ def test_rows_follow_the_list_and_then_the_frame(tmp_path: Path) -> None:
         SmallVideo(name="z", frames=12, traces={7: LARGE, 2: SMALL}),
         SmallVideo(name="a", frames=12, traces={0: LARGE}, split="TEST"),
     )
-    assert list(zip(plan.video.tolist(), plan.frame.tolist(), strict=True)) == [
-        ("z", 2), ("z", 7), ("a", 0)
-    ]  # fmt: skip
-    assert plan.split.tolist() == [0, 0, 2]
-    assert plan.ef.tolist() == [55.5] * 3
-    assert (plan.long_axis.dtype, plan.contour.shape) == (np.float32, (3, 40, 2))
+    assert plan.columns["index/video"].tolist() == ["z", "z", "a"]
+    assert plan.columns["index/frame"].tolist() == [2, 7, 0]
+    assert plan.columns["index/split"].tolist() == [0, 0, 2]
+    assert plan.columns["index/ef"].tolist() == [55.5] * 3
+    assert (plan.columns["tracing/long_axis"].dtype, plan.columns["tracing/contour"].shape) == (
+        np.float32,
+        (3, 40, 2),
+    )
 
 
 def test_a_contour_outside_the_image_is_left_out_and_one_across_its_edge_is_kept(
@@ -69,10 +71,10 @@ def test_a_contour_outside_the_image_is_left_out_and_one_across_its_edge_is_kept
         SmallVideo(name="a", frames=12, traces={1: LARGE + 200, 4: LARGE + LEFT}),
         SmallVideo(name="b", frames=12, traces={1: LARGE + CORNER}),
     )
-    assert plan.video.tolist() == ["b"]
+    assert plan.columns["index/video"].tolist() == ["b"]
     assert [(one.frame, one.reason) for one in plan.rejects] == [(1, "outside"), (4, "outside")]
-    assert plan.contour.max() > 112
-    assert rasterise(plan.contour[0], plan.shape, "chords").any()
+    assert plan.columns["tracing/contour"].max() > 112
+    assert rasterise(plan.columns["tracing/contour"][0], plan.shape, "chords").any()
 
 
 def test_no_valid_trace_is_an_error_with_the_first_reason(tmp_path: Path) -> None:
@@ -83,10 +85,10 @@ def test_no_valid_trace_is_an_error_with_the_first_reason(tmp_path: Path) -> Non
 def test_the_digest_depends_on_every_column(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, SmallVideo(name="a", frames=12, traces={3: LARGE, 9: SMALL}))
     digests = {plan.digest()}
-    for name in ("frame", "phase", "split", "ef", "edv", "esv", "fps", "long_axis", "contour"):
-        changed = getattr(plan, name).copy()
-        changed.flat[0] += 1
-        digests.add(dataclasses.replace(plan, **{name: changed}).digest())
-    digests.add(dataclasses.replace(plan, video=np.array(["a", "b"])).digest())
+    for path, values in plan.columns.items():
+        changed = values.copy()
+        changed.flat[0] = "b" if path == "index/video" else changed.flat[0] + 1
+        columns = plan.columns | {path: changed}
+        digests.add(dataclasses.replace(plan, columns=columns).digest())
     digests.add(dataclasses.replace(plan, shape=(112, 113)).digest())
     assert len(digests) == 12

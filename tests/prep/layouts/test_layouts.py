@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from echo_common.errors import DataError, DataNotFoundError, SettingsError
+from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_prep.build.build import build
 from echo_prep.build.report import CLOSE_BASE, BuildReport, shape_notes
@@ -134,7 +135,8 @@ def test_chords_that_end_on_an_oblique_mitral_plane_are_counted(tmp_path: Path) 
     report = make(data, tmp_path / "s.zarr")
     assert report.notes[CLOSE_BASE] == 1
     assert make(data, tmp_path / "s.zarr").notes == report.notes
-    assert shape_notes(np.zeros((1, 40, 2)), np.array([True])) == {}
+    columns = {schema.CONTOUR: np.zeros((1, 40, 2)), schema.VIEW: np.array(["PSAX"])}
+    assert shape_notes(columns) == {}
 
 
 def test_the_documented_layout_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
