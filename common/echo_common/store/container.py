@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -38,47 +39,59 @@ def check_spec(spec: schema.ArraySpec, rows: int) -> None:
         raise ValueError(f"the shape {spec.shape} in chunks of {rows} rows")
 
 
-class Container(Protocol):
+class Container(abc.ABC):
     """Arrays and manifests of a store as stored; the caller checks them against each other."""
 
     path: Path
     format: str
 
+    @abc.abstractmethod
     def attributes(self) -> dict[str, Any]:
         """The root's attributes; StoreDamagedError if they cannot be read."""
 
+    @abc.abstractmethod
     def arrays(self) -> list[str]:
         """Paths of the arrays that have a manifest, sorted."""
 
+    @abc.abstractmethod
     def manifest(self, array: str) -> Manifest | None:
         """Manifest of an array; None if it has none."""
 
+    @abc.abstractmethod
     def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
         """Declaration of an array, and the number of rows in a chunk."""
 
+    @abc.abstractmethod
     def metadata(self, array: str) -> str:
         """Digest of an array's declaration, to compare with its manifest."""
 
+    @abc.abstractmethod
     def sizes(self, array: str) -> dict[str, int]:
         """Size on the disk of each chunk that exists, in bytes, by name."""
 
+    @abc.abstractmethod
     def raw(self, array: str, chunk: str) -> bytes:
         """Bytes of a chunk as stored; LookupError if it does not exist."""
 
+    @abc.abstractmethod
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """Decode a chunk; ValueError if its content is invalid."""
 
     def decode_into(self, raw: bytes, out: np.ndarray) -> None:
         """Decode a chunk of numbers into an array of its shape; ValueError as `decode`."""
+        out[...] = self.decode(raw, out.shape, out.dtype.name)
 
     def newer_chunks(self, array: str) -> set[str]:
-        """Chunks that were modified after the manifest was written; HDF5 keeps no such times."""
+        """Chunks that were modified after the manifest was written, if the format keeps times."""
+        return set()
 
+    @abc.abstractmethod
     def written_at(self, array: str) -> float:
         """Time at which an array was completed, in seconds since 1970."""
 
     def broken_groups(self, arrays: Collection[str]) -> list[str]:
-        """Groups of these arrays whose metadata is missing or altered; HDF5 has no such files."""
+        """Groups of these arrays whose metadata is missing or altered, if they are files."""
+        return []
 
-    def close(self) -> None:
-        """Close the files."""
+    def close(self) -> None:  # noqa: B027
+        """Close the files that are open."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import numpy as np
 
 from echo_common.errors import StoreDamagedError, StoreError
 from echo_common.store import schema
-from echo_common.store.container import CHECKSUM_BYTES, REPAIR, check_spec
+from echo_common.store.container import CHECKSUM_BYTES, REPAIR, Container, check_spec
 from echo_common.store.manifest import Manifest, parse_manifest, spec_digest
 
 _FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 """Errors of h5py for a damaged file, depending on where the damage is."""
-
 
 _TEXT_BYTES = 1 << 16
 """Longest text, and more than any name of a file."""
@@ -27,7 +25,7 @@ _DOCUMENT_BYTES = 1 << 30
 """Longest manifest."""
 
 
-class Hdf5Container:
+class Hdf5Container(Container):
     """A store that is one HDF5 file; see `echo_common.store.container`."""
 
     format = "hdf5"
@@ -45,7 +43,6 @@ class Hdf5Container:
             raise self._damaged("the file does not open", error) from error
 
     def attributes(self) -> dict[str, Any]:
-        """See `Container`."""
         text = self._document(schema.ROOT)
         try:
             return dict(json.loads(text if text is not None else "none"))
@@ -53,7 +50,6 @@ class Hdf5Container:
             raise self._damaged(f"{schema.ROOT} is not JSON", error) from error
 
     def arrays(self) -> list[str]:
-        """See `Container`."""
         found: list[str] = []
 
         def visit(name: str, node: object) -> None:
@@ -68,13 +64,11 @@ class Hdf5Container:
         return sorted(found)
 
     def manifest(self, array: str) -> Manifest | None:
-        """See `Container`."""
         path = f"{schema.MANIFESTS}/{array}"
         text = self._document(path)
         return None if text is None else parse_manifest(text, f"{self.path}: {path}")
 
     def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
-        """See `Container`."""
         node = self._dataset(array)
         try:
             text = h5py.check_string_dtype(node.dtype) is not None
@@ -104,11 +98,9 @@ class Hdf5Container:
         return spec, rows
 
     def metadata(self, array: str) -> str:
-        """See `Container`."""
         return spec_digest(*self.spec(array))
 
     def sizes(self, array: str) -> dict[str, int]:
-        """See `Container`."""
         found: dict[str, int] = {}
         try:
             node = self._dataset(array)
@@ -123,7 +115,6 @@ class Hdf5Container:
         return found
 
     def raw(self, array: str, chunk: str) -> bytes:
-        """See `Container`."""
         node = self._dataset(array)
         offset = (schema.chunk_number(chunk) * node.chunks[0], *[0] * (len(node.shape) - 1))
         try:
@@ -134,7 +125,6 @@ class Hdf5Container:
         return b"" if skipped else bytes(content)
 
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        """See `Container`."""
         # A chunk may claim to hold any amount.
         most = int(np.prod(shape)) * (_TEXT_BYTES if dtype == "str" else np.dtype(dtype).itemsize)
         try:
@@ -148,24 +138,10 @@ class Hdf5Container:
             return np.array(words, dtype=np.dtypes.StringDType()).reshape(shape)
         return np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
-    def decode_into(self, raw: bytes, out: np.ndarray) -> None:
-        """See `Container`."""
-        out[...] = self.decode(raw, out.shape, out.dtype.name)
-
-    def newer_chunks(self, array: str) -> set[str]:
-        """See `Container`."""
-        return set()
-
     def written_at(self, array: str) -> float:
-        """See `Container`."""
         return self.path.stat().st_mtime
 
-    def broken_groups(self, arrays: Collection[str]) -> list[str]:
-        """See `Container`."""
-        return []
-
     def close(self) -> None:
-        """See `Container`."""
         self.file.close()
 
     def _dataset(self, array: str) -> Any:

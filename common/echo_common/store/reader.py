@@ -123,12 +123,18 @@ class EchoStore:
         def fill(number: int) -> None:
             first = number * rows
             low, high = max(start, first), min(stop, first + rows)
-            if high - low == rows and spec.dtype != "str":
-                # Into the result directly: allocating memory takes longer than decoding.
-                self._decode_into(array, number, out[low - start : high - start])
-                return
-            chunk = self.read_chunk(array, number)
-            out[low - start : high - start] = chunk[low - first : high - first]
+            target = out[low - start : high - start]
+            name = schema.chunk_name(number, len(spec.shape))
+            raw = self._sound_bytes(array, name)
+            try:
+                if high - low == rows and spec.dtype != "str":
+                    # Into the result directly: allocating memory takes longer than decoding.
+                    self.container.decode_into(raw, target)
+                    return
+                chunk = self.container.decode(raw, (rows, *spec.shape[1:]), spec.dtype)
+            except ValueError as error:
+                raise self._damaged(array, name, f"does not decode ({error})") from error
+            target[...] = chunk[low - first : high - first]
 
         numbers = range(start // rows, -(-stop // rows)) if stop > start else range(0)
         threads = min(_cores(), len(numbers))
@@ -143,30 +149,6 @@ class EchoStore:
         for number in numbers:
             fill(number)
         return out
-
-    def read_chunk(self, array: str, number: int) -> np.ndarray:
-        """Read one chunk; rows past the array's end are fill values.
-
-        Raises
-        ------
-        StoreDamagedError
-            If the chunk is missing or does not match the manifest.
-        """
-        spec, rows = self._spec(array), self._specs[array][1]
-        name = schema.chunk_name(number, len(spec.shape))
-        raw = self._sound_bytes(array, name)
-        try:
-            return self.container.decode(raw, (rows, *spec.shape[1:]), spec.dtype)
-        except ValueError as error:
-            raise self._damaged(array, name, f"does not decode ({error})") from error
-
-    def _decode_into(self, array: str, number: int, out: np.ndarray) -> None:
-        name = schema.chunk_name(number, len(self._spec(array).shape))
-        raw = self._sound_bytes(array, name)
-        try:
-            self.container.decode_into(raw, out)
-        except ValueError as error:
-            raise self._damaged(array, name, f"does not decode ({error})") from error
 
     def methods(self) -> list[str]:
         """Methods whose masks the store has, in the order of `schema.METHODS`."""

@@ -18,7 +18,7 @@ import numpy as np
 from echo_common.errors import StoreDamagedError, StoreError
 from echo_common.regular_file import read_regular
 from echo_common.store import schema
-from echo_common.store.container import CHECKSUM_BYTES, REPAIR, check_spec
+from echo_common.store.container import CHECKSUM_BYTES, REPAIR, Container, check_spec
 from echo_common.store.manifest import Manifest, parse_manifest
 
 GROUP = '{"attributes": {}, "node_type": "group", "zarr_format": 3}\n'
@@ -30,7 +30,7 @@ _NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, e
 _ANY_MANIFEST = f"{schema.STATUS}/{schema.MANIFEST}"
 
 
-class ZarrContainer:
+class ZarrContainer(Container):
     """A store that is a folder in the Zarr v3 format; see `echo_common.store.container`.
 
     Chunks are read from their files and not through the zarr package, whose
@@ -50,11 +50,9 @@ class ZarrContainer:
             )
 
     def attributes(self) -> dict[str, Any]:
-        """See `Container`."""
         return dict(self._metadata(self.path, "attributes")["attributes"])
 
     def arrays(self) -> list[str]:
-        """See `Container`."""
         found = []
         # Also below links, if a folder was moved to a larger disk; no path of the schema is longer
         # than four names, so a link to a folder above it is no endless loop.
@@ -70,7 +68,6 @@ class ZarrContainer:
         return sorted(found)
 
     def manifest(self, array: str) -> Manifest | None:
-        """See `Container`."""
         path = self._folder(array) / schema.MANIFEST
         try:
             content = read_regular(path)
@@ -83,7 +80,6 @@ class ZarrContainer:
         return parse_manifest(content, path)
 
     def spec(self, array: str) -> tuple[schema.ArraySpec, int]:
-        """See `Container`."""
         table = self._metadata(self._folder(array), "shape")
         try:
             dtype = {"string": "str"}.get(table["data_type"], table["data_type"])
@@ -114,14 +110,12 @@ class ZarrContainer:
         return spec, rows
 
     def metadata(self, array: str) -> str:
-        """See `Container`."""
         try:
             return hashlib.sha256(read_regular(self._folder(array) / "zarr.json")).hexdigest()
         except OSError as error:
             raise self._bad_metadata(self._folder(array), error) from error
 
     def sizes(self, array: str) -> dict[str, int]:
-        """See `Container`."""
         try:
             with os.scandir(self._folder(array)) as entries:
                 return {
@@ -133,7 +127,6 @@ class ZarrContainer:
             return {}
 
     def raw(self, array: str, chunk: str) -> bytes:
-        """See `Container`."""
         try:
             return read_regular(self._folder(array) / chunk)
         except OSError as error:
@@ -142,7 +135,6 @@ class ZarrContainer:
             raise LookupError(chunk) from error
 
     def decode(self, raw: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        """See `Container`."""
         from numcodecs import blosc
 
         try:
@@ -154,13 +146,12 @@ class ZarrContainer:
         return np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
     def decode_into(self, raw: bytes, out: np.ndarray) -> None:
-        """See `Container`."""
         from numcodecs import blosc
 
         content = memoryview(raw)[:-CHECKSUM_BYTES]
         # The size in Blosc's header must match: Blosc would fill only a part of a larger array.
         if int.from_bytes(content[4:8], "little") != out.nbytes or sys.byteorder != "little":
-            out[...] = self.decode(raw, out.shape, out.dtype.name)
+            super().decode_into(raw, out)
             return
         try:
             blosc.decompress(content, out)
@@ -168,7 +159,6 @@ class ZarrContainer:
             raise ValueError(str(error)) from error
 
     def newer_chunks(self, array: str) -> set[str]:
-        """See `Container`."""
         folder = self._folder(array)
         written = (folder / schema.MANIFEST).stat().st_mtime_ns
         with os.scandir(folder) as entries:
@@ -181,16 +171,11 @@ class ZarrContainer:
             }
 
     def written_at(self, array: str) -> float:
-        """See `Container`."""
         return (self._folder(array) / schema.MANIFEST).stat().st_mtime
 
     def broken_groups(self, arrays: Collection[str]) -> list[str]:
-        """See `Container`."""
         groups = {str(parent) for array in arrays for parent in Path(array).parents} - {"."}
         return [group for group in sorted(groups) if not is_group(self.path / group)]
-
-    def close(self) -> None:
-        """See `Container`."""
 
     def _folder(self, array: str) -> Path:
         """Folder of an array, whose path may come from a file."""

@@ -28,9 +28,9 @@ from echo_prep.build.report import BuildReport, Forecast, report_of
 from echo_prep.build.reuse import RemainingWork, find_up_to_date, find_work
 from echo_prep.build.video_changes import (
     VideoRecord,
+    frames_digest,
     is_record,
     noted_sizes,
-    published_digest,
     record_path,
 )
 from echo_prep.build.worker import make_tasks, probe
@@ -162,9 +162,9 @@ def _build_locked(settings: BuildSettings, show: progress.Progress[int]) -> Buil
         attributes["layout"] = work.archive.record
     if plan.notes:
         attributes["notes"] = plan.notes
-    publish(store, folder, work.state.container, deliveries, work.removed, attributes)
+    manifests = publish(store, folder, work.state.container, deliveries, work.removed, attributes)
     damage_path(store).unlink(missing_ok=True)
-    work.record.save(published_digest(store), folder.root)
+    work.record.save(frames_digest(manifests), folder.root)
     report = report_of(
         plan,
         status.manifest,
@@ -222,7 +222,6 @@ def _delivery(
         manifest = stage.manifest(chunks, old.versions if same else versions, old.metadata)
     return Delivery(
         spec=array,
-        key=stage.key,
         manifest=manifest,
         new_chunks=parts.chunks,
         replaces=parts.whole_stage,

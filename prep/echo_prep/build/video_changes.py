@@ -22,7 +22,6 @@ from echo_common.outputs import MOVE_AWAY, SOFTWARE, check_replaceable
 from echo_common.regular_file import read_regular
 from echo_common.store import schema
 from echo_common.store.manifest import Manifest
-from echo_common.store.opening import open_container
 from echo_common.store.reader import EchoStore
 from echo_prep.build.plan import source_frame
 from echo_prep.dataset.frame_source import FrameSource, RefusedError, Stamp
@@ -145,16 +144,6 @@ def frames_digest(manifests: dict[str, Manifest]) -> str:
     """Digest of a store's frames and their status, by which a record belongs to the store."""
     entries = [manifests[array].chunks for array in (schema.STATUS, schema.FRAMES)]
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
-
-
-def published_digest(store: Path) -> str:
-    """Digest of the frames and their status in a store, as from `frames_digest`."""
-    container = open_container(store)
-    try:
-        manifests = {array: container.manifest(array) for array in (schema.STATUS, schema.FRAMES)}
-    finally:
-        container.close()
-    return frames_digest({array: found for array, found in manifests.items() if found})
 
 
 def noted_sizes(chunks: dict[str, dict[str, Any]]) -> dict[int, list[tuple[str, int | None]]]:

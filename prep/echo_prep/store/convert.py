@@ -102,4 +102,4 @@ def _delivery(store: EchoStore, work: WorkFolder, spec: ArraySpec, through_work:
     if through_work:
         chunks = work.chunk_entries(spec.path, manifest.key, range(len(manifest.chunks)))
         manifest = dataclasses.replace(manifest, chunks=chunks)
-    return Delivery(spec=spec, key=manifest.key, manifest=manifest, replaces=through_work)
+    return Delivery(spec=spec, manifest=manifest, replaces=through_work)

@@ -15,8 +15,6 @@ class Delivery:
     Attributes
     ----------
     spec : ArraySpec
-    key : str
-        Key of its stage.
     manifest : Manifest
         Manifest of the whole array, with the digests of the work folder's chunks.
     new_chunks : frozenset of int
@@ -32,7 +30,6 @@ class Delivery:
     """
 
     spec: ArraySpec
-    key: str
     manifest: Manifest
     new_chunks: frozenset[int] = frozenset()
     replaces: bool = True

@@ -34,8 +34,8 @@ def publish(
     deliveries: Sequence[Delivery],
     removed: Sequence[str],
     attributes: dict[str, Any],
-) -> None:
-    """Make a store contain exactly these arrays.
+) -> dict[str, Manifest]:
+    """Make a store contain exactly these arrays; returns the manifest of each, by path.
 
     Parameters
     ----------
@@ -56,9 +56,8 @@ def publish(
         # Imported here: a Zarr store is written without h5py.
         from echo_prep.store.publish_hdf5 import publish_hdf5
 
-        publish_hdf5(store, work, source, deliveries, bool(removed), attributes)
-    else:
-        _publish_zarr(store, work, deliveries, removed, attributes)
+        return publish_hdf5(store, work, source, deliveries, bool(removed), attributes)
+    return _publish_zarr(store, work, deliveries, removed, attributes)
 
 
 def _publish_zarr(
@@ -67,7 +66,7 @@ def _publish_zarr(
     deliveries: Sequence[Delivery],
     removed: Sequence[str],
     attributes: dict[str, Any],
-) -> None:
+) -> dict[str, Manifest]:
     changed = [delivery for delivery in deliveries if delivery.changes_store]
     refuse_strangers(
         store,
@@ -90,6 +89,7 @@ def _publish_zarr(
         _remove_empty_groups(store, Path(path))
     stages = stage_table(manifests)
     _write_root(store, work, {"schema": schema.SCHEMA, "stages": stages, **attributes})
+    return manifests
 
 
 def refuse_strangers(store: Path, written: Iterable[str], replaced: Collection[str]) -> None:
@@ -151,7 +151,7 @@ def _repair_array(store: Path, work: WorkFolder, delivery: Delivery) -> Manifest
     if delivery.redeclare:
         declared = work.root / "declared"
         shutil.rmtree(declared, ignore_errors=True)
-        create_array(declared, delivery.spec, delivery.key)
+        create_array(declared, delivery.spec, delivery.manifest.key)
         work.write_file(target / "zarr.json", (declared / "zarr.json").read_text(encoding="utf-8"))
     for name in delivery.moved_chunks():
         (work.array_folder(delivery.spec.path) / name).replace(target / name)

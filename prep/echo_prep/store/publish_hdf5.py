@@ -36,7 +36,7 @@ def publish_hdf5(
     deliveries: Sequence[Delivery],
     removes: bool,
     attributes: dict[str, Any],
-) -> None:
+) -> dict[str, Manifest]:
     """Make an HDF5 store contain exactly these arrays; see `echo_prep.store.publish.publish`.
 
     Nothing is written if nothing is removed and the store has this content already.
@@ -45,12 +45,12 @@ def publish_hdf5(
         unchanged = not any(delivery.changes_store for delivery in deliveries)
         manifests = {delivery.spec.path: delivery.manifest for delivery in deliveries}
         if unchanged and source.attributes() == _root_attributes(manifests, attributes):
-            return
+            return manifests
     temporary = work.root / "store.h5"
     temporary.unlink(missing_ok=True)
     with contextlib.closing(CheckedFile(temporary)) as file:
         try:
-            _assemble(file, work, source, deliveries, attributes)
+            manifests = _assemble(file, work, source, deliveries, attributes)
         except Exception:
             # After a failed write, reading fails too, with any error; the write is the cause.
             file.check()
@@ -59,6 +59,7 @@ def publish_hdf5(
     atomic.fsync_path(temporary)
     temporary.replace(store)
     atomic.fsync_path(store.parent)
+    return manifests
 
 
 def _root_attributes(manifests: dict[str, Manifest], attributes: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _assemble(
     source: Container | None,
     deliveries: Sequence[Delivery],
     attributes: dict[str, Any],
-) -> None:
+) -> dict[str, Manifest]:
     # The oldest format in which all metadata has checksums.
     with h5py.File(target, "w", libver=("v110", "v110")) as file:
         manifests = {}
@@ -84,6 +85,7 @@ def _assemble(
         _write_document(file, schema.ROOT, json.dumps(root, indent=1, sort_keys=True) + "\n")
         file.attrs["schema"] = schema.SCHEMA
         file.flush()
+        return manifests
 
 
 def _write_array(
@@ -132,7 +134,7 @@ def _create_dataset(file: h5py.File, delivery: Delivery, text_width: int) -> h5p
         fletcher32=True,
         fillvalue=np.nan if spec.dtype == "float32" else None,
     )
-    for name, value in sorted({**spec.attributes, "stage_key": delivery.key}.items()):
+    for name, value in sorted({**spec.attributes, "stage_key": delivery.manifest.key}.items()):
         dataset.attrs[name] = _fixed_width(value)
     dataset.attrs["dimension_names"] = _fixed_width(list(spec.dimensions))
     for axis, name in enumerate(spec.dimensions):
