@@ -163,6 +163,18 @@ def to_numbers(cells: pd.Series[Any], separator: str) -> pd.Series[Any]:
     return numbers
 
 
+def number_columns(table: pd.DataFrame, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Columns of text as float64, by name; NaN for what is missing, not a number, or implausible.
+
+    No percentage, volume, rate or size is a thousand million, and a float32 could overflow.
+    """
+    found = {name: np.full(len(table), np.nan) for name in names}
+    for name in found.keys() & set(table.columns):
+        numbers = to_numbers(table[name], table.attrs["separator"]).to_numpy()
+        found[name] = np.where(np.abs(numbers) < 1e9, numbers, np.nan)
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class _Lines:
     """A CSV file's text as UTF-8, and how to take it apart.

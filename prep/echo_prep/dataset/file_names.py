@@ -13,6 +13,7 @@ import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from echo_common.video.video_file import Video
 from echo_prep.dataset.frame_source import (
@@ -22,13 +23,12 @@ from echo_prep.dataset.frame_source import (
     Stamp,
     file_stamp,
 )
+from echo_prep.dataset.image_files import VIDEOS
 
 SUFFIX = ".avi"
 """The suffix of EchoNet-Dynamic's videos."""
 
-_SUFFIXES = (
-    SUFFIX, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".dcm",
-)  # fmt: skip
+_SUFFIXES = (*VIDEOS, ".dcm")
 """Suffixes of videos in lower case; content decides what a file is."""
 
 _SHOWN = 80
@@ -68,6 +68,10 @@ def shown_name(name: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+_LISTED = ("_allowed", "_spellings")
+"""What a `VideoFolder` finds out about its folder, when it first needs it."""
+
+
 class VideoFolder(FrameSource):
     """The folder of a data set's videos: finds the file of each.
 
@@ -82,9 +86,9 @@ class VideoFolder(FrameSource):
     def __init__(self, path: Path, archive: Path | None = None) -> None:
         self.path, self.archive = path, archive
 
-    def __reduce__(self) -> tuple[type[VideoFolder], tuple[Path, Path | None]]:
+    def __getstate__(self) -> dict[str, Any]:
         # A worker lists the folder itself, and only if it has to.
-        return VideoFolder, (self.path, self.archive)
+        return {name: value for name, value in vars(self).items() if name not in _LISTED}
 
     def files(self, name: str) -> list[Path]:
         """The file of a video; see `locate`."""
@@ -120,11 +124,6 @@ class VideoFolder(FrameSource):
             name: found[name + SUFFIX] if name + SUFFIX in found else self._stamp(name)
             for name in dict.fromkeys(names)
         }
-
-    def size(self, name: str) -> int | None:
-        """Size in bytes of a video's file; None if there is no file that may be opened."""
-        stamp = self._stamp(name)
-        return stamp[0] if stamp else None
 
     def locate(self, name: str) -> Path:
         """Find the file of a video.
@@ -204,7 +203,7 @@ class VideoFolder(FrameSource):
         return found
 
 
-class VideoFolders(FrameSource):
+class VideoFolders(VideoFolder):
     """Several folders of videos, in which every name is unique.
 
     Parameters
@@ -215,19 +214,12 @@ class VideoFolders(FrameSource):
     """
 
     def __init__(self, path: Path, folders: Sequence[VideoFolder]) -> None:
-        self.path, self._folders = path, list(folders)
+        super().__init__(path)
+        self._folders = list(folders)
 
-    def files(self, name: str) -> list[Path]:
-        """The file of a video; see `VideoFolder.locate`."""
-        return self._folder(name).files(name)
-
-    def decode(self, name: str, numbers: Collection[int], shape: tuple[int, int]) -> Decoded:
-        """Read frames of a video; see `FrameSource.decode`."""
-        return self._folder(name).decode(name, numbers, shape)
-
-    def shape(self, name: str) -> tuple[int, int]:
-        """(height, width) of a video's frames."""
-        return self._folder(name).shape(name)
+    def locate(self, name: str) -> Path:
+        """Find the file of a video, in the folder that has it."""
+        return self._folder(name).locate(name)
 
     def where(self, name: str) -> str:
         """Path of a video inside the archive, for messages."""
@@ -239,10 +231,6 @@ class VideoFolders(FrameSource):
         names = list(names)
         found = [folder.stamps(names) for folder in self._folders]
         return {name: next(filter(None, (one[name] for one in found)), None) for name in names}
-
-    def size(self, name: str) -> int | None:
-        """Size in bytes of a video's file; None if there is no file that may be opened."""
-        return self._folder(name).size(name)
 
     def _folder(self, name: str) -> VideoFolder:
         """The folder that has a video; the first if none has it."""

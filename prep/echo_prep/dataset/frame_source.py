@@ -113,7 +113,7 @@ class FrameSource(abc.ABC):
 
     def size(self, name: str) -> int | None:
         """Size in bytes of a video's files; None if there is no file that may be opened."""
-        stamp = self.stamps([name])[name]
+        stamp = self._stamp(name)
         return stamp[0] if stamp else None
 
     def stamps(self, names: Iterable[str]) -> dict[str, Stamp | None]:

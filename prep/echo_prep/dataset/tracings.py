@@ -45,8 +45,8 @@ class Tracings:
 
     Attributes
     ----------
-    traces : dict of str to tuple of Trace
-        The valid traces by video name without its suffix, sorted by frame number.
+    traces : dict of str to list of Trace
+        The valid traces by video name without its suffix.
     rejects : list of Reject
     count : int
         Number of traces in the table, valid or not.
@@ -54,7 +54,7 @@ class Tracings:
         What was corrected in a valid trace, or is unusual in it, with the number of traces.
     """
 
-    traces: dict[str, tuple[Trace, ...]]
+    traces: dict[str, list[Trace]]
     rejects: list[Reject]
     count: int
     notes: dict[str, int]
@@ -122,10 +122,7 @@ def read_traces(table: pd.DataFrame) -> Tracings:
                 area=float(areas[block]),
             )
         )
-    ordered = {
-        name: tuple(sorted(found, key=lambda trace: trace.frame)) for name, found in traces.items()
-    }
-    return Tracings(traces=ordered, rejects=rejects, count=len(starts), notes=notes)
+    return Tracings(traces=traces, rejects=rejects, count=len(starts), notes=notes)
 
 
 def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

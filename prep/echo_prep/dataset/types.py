@@ -88,8 +88,8 @@ class Dataset:
         The data set's folder.
     videos : tuple of Video
         In the order of the archive; only videos with a valid trace.
-    traces : dict of str to tuple of Trace
-        The valid traces of each video, sorted by frame number.
+    traces : dict of str to list of Trace
+        The valid traces of each video, in any order.
     rejects : tuple of Reject
     traced : int
         Number of traces in the archive, valid or not.
@@ -101,7 +101,7 @@ class Dataset:
 
     root: Path
     videos: tuple[Video, ...]
-    traces: dict[str, tuple[Trace, ...]]
+    traces: dict[str, list[Trace]]
     rejects: tuple[Reject, ...]
     traced: int
     notes: dict[str, int]

@@ -112,10 +112,7 @@ class AnnotatedLayout(Layout):
         return Dataset(
             root=root,
             videos=tuple(_with_splits(videos.values())),
-            traces={
-                name: tuple(sorted(found, key=lambda trace: trace.frame))
-                for name, found in traces.items()
-            },
+            traces=traces,
             rejects=tuple(rejects),
             traced=traced,
             notes={},

@@ -16,7 +16,7 @@ import numpy as np
 
 from echo_common.errors import DataNotFoundError
 from echo_common.store.schema import SPLITS
-from echo_prep.dataset.csv_table import read_table, to_numbers
+from echo_prep.dataset.csv_table import number_columns, read_table
 from echo_prep.dataset.file_names import VideoFolder, unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.trace_order import in_order
@@ -131,12 +131,7 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 
 def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
-    numbers = {
-        column: to_numbers(table[column], table.attrs["separator"]).to_numpy()
-        if column in table
-        else np.full(len(table), np.nan)
-        for column in _NUMBERS
-    }
+    numbers = number_columns(table, _NUMBERS)
     videos: dict[str, Video] = {}
     lines: dict[str, tuple[str, ...]] = {}
     conflicting: set[str] = set()
@@ -146,35 +141,23 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
         text = dict(zip(table.columns, row, strict=True))
         where = f"{FILE_LIST} row {line}"
         name = video_name(text["FileName"])
-        if reason := unsafe_name(name):
-            rejects.append(Reject(video=name, where=where, reason="refused", message=reason))
-            continue
-        if name in lines:
-            # Identical rows are harmless; of two different rows, at most one is right.
-            if lines[name] != row and name not in conflicting:
-                conflicting.add(name)
-                rejects.append(
-                    Reject(
-                        video=name,
-                        where=where,
-                        reason="listed-twice",
-                        message="another row contradicts it; keep only the correct one",
-                    )
-                )
-            continue
-        lines[name] = row
         split = text["Split"].strip().upper()
-        if split not in SPLITS:
-            rejects.append(
-                Reject(
-                    video=name,
-                    where=where,
-                    reason="split",
-                    message=f"Split is {text['Split']!r}, not one of {', '.join(SPLITS)}",
-                )
-            )
+        fault = None
+        if reason := unsafe_name(name):
+            fault = "refused", reason
+        elif lines.get(name, row) != row and name not in conflicting:
+            # Identical rows are harmless; of two different rows, at most one is right.
+            conflicting.add(name)
+            fault = "listed-twice", "another row contradicts it; keep only the correct one"
+        elif name in lines:
             continue
-        value = {column: _listed_number(numbers[column][position]) for column in _NUMBERS}
+        elif split not in SPLITS:
+            fault = "split", f"Split is {text['Split']!r}, not one of {', '.join(SPLITS)}"
+        lines.setdefault(name, row)
+        if fault is not None:
+            rejects.append(Reject(video=name, where=where, reason=fault[0], message=fault[1]))
+            continue
+        value = {column: float(numbers[column][position]) for column in _NUMBERS}
         videos[name] = Video(
             name=name,
             split=SPLITS.index(split),
@@ -187,22 +170,17 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
     return {name: video for name, video in videos.items() if name not in conflicting}, rejects
 
 
-def _listed_number(value: float) -> float:
-    # No percentage, volume, rate or size is this large, and a float32 could overflow.
-    return float(value) if abs(value) < 1e9 else np.nan
-
-
 def _listed_shape(height: float, width: float) -> tuple[int, int] | None:
     integers = np.isfinite(height + width) and height.is_integer() and width.is_integer()
     plausible = integers and min(height, width) > 0 and max(height, width) <= LARGEST_SIDE
     return (int(height), int(width)) if plausible else None
 
 
-def _unlisted(traces: dict[str, tuple[Trace, ...]], known: dict[str, object]) -> Sequence[Reject]:
+def _unlisted(traces: dict[str, list[Trace]], known: dict[str, object]) -> Sequence[Reject]:
     return [
         Reject(
             video=name,
-            where=found[0].where,
+            where=min(found, key=lambda trace: trace.frame).where,
             reason="not-listed",
             message=f"the video is traced but not listed in {FILE_LIST}",
         )

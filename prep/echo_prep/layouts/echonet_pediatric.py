@@ -17,7 +17,7 @@ import numpy as np
 from echo_common.errors import DataNotFoundError, SettingsError
 from echo_common.geometry.contours import shoelace_area
 from echo_common.store.schema import SPLITS, is_short_axis
-from echo_prep.dataset.csv_table import read_columns, read_table, to_numbers
+from echo_prep.dataset.csv_table import number_columns, read_columns, read_table
 from echo_prep.dataset.file_names import VideoFolder, VideoFolders, unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.trace_order import largest_loop
@@ -99,7 +99,7 @@ class EchoNetPediatric(Layout):
         if options["val_fold"] == options["test_fold"]:
             raise SettingsError("--val-fold and --test-fold are the same; give different folds")
         videos: dict[str, Video] = {}
-        traces: dict[str, tuple[Trace, ...]] = {}
+        traces: dict[str, list[Trace]] = {}
         rejects: list[Reject] = []
         traced = left = 0
         for view in chosen:
@@ -143,12 +143,7 @@ def _read_videos(
     table = read_table(
         find_entry(folder, FILE_LIST), required=("FileName", "Split"), optional=("EF", "FPS")
     )
-    numbers = {
-        column: to_numbers(table[column], table.attrs["separator"]).to_numpy()
-        if column in table
-        else np.full(len(table), np.nan)
-        for column in ("EF", "FPS", "Split")
-    }
+    numbers = number_columns(table, ("EF", "FPS", "Split"))
     videos: dict[str, Video] = {}
     twice: set[str] = set()
     for position, (line, text) in enumerate(zip(table.index, table["FileName"], strict=True)):
@@ -171,8 +166,8 @@ def _read_videos(
         videos[name] = Video(
             name=name,
             split=SPLITS.index(split),
-            ef=ef if abs(ef) < 1e9 else np.nan,
-            fps=fps if abs(fps) < 1e9 else np.nan,
+            ef=ef,
+            fps=fps,
             view=view,
             fold=int(fold),
         )
@@ -181,7 +176,7 @@ def _read_videos(
 
 def _read_traces(
     folder: Path, view: str, where: str, videos: Mapping[str, Video], rejects: list[Reject]
-) -> tuple[dict[str, tuple[Trace, ...]], int, int]:
+) -> tuple[dict[str, list[Trace]], int, int]:
     """Traces by video, the number of traces valid or not, and of frames that are not traced."""
     table: pd.DataFrame = read_table(
         find_entry(folder, TRACINGS), required=("FileName", "X", "Y", "Frame"), numbers=("X", "Y")
@@ -222,10 +217,7 @@ def _read_traces(
                 area=shoelace_area(points[rows]),
             )
         )
-    ordered = {
-        name: tuple(sorted(found, key=lambda trace: trace.frame)) for name, found in traces.items()
-    }
-    return ordered, len(starts) - untraced, untraced
+    return traces, len(starts) - untraced, untraced
 
 
 def _contour_fault(points: np.ndarray) -> tuple[str, str] | None:

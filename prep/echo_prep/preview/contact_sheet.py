@@ -5,12 +5,13 @@ Colours are (red, green, blue), uint8.
 
 from __future__ import annotations
 
-import struct
-import zlib
+import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from skimage.util import montage
 
 from echo_common.outputs import SOFTWARE
@@ -225,17 +226,8 @@ def to_colour(image: np.ndarray) -> np.ndarray:
 
 def encode_png(image: np.ndarray) -> bytes:
     """Encode an image, (height, width, 3) uint8, as a PNG file that says which software made it."""
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 6]
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise RuntimeError("OpenCV could not encode the sheet as PNG")
-    content = encoded.tobytes()
-    # After the signature, 8 bytes, and the header, 25 bytes.
-    length, checksum = len(PNG_MARK) - 4, zlib.crc32(PNG_MARK)
-    return (
-        content[:33]
-        + struct.pack(">I", length)
-        + PNG_MARK
-        + struct.pack(">I", checksum)
-        + content[33:]
-    )
+    text = PngInfo()
+    text.add_text("Software", PNG_MARK.partition(b"\0")[2].decode())
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG", pnginfo=text)
+    return content.getvalue()
