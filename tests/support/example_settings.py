@@ -16,7 +16,7 @@ class Example:
     run: Path | None = setting(None, "A path that may be left open.")
     method: tuple[str, ...] = setting(("chords",), "Some names.", choices=("chords", "hull"))
     landmarks: tuple[int, ...] = setting((7,), "Some numbers.", minimum=3, maximum=42)
-    learning_rate: float = setting(0.5, "A number.", minimum=0, option="lr")
+    lr: float = setting(0.5, "A number.", minimum=0)
     jobs: int = setting(0, "A whole number.", minimum=0)
     strict: bool = setting(False, "A switch.")
 
@@ -32,7 +32,7 @@ class Shape:
 class Drawing:
     """Settings of a component."""
 
-    colour: str = setting("red", "A name.", option="color")
+    color: str = setting("red", "A name.")
     shape: Shape = component(Shape)
 
 

@@ -45,7 +45,6 @@ def setting(
     choices: Sequence[str] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
-    option: str | None = None,
     title: str | None = None,
     former: FormerFlag | None = None,
     repeatable: bool = False,
@@ -63,8 +62,6 @@ def setting(
         Allowed values; for a tuple field, of each item.
     minimum, maximum : float, optional
         Inclusive bounds; for a tuple field, of each item.
-    option : str, optional
-        Name of the option and the key, if it differs from that of the field.
     title : str, optional
         Title in ``--help`` of this setting and of those that follow it; by
         default, the setting is under the title of the one before it.
@@ -81,7 +78,6 @@ def setting(
         "choices": choices,
         "minimum": minimum,
         "maximum": maximum,
-        "option": option,
         "title": title,
         "former": former,
         "repeatable": repeatable,
@@ -143,7 +139,7 @@ def to_table(settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
             table |= to_table(value, leave_out)
         elif value is not None and field.name not in leave_out:
             is_auto = field.metadata["auto"] and value == AUTOMATIC
-            table[key_of(field)] = "auto" if is_auto else _plain(value)
+            table[field.name] = "auto" if is_auto else _plain(value)
     return table
 
 
@@ -174,9 +170,9 @@ def from_table(cls: type[Settings], table: Mapping[str, Any], source: object) ->
     try:
         table = current_keys(cls, table)
         values = {
-            field.name: from_plain(field, hint, table[key_of(field)])
+            field.name: from_plain(field, hint, table[field.name])
             for field, hint, _ in settings_of(cls)
-            if key_of(field) in table
+            if field.name in table
         }
     except click.UsageError as error:
         raise SettingsError(f"{source}: {error.format_message()}") from error
@@ -192,7 +188,7 @@ def from_toml(cls: type[Settings], path: Path) -> Settings:
         If the file cannot be read, or has a setting or a value that is not allowed.
     """
     table = read_settings_file(path)
-    known = {key_of(declared.field) for declared in settings_of(cls)}
+    known = {declared.field.name for declared in settings_of(cls)}
     unknown = sorted(table.keys() - known - former_flags(cls).keys())
     if unknown:
         raise SettingsError(
@@ -212,7 +208,7 @@ def current_keys(cls: type, table: Mapping[str, Any]) -> dict[str, Any]:
     """
     former = former_flags(cls)
     replaced = {
-        key_of(former[key].field): former[key].field.metadata["former"].value(value)
+        former[key].field.name: former[key].field.metadata["former"].value(value)
         for key, value in table.items()
         if key in former
     }
@@ -265,12 +261,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def option_name(field: dataclasses.Field[Any]) -> str:
     """Name of a setting's option, without the two dashes."""
-    return field.metadata["option"] or field.name.replace("_", "-")
-
-
-def key_of(field: dataclasses.Field[Any]) -> str:
-    """Key of a setting in a table."""
-    return option_name(field).replace("-", "_")
+    return field.name.replace("_", "-")
 
 
 def _replace(settings: Any, changes: Mapping[str, Any]) -> Any:

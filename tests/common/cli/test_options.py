@@ -55,19 +55,13 @@ def test_option_over_environment_over_file_over_default(tmp_path: Path) -> None:
     file = tmp_path / "build.toml"
     file.write_text('jobs = 1\nlr = 0.25\nmethod = ["hull", "chords"]\nstrict = true\n')
     config = ("--config", str(file))
-    assert shown(*config) == Example(
-        jobs=1, learning_rate=0.25, method=("hull", "chords"), strict=True
-    )
+    assert shown(*config) == Example(jobs=1, lr=0.25, method=("hull", "chords"), strict=True)
     env = {"ECHO_JOBS": "2", "ECHO_METHOD": "hull"}
-    assert shown(*config, env=env) == Example(
-        jobs=2, learning_rate=0.25, method=("hull",), strict=True
-    )
+    assert shown(*config, env=env) == Example(jobs=2, lr=0.25, method=("hull",), strict=True)
     options = ("--jobs", "3", "--no-strict")
-    assert shown(*config, *options, env=env) == Example(
-        jobs=3, learning_rate=0.25, method=("hull",)
-    )
+    assert shown(*config, *options, env=env) == Example(jobs=3, lr=0.25, method=("hull",))
     given = run(*config, *options, env=env).stdout.splitlines()[1]
-    assert set(given.split(",")) == {"jobs", "learning_rate", "method", "strict"}
+    assert set(given.split(",")) == {"jobs", "lr", "method", "strict"}
 
 
 def test_a_variable_that_overrides_the_file_is_said(tmp_path: Path) -> None:
@@ -103,7 +97,7 @@ def test_every_setting_has_its_environment_variable() -> None:
         run=Path("runs/x"),
         method=("hull", "chords"),
         landmarks=(3, 11),
-        learning_rate=0.125,
+        lr=0.125,
         jobs=5,
         strict=True,
     )
@@ -176,7 +170,7 @@ examples = st.builds(
     run=st.none() | st.just(Path("runs/ä")),
     method=st.permutations(["chords", "hull"]).map(tuple),
     landmarks=st.lists(st.integers(3, 42), min_size=1, unique=True).map(tuple),
-    learning_rate=st.floats(0, 1e300),
+    lr=st.floats(0, 1e300),
     jobs=st.integers(0, 2**40),
     strict=st.booleans(),
 )
@@ -208,7 +202,7 @@ def test_components_have_flat_options_variables_and_keys(tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     file.write_text(result.output)
     expected = Composed(
-        drawing=Drawing(colour="blue", shape=Shape(sides=6)), example=Example(jobs=4), copies=2
+        drawing=Drawing(color="blue", shape=Shape(sides=6)), example=Example(jobs=4), copies=2
     )
     assert from_toml(Composed, file) == expected
     assert list(to_table(expected))[:2] == ["color", "sides"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from echo_common.cli.settings import did_you_mean, key_of, option_name, replace, settings_of
+from echo_common.cli.settings import did_you_mean, option_name, replace, settings_of
 from echo_common.cli.values import from_plain
 from echo_common.errors import SettingsError
 from echo_train.runs.run_names import distinct_names, run_name
@@ -56,7 +56,7 @@ def parse_axis(text: str) -> Axis:
     """
     name, sign, right = text.partition("=")
     key = name.strip().replace("-", "_")
-    declared = {key_of(item.field): item for item in settings_of(TrainSettings)}
+    declared = {item.field.name: item for item in settings_of(TrainSettings)}
     if not sign:
         raise SettingsError(f"--grid {text!r} is not of the form loss=bce,lovasz or seed=0..4")
     if key not in declared or key in _NO_AXES:
