@@ -7,12 +7,9 @@ across file systems would be a copy.)
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from echo_common.errors import OutputError
 
@@ -32,28 +29,23 @@ def fsync_path(path: Path) -> None:
         os.close(handle)
 
 
-@contextlib.contextmanager
-def atomic_writer(
-    path: Path, durable: bool = True, folder: Path | None = None
-) -> Iterator[BinaryIO]:
-    """Open a binary file that becomes `path` when the block ends without an error.
+def write_bytes(
+    path: Path, content: bytes, durable: bool = True, folder: Path | None = None
+) -> None:
+    """Replace the content of a file in one step.
 
     Parameters
     ----------
     path : Path
         The target; its directory must exist. An existing file is unchanged
         until the new one is complete on the disk.
+    content : bytes
     durable : bool
         Whether the file is flushed to the disk. If not, a power cut may leave
         an older file, an empty one or none; a kill of the process does not.
     folder : Path, optional
         Where the temporary file is, on the same file system; by default, next
         to the target. A killed process leaves it there.
-
-    Yields
-    ------
-    BinaryIO
-        The temporary file. It is removed when the block raises.
 
     Raises
     ------
@@ -69,7 +61,7 @@ def atomic_writer(
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            yield file
+            file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -83,16 +75,8 @@ def atomic_writer(
         fsync_path(path.parent)
 
 
-def write_bytes(
-    path: Path, content: bytes, durable: bool = True, folder: Path | None = None
-) -> None:
-    """Replace the content of `path` in one step; see `atomic_writer`."""
-    with atomic_writer(path, durable, folder) as file:
-        file.write(content)
-
-
 def write_text(path: Path, content: str, durable: bool = True, folder: Path | None = None) -> None:
-    """Replace the content of `path` in one step, as UTF-8; see `atomic_writer`."""
+    """Replace the content of `path` in one step, as UTF-8; see `write_bytes`."""
     write_bytes(path, content.encode(), durable, folder)
 
 

@@ -122,11 +122,6 @@ def fractional_area_change(ed_area: np.ndarray, es_area: np.ndarray) -> np.ndarr
     return _percent_lost(ed_area, es_area)
 
 
-def axis_shortening(ed_length: np.ndarray, es_length: np.ndarray) -> np.ndarray:
-    """Shortening of the long axis in per cent of its end-diastolic length."""
-    return _percent_lost(ed_length, es_length)
-
-
 def longitudinal_strain(ed_wall: np.ndarray, es_wall: np.ndarray) -> np.ndarray:
     """Global longitudinal strain of the contour in per cent, ``100 (L_ES - L_ED) / L_ED``.
 

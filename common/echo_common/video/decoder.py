@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from echo_common.video.content import VideoError
-from echo_common.video.frame import LARGEST_SIDE, Frame
+from echo_common.video.frame import LARGEST_SIDE, Frame, to_gray
 from echo_common.video.frame_order import FrameOrder, PlacedFrame
-from echo_common.video.gray import to_gray
 
 if TYPE_CHECKING:
     import av

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from echo_common.video.content import VideoError
-from echo_common.video.frame import LARGEST_SIDE, Frame
-from echo_common.video.gray import to_gray
+from echo_common.video.frame import LARGEST_SIDE, Frame, to_gray
 
 _ELEMENTS = (
     "Rows", "Columns", "NumberOfFrames", "BitsStored", "PhotometricInterpretation", "FrameTime",

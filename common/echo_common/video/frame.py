@@ -1,9 +1,10 @@
-"""A frame of a video, as every reader of videos returns it."""
+"""A frame of a video, as every reader of videos returns it, and its gray values."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 
 LARGEST_SIDE = 8192
@@ -41,3 +42,20 @@ class Frame:
         """A frame that was not decoded, since it is not of the expected (height, width)."""
         fault = f"frame {number} is {found[1]}x{found[0]}, not {shape[1]}x{shape[0]}"
         return cls(number=number, seconds=seconds, fault=fault, other_shape=found)
+
+
+def to_gray(pixels: np.ndarray) -> np.ndarray:
+    """Convert a decoded frame to gray values.
+
+    Parameters
+    ----------
+    pixels : ndarray, (height, width) or (height, width, 3) uint8
+        Colours in OpenCV's order: blue, green, red.
+
+    Returns
+    -------
+    gray : ndarray, (height, width) uint8
+        The luma of ITU-R BT.601, as `cv2.cvtColor` computes it.
+    """
+    gray = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    return np.asarray(gray, dtype=np.uint8)

@@ -150,24 +150,19 @@ def find_up_to_date(settings: BuildSettings) -> BuildReport | None:
     archive, state = _inspect_target(settings)
     if not state.attributes or work_path(store).exists() or damage_path(store).exists():
         return None
-    try:
-        if not _is_of(state, archive):
-            return None
-    except OSError:
+    plan = _stored_plan(settings, archive, state)
+    if plan is None or stage_table(state.manifests) != state.attributes["stages"]:
         return None
-    stages = _complete_stages(settings, archive, state)
-    if stages is None:
+    work = _compare(settings, archive, state, plan)
+    if any(work.parts) or work.removed:
         return None
-    try:
-        opened = EchoStore(store)
-        plan = _read_plan(opened, opened.manifests[schema.VIDEO].parameters)
-        if not _has_accepted_traces(archive, plan):
-            return None
-        status = opened.manifests[schema.STATUS]
-        return report_of(plan, status, archive.source(), store=store, kept=stages)
-    except (EchoError, LookupError, TypeError, ValueError):
-        # The build finds the same fault, and repairs it.
+    if state.container is None or group_faults(state.container, state.arrays):
         return None
+    # Videos whose frames were compared need not be compared again; on a read-only disk they are.
+    with contextlib.suppress(OSError):
+        work.record.save(frames_digest(state.manifests))
+    status, names = state.manifests[schema.STATUS], work.names(complete=True)
+    return report_of(plan, status, work.videos, store=store, kept=names)
 
 
 def _inspect_target(settings: BuildSettings) -> tuple[Archive, StoreState]:
@@ -184,36 +179,6 @@ def _inspect_target(settings: BuildSettings) -> tuple[Archive, StoreState]:
     archive = open_archive(*data, stored if isinstance(stored, dict) else None)
     refuse_inputs(store, archive.inputs())
     return archive, state
-
-
-def _is_of(state: StoreState, archive: Archive) -> bool:
-    """Whether a store was made from these annotations, read in the same way."""
-    return (
-        state.attributes.get("layout") == archive.record
-        and state.attributes.get("fingerprint") == archive.fingerprint()
-    )
-
-
-def _complete_stages(
-    settings: BuildSettings, archive: Archive, state: StoreState
-) -> tuple[str, ...] | None:
-    """Names of the stages, if the store has all of them, sound, and nothing else."""
-    parameters = _index_parameters(state)
-    if parameters is None or not _has_size(settings, parameters):
-        return None
-    stages = requested_stages(settings, archive.layout, restore_index_stage(parameters), state)
-    arrays = {array.path for stage in stages for array in stage.arrays}
-    if arrays != set(state.arrays) or stage_table(state.manifests) != state.attributes["stages"]:
-        return None
-    if state.container is None or group_faults(state.container, arrays):
-        return None
-    record = VideoRecord(record_path(settings.target()), archive.source())
-    if any(find_missing(settings, stages, state, record)):
-        return None
-    # Videos whose frames were compared need not be compared again; on a read-only disk they are.
-    with contextlib.suppress(OSError):
-        record.save(frames_digest(state.manifests))
-    return tuple(stage.name for stage in stages)
 
 
 def _stored_size(state: StoreState) -> int | None:
@@ -240,9 +205,12 @@ def _stored_plan(settings: BuildSettings, archive: Archive, state: StoreState) -
     """
     try:
         parameters = _index_parameters(state)
-        if parameters is None or not _is_of(state, archive):
-            return None
-        if not _has_size(settings, parameters):
+        if (
+            parameters is None
+            or state.attributes.get("layout") != archive.record
+            or state.attributes.get("fingerprint") != archive.fingerprint()
+            or (settings.size is not None and parameters["shape"] != [settings.size] * 2)
+        ):
             return None
         plan = _read_plan(EchoStore(settings.target()), parameters)
     except (OSError, EchoError, LookupError, TypeError, ValueError):
@@ -251,15 +219,8 @@ def _stored_plan(settings: BuildSettings, archive: Archive, state: StoreState) -
     # The digest of all rows is one of the parameters.
     if index_stage(plan).parameters != parameters:
         return None
-    return plan if _has_accepted_traces(archive, plan) else None
-
-
-def _has_accepted_traces(archive: Archive, plan: Plan) -> bool:
-    return archive.layout.accepts(plan.columns[schema.LONG_AXIS], plan.columns[schema.CONTOUR])
-
-
-def _has_size(settings: BuildSettings, parameters: dict[str, Any]) -> bool:
-    return settings.size is None or parameters["shape"] == [settings.size] * 2
+    traces = plan.columns[schema.LONG_AXIS], plan.columns[schema.CONTOUR]
+    return plan if archive.layout.accepts(*traces) else None
 
 
 def _read_plan(store: EchoStore, parameters: dict[str, Any]) -> Plan:

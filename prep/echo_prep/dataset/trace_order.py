@@ -14,6 +14,8 @@ import dataclasses
 
 import numpy as np
 
+from echo_common.geometry.contours import shoelace_area
+
 ROWS_IN_ORDER = "rows put in order"
 AXIS_TURNED = "ends of the long axis exchanged"
 ENDS_EXCHANGED = "ends of chords exchanged"
@@ -282,15 +284,11 @@ def largest_loop(contour: np.ndarray) -> float:
     largest = 0.0
     for one, two, share in zip(first[crossing], second[crossing], at[crossing], strict=True):
         point = start[one] + share * step[one]
-        inner = abs(_area(np.concatenate([point[None], contour[one + 1 : two + 1]])))
-        outer = abs(_area(np.concatenate([point[None], contour[two + 1 :], contour[: one + 1]])))
+        inner = shoelace_area(np.concatenate([point[None], contour[one + 1 : two + 1]]))
+        outer = shoelace_area(np.concatenate([point[None], contour[two + 1 :], contour[: one + 1]]))
         largest = max(largest, min(inner, outer) / max(inner + outer, 1e-12))
     return largest
 
 
 def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
-
-
-def _area(points: np.ndarray) -> float:
-    return float(_cross(points, np.roll(points, -1, axis=0)).sum() / 2)

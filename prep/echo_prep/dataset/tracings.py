@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 TRACE_NUMBERS = ("X1", "Y1", "X2", "Y2")
 TRACE_COLUMNS = ("FileName", *TRACE_NUMBERS, "Frame")
 TRACE_ROWS = 21
-CONTOUR_POINTS = 2 * (TRACE_ROWS - 1)
 
 _LEAST, _LARGEST = -1024.0, 8192.0
 """Limits of plausible coordinates in pixels, in a frame of any size."""

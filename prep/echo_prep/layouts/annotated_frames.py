@@ -98,8 +98,9 @@ class AnnotatedSource(FrameSource):
 
     def subset(self, names: Collection[str]) -> AnnotatedSource:
         """The same source with at least these videos, without listing the archive again."""
-        some = [frame for name in sorted(names) for frame in self._table.get(name, ())]
-        return AnnotatedSource(self.path, self._label, self._links, _Constant((some, [])))
+        source = AnnotatedSource(self.path, self._label, self._links, None)
+        source._table = {name: self._table[name] for name in names if name in self._table}
+        return source
 
     def files(self, name: str) -> list[Path]:
         """The images of a video; see `FrameSource.files`."""
@@ -252,16 +253,6 @@ class AnnotatedSource(FrameSource):
 
 class EmptyMaskError(DataError):
     """A mask has no ventricle."""
-
-
-class _Constant:
-    """A function without parameters that can be pickled."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __call__(self) -> Any:
-        return self._value
 
 
 def _faulty(numbers: Iterable[int], fault: str) -> dict[int, Frame]:

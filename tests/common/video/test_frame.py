@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from echo_common.video.gray import to_gray
+from echo_common.video.frame import to_gray
 
 
 def test_colours_become_their_luma() -> None:
