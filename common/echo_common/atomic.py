@@ -39,7 +39,6 @@ def write_bytes(
     path : Path
         The target; its directory must exist. An existing file is unchanged
         until the new one is complete on the disk.
-    content : bytes
     durable : bool
         Whether the file is flushed to the disk. If not, a power cut may leave
         an older file, an empty one or none; a kill of the process does not.

@@ -76,7 +76,6 @@ def descendant(folder: Path, path: str) -> Path:
 
     Parameters
     ----------
-    folder : Path
     path : str
         Plain names with ``/`` between them, such as ``masks/chords``.
 
@@ -109,12 +108,7 @@ def resolve_output(path: Path) -> Path:
 
 
 class Inputs:
-    """Files and folders that a command reads; nothing may be written over them.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-    """
+    """Files and folders that a command reads; nothing may be written over them."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         # Looked up, since a command may read thousands of files and write thousands.
@@ -171,7 +165,6 @@ def check_replaceable(
 
     Parameters
     ----------
-    path : Path
     force : bool
         Whether a regular file that somebody else wrote may be replaced.
     is_own : callable
@@ -203,7 +196,6 @@ def replace_file(path: Path, content: bytes, *, mark: bytes, force: bool = False
 
     Parameters
     ----------
-    path : Path
     content : bytes
         Holds `mark` in its first 4,096 bytes.
     mark : bytes

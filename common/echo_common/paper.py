@@ -86,8 +86,6 @@ class Published:
     ----------
     train_dice, test_dice : float
         Pixel accuracy of both classes, except in experiment 3; docs/paper.md explains it.
-    train_loss, test_loss : float
-    seconds : int
     """
 
     train_dice: float

@@ -29,16 +29,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def click_options(cls: type) -> Callable[[Command], Command]:
-    """Make a decorator that adds an option for each setting of `cls`, and ``--config``.
+    """Make a decorator that adds an option for each setting of a dataclass, and ``--config``.
 
     On a `cloup.command`, ``--help`` shows the options under their titles.
     The environment variable of a setting is ``ECHO_`` and its option's name in
     capitals: ``ECHO_STORE`` for ``--store``.
-
-    Parameters
-    ----------
-    cls : type
-        A dataclass whose fields were made by `setting` or `component`.
     """
 
     def decorate(command: Command) -> Command:

@@ -15,17 +15,7 @@ LINE_EVERY = 0.05
 
 
 def show(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
-    """Yield `items`, reporting on stderr how many of `total` have been done.
-
-    Parameters
-    ----------
-    items : iterable
-        The work, passed through unchanged.
-    total : int
-        How many items will come.
-    label : str
-        What is being done, in a word or two.
-    """
+    """Yield `items`, reporting on stderr how many of `total` have been done."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 

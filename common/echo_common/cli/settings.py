@@ -102,12 +102,6 @@ def component(cls: type, title: str | None = None) -> Any:
 def replace(settings: Settings, **changes: Any) -> Settings:
     """Copy settings with other values, each in the component that declares it.
 
-    Parameters
-    ----------
-    settings : dataclass
-    **changes
-        New values by name of the setting.
-
     Raises
     ------
     TypeError
@@ -128,7 +122,6 @@ def to_table(settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
 
     Parameters
     ----------
-    settings : dataclass
     leave_out : sequence of str
         Settings that apply to one call of a command only.
     """
@@ -156,9 +149,6 @@ def from_table(cls: type[Settings], table: Mapping[str, Any], source: object) ->
 
     Parameters
     ----------
-    cls : type
-        A dataclass whose fields were made by `setting` or `component`.
-    table : mapping
     source : object
         Origin of the table, for messages.
 

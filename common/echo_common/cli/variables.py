@@ -22,19 +22,7 @@ COMMANDS = (
 
 
 def unknown_variables(command: click.Command, environment: Mapping[str, str]) -> list[str]:
-    """Describe each variable of this software's prefix that none of its commands reads.
-
-    Parameters
-    ----------
-    command : click.Command
-        The command that runs.
-    environment : mapping
-
-    Returns
-    -------
-    lines : list of str
-        A warning for each.
-    """
+    """Describe each variable of this software's prefix that none of its commands reads."""
     known = set(_variables(command))
     names = {name for name in environment if name.startswith(PREFIX)}
     if names - known:

@@ -74,18 +74,12 @@ def default_curve(identity: str) -> str:
 def contour_from_landmarks(
     points: npt.ArrayLike, identity: str, curve: str | None = None
 ) -> np.ndarray:
-    """Rebuild the closed contour of one frame; see `contours_from_landmarks`.
-
-    Parameters
-    ----------
-    points : array_like, (landmark, 2) float
-    identity : str
-    curve : str, optional
+    """Rebuild the closed contour of one frame from landmarks, (landmark, 2) float.
 
     Returns
     -------
     contour : ndarray, (point, 2) float64
-        The vertices of the closed polygon in order, without padding.
+        As `contours_from_landmarks`, without padding.
     """
     contour = contours_from_landmarks(np.asarray(points)[None], identity, curve)[0]
     return contour[~np.isnan(contour).any(axis=1)]

@@ -67,25 +67,9 @@ def rasterise(contour: npt.ArrayLike, shape: tuple[int, int], method: str) -> np
 def rasterise_all(
     contours: Sequence[np.ndarray], shape: tuple[int, int], method: str
 ) -> np.ndarray:
-    """Fill one mask per contour, as `rasterise` does.
+    """Fill one mask per contour, (contour, height, width) uint8; see `rasterise`.
 
-    Parameters
-    ----------
-    contours : sequence of ndarray, (point, 2) float
-        They may have different numbers of points.
-    shape : tuple of int
-        (height, width) of every mask.
-    method : str
-        One of `echo_common.store.schema.METHODS`.
-
-    Returns
-    -------
-    masks : ndarray, (contour, height, width) uint8
-
-    Raises
-    ------
-    SettingsError
-        If the method is not known.
+    The contours, (point, 2) float each, may have different numbers of points.
     """
     if method not in METHODS:
         raise SettingsError(f"no method {method!r}; choose one of {', '.join(METHODS)}")
@@ -150,7 +134,6 @@ def _fill_even_odd(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.nda
     ----------
     polygons : list of ndarray, (point, 2) int
         At least one, each of at least one point.
-    shape : tuple of int
 
     Returns
     -------
@@ -222,7 +205,6 @@ def _crossings(
         (x, y) of each edge in pixels.
     polygon : ndarray, (edge,) int64
         Which polygon, and so which mask, an edge belongs to.
-    shape : tuple of int
 
     Returns
     -------

@@ -48,7 +48,6 @@ def soft_outlines(maps: np.ndarray, level: float) -> np.ndarray:
     Parameters
     ----------
     maps : ndarray, (frame, y, x) float
-    level : float
 
     Returns
     -------

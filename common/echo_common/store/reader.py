@@ -32,7 +32,6 @@ class EchoStore:
 
     Attributes
     ----------
-    path : Path
     attributes : dict
         The root's attributes.
     manifests : dict of str to Manifest

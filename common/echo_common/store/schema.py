@@ -114,7 +114,6 @@ class ArraySpec:
     ----------
     path : str
         Path inside the store.
-    shape : tuple of int
     dtype : str
         NumPy's name of the type, or ``str``.
     dimensions : tuple of str

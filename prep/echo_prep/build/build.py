@@ -55,12 +55,6 @@ _PACKAGES = ("echo-lv-segmentation", "numpy", "opencv-python-headless", "zarr")
 def build(settings: BuildSettings, show: progress.Progress[int] = progress.silent) -> BuildReport:
     """Build a store, add to one, or finish a build that was interrupted.
 
-    Parameters
-    ----------
-    settings : BuildSettings
-    show : callable
-        Reports progress; see `echo_common.cli.progress`.
-
     Raises
     ------
     DataNotFoundError, DataError

@@ -27,7 +27,6 @@ class MissingParts:
 
     Attributes
     ----------
-    stage : Stage
     chunks : frozenset of int
         Numbers of the chunks to make, in all arrays of the stage.
     whole_stage : bool

@@ -82,7 +82,6 @@ def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) ->
 
     Parameters
     ----------
-    dataset : Dataset
     source : FrameSource
         Of videos whose size FileList.csv does not list, or lists wrongly.
     size : int, optional

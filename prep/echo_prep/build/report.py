@@ -22,7 +22,6 @@ class BuildReport:
 
     Attributes
     ----------
-    store : Path
     made, kept : tuple of str
         Names of the stages that were made, and of those that were up to date.
     dropped : tuple of str
@@ -33,12 +32,10 @@ class BuildReport:
         Number of videos of these rows.
     traced : int
         Number of traces in the data set, valid or not.
-    rejects : tuple of Reject
     notes : dict of str to int
         What was corrected in a valid trace, or is unusual in it, with the number of traces.
     bytes : int
         Size of the store on the disk.
-    seconds : float
     """
 
     store: Path
@@ -68,10 +65,8 @@ def report_of(plan: Plan, status: Manifest, videos: FrameSource, **outcome: Any)
 
     Parameters
     ----------
-    plan : Plan
     status : Manifest
         Manifest of the status array; its notes hold the rows that could not be read.
-    videos : FrameSource
     **outcome
         The other attributes of the report.
     """
@@ -131,7 +126,6 @@ class Forecast:
 
     Attributes
     ----------
-    store : Path
     make, keep, drop : tuple of str
         Stages that would be made completely or in part, stages that are up to
         date, and arrays that ``--prune`` would remove.
@@ -143,7 +137,6 @@ class Forecast:
         Traces and videos that the CSV files show to be invalid; videos are not opened.
     bytes, seconds : float
         Estimates from a short probe with one worker.
-    workers : int
     """
 
     store: Path

@@ -43,15 +43,10 @@ class RemainingWork:
 
     Attributes
     ----------
-    state : StoreState
-    plan : Plan
     parts : list of MissingParts
         Of every stage that the store will contain, in the order of the build.
     removed : tuple of str
         Arrays to remove from the store.
-    archive : Archive
-    videos : FrameSource
-    record : VideoRecord
     """
 
     state: StoreState

@@ -43,7 +43,6 @@ class Stage:
         Everything that determines the result besides the inputs.
     inputs : dict of str to str
         Key of each stage that it is made from, by name of the stage.
-    arrays : tuple of ArraySpec
     """
 
     name: str

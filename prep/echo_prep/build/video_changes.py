@@ -42,7 +42,6 @@ class VideoRecord:
     ----------
     path : Path
         Of the record; a missing or unreadable one is empty.
-    videos : FrameSource
     """
 
     def __init__(self, path: Path, videos: FrameSource) -> None:
@@ -64,13 +63,7 @@ class VideoRecord:
         self._is_new = True
 
     def changed_since(self, sizes: dict[int, list[tuple[str, int | None]]]) -> set[int]:
-        """Find the chunks of an interrupted build with a video that changed since.
-
-        Parameters
-        ----------
-        sizes : dict of int to list of (str, int or None)
-            From `noted_sizes`.
-        """
+        """Find the chunks of an interrupted build with a video that changed since `noted_sizes`."""
         now = self._videos.stamps(_names(sizes))
         return {
             number
@@ -85,7 +78,6 @@ class VideoRecord:
 
         Parameters
         ----------
-        store : Path
         manifests : dict of str to Manifest
             Of the arrays `index/status`, whose notes have the sizes, and `frames`.
         check : bool

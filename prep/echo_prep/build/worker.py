@@ -49,7 +49,6 @@ class ChunkTask:
         The stages that lack this chunk.
     work : Path
         The work folder of the build.
-    videos : FrameSource
     index : dict of str to ndarray
         Rows of the plan in this chunk: content of the index stage's arrays, by path.
     shape : tuple of int

@@ -65,7 +65,6 @@ def read_table(
 
     Parameters
     ----------
-    path : Path
     required : sequence of str
         Columns that must exist.
     optional : sequence of str

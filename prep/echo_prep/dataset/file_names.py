@@ -210,7 +210,6 @@ class VideoFolders(VideoFolder):
     ----------
     path : Path
         The folder that they are in.
-    folders : sequence of VideoFolder
     """
 
     def __init__(self, path: Path, folders: Sequence[VideoFolder]) -> None:

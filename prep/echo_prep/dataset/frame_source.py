@@ -75,7 +75,6 @@ class FrameSource(abc.ABC):
 
         Parameters
         ----------
-        name : str
         numbers : collection of int
             0-based.
         shape : tuple of int

@@ -114,7 +114,6 @@ def to_mask(pixels: np.ndarray, name: str, label: int | None) -> np.ndarray:
 
     Parameters
     ----------
-    pixels : ndarray
     name : str
         The file's.
     label : int or None

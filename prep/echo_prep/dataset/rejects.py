@@ -56,7 +56,6 @@ def frame_rejects(
         The store's index, by path.
     manifest : Manifest
         Manifest of the status array; its notes hold the reasons.
-    source : FrameSource
     """
     return tuple(
         Reject(
@@ -82,14 +81,9 @@ def is_rejects_file(path: Path) -> bool:
 
 
 def write_rejects(store: Path, rejects: Iterable[Reject], folder: Path | None = None) -> None:
-    """Write the list next to the store atomically; an empty list has only the header.
+    """Write the list next to the store; an empty list has only the header.
 
-    Parameters
-    ----------
-    store : Path
-    rejects : iterable of Reject
-    folder : Path, optional
-        Folder of the temporary file; see `echo_common.atomic`.
+    For `folder`, see `echo_common.atomic`.
     """
     table = csv_table([_HEADER.split(","), *map(dataclasses.astuple, rejects)])
     atomic.write_text(rejects_path(store), table, folder=folder)

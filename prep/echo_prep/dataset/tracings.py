@@ -46,7 +46,6 @@ class Tracings:
     ----------
     traces : dict of str to list of Trace
         The valid traces by video name without its suffix.
-    rejects : list of Reject
     count : int
         Number of traces in the table, valid or not.
     notes : dict of str to int

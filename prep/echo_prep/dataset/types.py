@@ -90,7 +90,6 @@ class Dataset:
         In the order of the archive; only videos with a valid trace.
     traces : dict of str to list of Trace
         The valid traces of each video, in any order.
-    rejects : tuple of Reject
     traced : int
         Number of traces in the archive, valid or not.
     notes : dict of str to int

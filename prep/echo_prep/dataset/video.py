@@ -68,7 +68,6 @@ def read_frames(
 
     Parameters
     ----------
-    source : FrameSource
     name : str
         The video's name without its suffix.
     numbers : sequence of int
@@ -135,11 +134,6 @@ def frame_shapes(dataset: Dataset, source: FrameSource) -> dict[str, tuple[int, 
 
     A listed size that the traces do not fit, such as the one that the video had
     before it was exported again, is checked against the video itself.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    source : FrameSource
 
     Returns
     -------

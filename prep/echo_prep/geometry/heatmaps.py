@@ -21,7 +21,6 @@ def border_band(mask: np.ndarray, settings: HeatmapSettings) -> np.ndarray:
     ----------
     mask : ndarray, (height, width) uint8
         1 inside, 0 outside.
-    settings : HeatmapSettings
 
     Returns
     -------
@@ -55,7 +54,6 @@ def draw_heatmaps(
     falloff : str
         ``gaussian``, ``exp(-d^2 / (2 sigma^2))``, or ``euclidean``,
         ``1 - d / max(d)``, of the distance d to the landmark.
-    settings : HeatmapSettings
 
     Returns
     -------

@@ -19,13 +19,7 @@ IN_ORDER = ("chords", "exact", "annotated")
 
 
 def whole_pixels(points: np.ndarray) -> np.ndarray:
-    """Truncate coordinates to whole numbers, as the paper's code does.
-
-    Parameters
-    ----------
-    points : ndarray, (…, 2) float
-        NaN stays NaN.
-    """
+    """Truncate coordinates, (…, 2) float, to whole numbers, as the paper's code does."""
     return np.trunc(points)
 
 
@@ -38,13 +32,6 @@ def to_float32(values: np.ndarray) -> np.ndarray:
     truncates. Masks made from the store are therefore equal to masks made from
     the CSV file, pixel for pixel.
 
-    Parameters
-    ----------
-    values : ndarray, float64
-
-    Returns
-    -------
-    rounded : ndarray, float32
     """
     rounded = values.astype(np.float32)
     moved = (np.rint(rounded) != np.rint(values)) | (np.trunc(rounded) != np.trunc(values))

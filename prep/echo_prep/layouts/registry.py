@@ -29,8 +29,6 @@ class Archive:
 
     Attributes
     ----------
-    root : Path
-    layout : Layout
     options : mapping
         Values of the layout's options.
     links : Path or None
@@ -73,10 +71,8 @@ def open_archive(
 
     Parameters
     ----------
-    root : Path
     settings : LayoutSettings
         Options that are not set are those of the store, or else the layout's defaults.
-    links : Path or None
     stored : mapping or None
         `Archive.record` of the store that is built, if it exists.
 

@@ -48,7 +48,6 @@ def tint(image: np.ndarray, region: np.ndarray, colour: Colour, share: float) ->
     image : ndarray, (height, width) uint8
     region : ndarray, (height, width) uint8
         Not 0 where the colour is added.
-    colour : tuple of int
     share : float
         Share of the colour in the mixture.
 
@@ -85,7 +84,6 @@ def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
     Parameters
     ----------
     image : ndarray, (height, width) or (height, width, 3) uint8
-    scale : int
 
     Returns
     -------

@@ -141,7 +141,6 @@ def read_chosen(store: EchoStore, array: str, rows: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    store : EchoStore
     array : str
         Path inside the store.
     rows : ndarray, (row,) int64
@@ -168,11 +167,9 @@ def draw_tiles(
 
     Parameters
     ----------
-    store : EchoStore
     rows : ndarray, (row,) int64
     frames : ndarray, (row, height, width) uint8
         The frames of these rows.
-    panel : Panel
     scale : int
         Pixels of a tile per pixel of a frame.
 

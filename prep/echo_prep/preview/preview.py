@@ -24,12 +24,6 @@ from echo_prep.preview.settings import FRAMES, TILE, PreviewSettings
 def preview(path: Path, settings: PreviewSettings) -> tuple[int, int]:
     """Write a contact sheet of a store.
 
-    Parameters
-    ----------
-    path : Path
-        The store, Zarr or HDF5.
-    settings : PreviewSettings
-
     Returns
     -------
     frames, panels : int

@@ -21,14 +21,7 @@ from echo_prep.store.work_folder import WorkFolder, finished_work_kept, work_pat
 
 
 def convert(source: Path, target: Path, show: progress.Progress[int] = progress.silent) -> None:
-    """Write a store in the format that the target's suffix names.
-
-    Parameters
-    ----------
-    source, target : Path
-        The two formats may be the same.
-    show : callable
-        Reports progress; see `echo_common.cli.progress`.
+    """Write a store in the format that the target's suffix names, which may be its own.
 
     Raises
     ------

@@ -14,7 +14,6 @@ class Delivery:
 
     Attributes
     ----------
-    spec : ArraySpec
     manifest : Manifest
         Manifest of the whole array, with the digests of the work folder's chunks.
     new_chunks : frozenset of int

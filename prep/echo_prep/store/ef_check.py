@@ -24,11 +24,6 @@ LIMIT = 10.0
 def compare_ef(path: Path) -> dict[str, Any]:
     """Compare the ejection fractions of all videos that are traced at ED and at ES.
 
-    Parameters
-    ----------
-    path : Path
-        A store.
-
     Returns
     -------
     comparison : dict

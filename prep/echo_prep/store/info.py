@@ -16,10 +16,6 @@ from echo_common.store.reader import EchoStore
 def store_info(path: Path) -> dict[str, Any]:
     """Summarise a store as a table that can be written as JSON.
 
-    Parameters
-    ----------
-    path : Path
-
     Returns
     -------
     info : dict

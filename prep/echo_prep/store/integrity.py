@@ -31,7 +31,6 @@ class Fault:
         Name of the chunk; None if the fault is in the array's own metadata.
     state : str
         ``missing``, ``damaged`` or ``surplus``.
-    message : str
     """
 
     where: str
@@ -154,9 +153,6 @@ def array_faults(
 
     Parameters
     ----------
-    container : Container
-    array : str
-    manifest : Manifest
     full : bool
         Whether every chunk is read and its digest compared. If not, sizes are
         compared, and the digests of chunks modified after the manifest was

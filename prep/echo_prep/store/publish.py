@@ -39,7 +39,6 @@ def publish(
 
     Parameters
     ----------
-    store : Path
     work : WorkFolder
         Contains the new chunks.
     source : Container or None
@@ -97,7 +96,6 @@ def refuse_strangers(store: Path, written: Iterable[str], replaced: Collection[s
 
     Parameters
     ----------
-    store : Path
     written : iterable of str
         Arrays in which anything is written.
     replaced : collection of str

@@ -201,10 +201,6 @@ class CheckedFile:
 
     HDF5 may crash if a write fails; here it fails only when `check` is called.
 
-    Parameters
-    ----------
-    path : Path
-
     Attributes
     ----------
     error : OSError or None

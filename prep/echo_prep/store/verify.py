@@ -20,15 +20,6 @@ _SUFFIX = ".damaged.json"
 def verify(store: Path) -> list[Fault]:
     """Read all of a store, and list its damaged chunks for the next build.
 
-    Parameters
-    ----------
-    store : Path
-
-    Returns
-    -------
-    faults : list of Fault
-        Empty if the store is sound.
-
     Raises
     ------
     StoreNotFoundError, StoreError
@@ -79,8 +70,7 @@ def read_damage_list(store: Path) -> dict[str, set[str]]:
 
     A damaged chunk that is not listed is found by ``build --check``.
     """
-    path = damage_path(store)
-    return _read_list(path) or {}
+    return _read_list(damage_path(store)) or {}
 
 
 def is_damage_list(path: Path) -> bool:

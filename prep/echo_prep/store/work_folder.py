@@ -77,13 +77,7 @@ def finished_work_kept() -> Iterator[None]:
 
 
 class WorkFolder:
-    """Arrays of a build that is in progress, and the records of their finished chunks.
-
-    Parameters
-    ----------
-    root : Path
-        From `work_path`.
-    """
+    """Arrays of a build that is in progress, and the records of their finished chunks."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -267,7 +261,6 @@ def encode_chunk(array: ArraySpec, content: np.ndarray) -> bytes:
 
     Parameters
     ----------
-    array : ArraySpec
     content : ndarray, (row, …)
         Of the array's type. The last chunk of an array may have fewer rows
         than the others; it is padded with the fill value.
