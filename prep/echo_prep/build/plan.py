@@ -101,7 +101,7 @@ def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) ->
     for video in dataset.videos:
         seen = common if size is None else shapes.get(video.name, common)
         visible = []
-        for trace in sorted(dataset.traces[video.name], key=lambda trace: trace.frame):
+        for trace in dataset.traces[video.name]:
             fault = misplaced(trace.contour, seen)
             if fault is None:
                 visible.append(trace)

@@ -240,13 +240,6 @@ def restore_stage(index: Stage, stored: dict[str, Any]) -> Stage | None:
     return heatmap_stage(index, landmarks, stored["falloff"], shape, truncate)
 
 
-def landmark_set(parameters: dict[str, Any]) -> schema.LandmarkSet:
-    """Landmark set of a points or heatmap stage, from its parameters."""
-    return schema.LandmarkSet(
-        method=parameters["method"], identity=parameters["identity"], count=parameters["count"]
-    )
-
-
 def _stage(
     kind: str, parameters: dict[str, Any], inputs: tuple[Stage, ...], *arrays: ArraySpec
 ) -> Stage:

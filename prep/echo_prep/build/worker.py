@@ -22,7 +22,7 @@ from echo_common.geometry.raster import rasterise_all
 from echo_common.store import schema
 from echo_common.store.schema import CHUNK_FRAMES
 from echo_prep.build.plan import Plan, source_frame
-from echo_prep.build.stages import Stage, landmark_set
+from echo_prep.build.stages import Stage
 from echo_prep.dataset.frame_source import FrameSource
 from echo_prep.dataset.video import prepare_process, read_frames
 from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
@@ -160,8 +160,7 @@ class _ChunkMaker:
 
     def __init__(self, task: ChunkTask) -> None:
         self.task = task
-        self._masks: dict[tuple[str, bool], np.ndarray] = {}
-        self._points: dict[tuple[schema.LandmarkSet, bool], np.ndarray] = {}
+        self._made: dict[tuple[object, ...], np.ndarray] = {}
 
     def make(self, stage: Stage) -> tuple[dict[str, np.ndarray], Notes]:
         """Content of the stage's arrays for this chunk by path, and notes."""
@@ -169,24 +168,30 @@ class _ChunkMaker:
             return self.task.index, {}
         if stage.kind == "frames":
             return self._frames()
-        makers: dict[str, Callable[[dict[str, Any]], np.ndarray]] = {
-            "mask": self.masks,
-            "points": self.points,
+        makers: dict[str, Callable[..., np.ndarray]] = {
+            "mask": self._masks,
+            "points": self._points,
             "heatmap": self._heatmaps,
         }
-        return {stage.arrays[0].path: makers[stage.kind](stage.parameters)}, {}
+        return {stage.arrays[0].path: makers[stage.kind](**stage.parameters)}, {}
 
-    def masks(self, parameters: dict[str, Any]) -> np.ndarray:
+    def _masks(self, method: str, truncate: bool) -> np.ndarray:
+        return self._once(self._make_masks, method, truncate)
+
+    def _points(self, method: str, identity: str, count: int, truncate: bool) -> np.ndarray:
+        return self._once(self._make_points, method, identity, count, truncate)
+
+    def _once(self, make: Callable[..., np.ndarray], *choice: object) -> np.ndarray:
+        key = (make.__name__, *choice)
+        if key not in self._made:
+            self._made[key] = make(*choice)
+        return self._made[key]
+
+    def _make_masks(self, method: str, truncate: bool) -> np.ndarray:
         """Masks of a method, (row, y, x) uint8."""
-        method, truncate = parameters["method"], parameters["truncate"]
         if method == schema.ANNOTATED:
-            truncate = False
-        if (method, truncate) not in self._masks and method == schema.ANNOTATED:
-            self._masks[method, truncate] = self._annotated()
-        if (method, truncate) not in self._masks:
-            outlines = polygons(*self._traces(truncate), method)
-            self._masks[method, truncate] = rasterise_all(outlines, self.task.shape, method)
-        return self._masks[method, truncate]
+            return self._annotated()
+        return rasterise_all(polygons(*self._traces(truncate), method), self.task.shape, method)
 
     def _annotated(self) -> np.ndarray:
         """The archive's own masks, scaled like the frames, (row, y, x) uint8."""
@@ -202,29 +207,23 @@ class _ChunkMaker:
                 masks[row] = box.shrink_mask(mask)
         return masks
 
-    def points(self, parameters: dict[str, Any]) -> np.ndarray:
+    def _make_points(self, method: str, identity: str, count: int, truncate: bool) -> np.ndarray:
         """Points of a landmark set, (row, landmark, xy) float32."""
-        key = landmark_set(parameters), parameters["truncate"]
-        if key not in self._points:
-            landmarks, truncate = key
-            points = choose_landmarks(
-                *self._traces(truncate), landmarks.method, landmarks.identity, landmarks.count
-            )
-            self._points[key] = points.astype(np.float32)
-        return self._points[key]
+        points = choose_landmarks(*self._traces(truncate), method, identity, count)
+        return points.astype(np.float32)
 
     def _traces(self, truncate: bool) -> tuple[np.ndarray, np.ndarray]:
         axes, contours = self.task.index[schema.LONG_AXIS], self.task.index[schema.CONTOUR]
         return (whole_pixels(axes), whole_pixels(contours)) if truncate else (axes, contours)
 
-    def _heatmaps(self, parameters: dict[str, Any]) -> np.ndarray:
-        names = {field.name for field in dataclasses.fields(HeatmapSettings)}
-        settings = HeatmapSettings(
-            **{name: value for name, value in parameters.items() if name in names}
-        )
-        masks, points = self.masks(parameters), self.points(parameters)
+    def _heatmaps(
+        self, method: str, identity: str, count: int, truncate: bool, falloff: str, **shape: Any
+    ) -> np.ndarray:
+        settings = HeatmapSettings(**shape)
+        masks = self._masks(method, truncate)
+        points = self._points(method, identity, count, truncate)
         bands = np.stack([border_band(mask, settings) for mask in masks])
-        return draw_heatmaps(points, bands, parameters["falloff"], settings)
+        return draw_heatmaps(points, bands, falloff, settings)
 
     def _frames(self) -> tuple[dict[str, np.ndarray], Notes]:
         task = self.task

@@ -18,7 +18,7 @@ from echo_common.geometry.contours import shoelace_areas
 from echo_prep.dataset.file_names import unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.trace_order import in_order, irregular, put_in_order
-from echo_prep.dataset.types import Trace
+from echo_prep.dataset.types import Trace, in_frame_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,15 +44,15 @@ class Tracings:
 
     Attributes
     ----------
-    traces : dict of str to list of Trace
-        The valid traces by video name without its suffix.
+    traces : dict of str to tuple of Trace
+        The valid traces by video name without its suffix, sorted by frame number.
     count : int
         Number of traces in the table, valid or not.
     notes : dict of str to int
         What was corrected in a valid trace, or is unusual in it, with the number of traces.
     """
 
-    traces: dict[str, list[Trace]]
+    traces: dict[str, tuple[Trace, ...]]
     rejects: list[Reject]
     count: int
     notes: dict[str, int]
@@ -120,7 +120,7 @@ def read_traces(table: pd.DataFrame) -> Tracings:
                 area=float(areas[block]),
             )
         )
-    return Tracings(traces=traces, rejects=rejects, count=len(starts), notes=notes)
+    return Tracings(traces=in_frame_order(traces), rejects=rejects, count=len(starts), notes=notes)
 
 
 def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -40,6 +40,13 @@ class Trace:
     phase: int | None = None
 
 
+def in_frame_order(traces: dict[str, list[Trace]]) -> dict[str, tuple[Trace, ...]]:
+    """Traces of each video, sorted by frame number."""
+    return {
+        name: tuple(sorted(found, key=lambda trace: trace.frame)) for name, found in traces.items()
+    }
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Video:
     """A video of an archive, or an image, with what the archive says about it.
@@ -88,8 +95,8 @@ class Dataset:
         The data set's folder.
     videos : tuple of Video
         In the order of the archive; only videos with a valid trace.
-    traces : dict of str to list of Trace
-        The valid traces of each video, in any order.
+    traces : dict of str to tuple of Trace
+        The valid traces of each video, sorted by frame number.
     traced : int
         Number of traces in the archive, valid or not.
     notes : dict of str to int
@@ -100,7 +107,7 @@ class Dataset:
 
     root: Path
     videos: tuple[Video, ...]
-    traces: dict[str, list[Trace]]
+    traces: dict[str, tuple[Trace, ...]]
     rejects: tuple[Reject, ...]
     traced: int
     notes: dict[str, int]

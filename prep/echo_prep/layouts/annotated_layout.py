@@ -20,7 +20,7 @@ from echo_common.store.schema import SPLITS
 from echo_prep.dataset.file_names import unsafe_name
 from echo_prep.dataset.frame_source import RefusedError
 from echo_prep.dataset.rejects import Reject
-from echo_prep.dataset.types import Dataset, Trace, Video
+from echo_prep.dataset.types import Dataset, Trace, Video, in_frame_order
 from echo_prep.layouts.annotated_frames import (
     UNDECIDED,
     AnnotatedFrame,
@@ -112,7 +112,7 @@ class AnnotatedLayout(Layout):
         return Dataset(
             root=root,
             videos=tuple(_with_splits(videos.values())),
-            traces=traces,
+            traces=in_frame_order(traces),
             rejects=tuple(rejects),
             traced=traced,
             notes={},

@@ -176,11 +176,11 @@ def _listed_shape(height: float, width: float) -> tuple[int, int] | None:
     return (int(height), int(width)) if plausible else None
 
 
-def _unlisted(traces: dict[str, list[Trace]], known: dict[str, object]) -> Sequence[Reject]:
+def _unlisted(traces: dict[str, tuple[Trace, ...]], known: dict[str, object]) -> Sequence[Reject]:
     return [
         Reject(
             video=name,
-            where=min(found, key=lambda trace: trace.frame).where,
+            where=found[0].where,
             reason="not-listed",
             message=f"the video is traced but not listed in {FILE_LIST}",
         )

@@ -22,7 +22,7 @@ from echo_prep.dataset.file_names import VideoFolder, VideoFolders, unsafe_name,
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.trace_order import largest_loop
 from echo_prep.dataset.tracings import frame_fault, frame_numbers, group_rows, video_names
-from echo_prep.dataset.types import Dataset, Trace, Video
+from echo_prep.dataset.types import Dataset, Trace, Video, in_frame_order
 from echo_prep.geometry.outlines import SMALLEST_AREA, trace_outline
 from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.layouts.layout import Layout, file_digest, find_entry
@@ -99,7 +99,7 @@ class EchoNetPediatric(Layout):
         if options["val_fold"] == options["test_fold"]:
             raise SettingsError("--val-fold and --test-fold are the same; give different folds")
         videos: dict[str, Video] = {}
-        traces: dict[str, list[Trace]] = {}
+        traces: dict[str, tuple[Trace, ...]] = {}
         rejects: list[Reject] = []
         traced = left = 0
         for view in chosen:
@@ -176,7 +176,7 @@ def _read_videos(
 
 def _read_traces(
     folder: Path, view: str, where: str, videos: Mapping[str, Video], rejects: list[Reject]
-) -> tuple[dict[str, list[Trace]], int, int]:
+) -> tuple[dict[str, tuple[Trace, ...]], int, int]:
     """Traces by video, the number of traces valid or not, and of frames that are not traced."""
     table: pd.DataFrame = read_table(
         find_entry(folder, TRACINGS), required=("FileName", "X", "Y", "Frame"), numbers=("X", "Y")
@@ -217,7 +217,7 @@ def _read_traces(
                 area=shoelace_area(points[rows]),
             )
         )
-    return traces, len(starts) - untraced, untraced
+    return in_frame_order(traces), len(starts) - untraced, untraced
 
 
 def _contour_fault(points: np.ndarray) -> tuple[str, str] | None:
