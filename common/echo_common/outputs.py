@@ -112,13 +112,13 @@ class Inputs:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         # Looked up, since a command may read thousands of files and write thousands.
-        self._paths: tuple[dict[Path, Path], dict[Path, Path]] = ({}, {})
-        self._above: tuple[dict[Path, Path], dict[Path, Path]] = ({}, {})
+        self._paths: dict[Path, Path] = {}
+        self._above: dict[Path, Path] = {}
         self._files: dict[tuple[int, int], Path] = {}
         for path in paths:
-            for number, spelled in enumerate(_spellings(path)):
-                self._paths[number][spelled] = path
-                self._above[number].update(dict.fromkeys(spelled.parents, path))
+            spelled = _uniform(path)
+            self._paths[spelled] = path
+            self._above.update(dict.fromkeys(spelled.parents, path))
             if identity := _identity(path):
                 self._files[identity] = path
 
@@ -133,14 +133,12 @@ class Inputs:
         OutputError
             If the target is an input, is inside one, or has one inside it.
         """
-        for spelled, inputs, above in zip(
-            _spellings(target), self._paths, self._above, strict=True
-        ):
-            for path in (spelled, *spelled.parents):
-                if path in inputs:
-                    raise _over_input(target, inputs[path])
-            if spelled in above:
-                raise _over_input(target, above[spelled])
+        spelled = _uniform(target)
+        for path in (spelled, *spelled.parents):
+            if path in self._paths:
+                raise _over_input(target, self._paths[path])
+        if spelled in self._above:
+            raise _over_input(target, self._above[spelled])
         identity = _identity(target)
         if identity in self._files:
             raise OutputError(
@@ -221,10 +219,9 @@ def has_mark(path: Path, mark: bytes) -> bool:
         return mark in file.read(4096)
 
 
-def _spellings(path: Path) -> tuple[Path, Path]:
-    """A path as it resolves, and the same without case and in one Unicode form."""
-    resolved = Path(os.path.realpath(path))
-    return resolved, Path(unicodedata.normalize("NFC", str(resolved)).casefold())
+def _uniform(path: Path) -> Path:
+    """A path as it resolves, without case and in one Unicode form."""
+    return Path(unicodedata.normalize("NFC", os.path.realpath(path)).casefold())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

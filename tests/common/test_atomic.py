@@ -74,13 +74,20 @@ def test_file_then_rename_then_directory(tmp_path: Path, monkeypatch: pytest.Mon
     assert calls == ["fsync file", "rename", "fsync directory"]
 
 
-def test_the_temporary_file_may_be_in_another_folder(tmp_path: Path) -> None:
+def test_the_temporary_file_may_be_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    with atomic.atomic_writer(tmp_path / "a", folder=folder) as file:
-        file.write(b"new")
+    replace = Path.replace
+
+    def look(self: Path, target: Path) -> Path:
         assert [entry.name for entry in tmp_path.iterdir()] == ["work"]
-        assert len(list(folder.iterdir())) == 1
+        assert [self] == list(folder.iterdir())
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", look)
+    atomic.write_bytes(tmp_path / "a", b"new", folder=folder)
     assert (tmp_path / "a").read_bytes() == b"new"
     assert not list(folder.iterdir())
 

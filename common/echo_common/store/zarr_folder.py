@@ -9,7 +9,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -206,19 +206,11 @@ def is_group(folder: Path) -> bool:
 
 
 def _decode_strings(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """Decode Zarr's `vlen-utf8`: a count, then a length and the bytes of each string."""
+    from numcodecs.vlen import VLenUTF8
 
-    def number(offset: int) -> int:
-        return int.from_bytes(content[offset : offset + 4], "little")
-
-    if number(0) != math.prod(shape):
-        raise ValueError(f"{number(0)} strings instead of {math.prod(shape)}")
-    return np.array(list(_strings(content, number)), dtype=np.dtypes.StringDType()).reshape(shape)
-
-
-def _strings(content: bytes, number: Any) -> Iterator[str]:
-    offset = 4
-    for _ in range(number(0)):
-        start = offset + 4
-        offset = start + number(offset)
-        yield content[start:offset].decode()
+    # Before memory is allocated for them: the count in a file may be anything.
+    count = int.from_bytes(content[:4], "little")
+    if count != math.prod(shape):
+        raise ValueError(f"{count} strings instead of {math.prod(shape)}")
+    texts = VLenUTF8().decode(content)
+    return np.array(texts, dtype=np.dtypes.StringDType()).reshape(shape)

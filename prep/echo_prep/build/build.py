@@ -105,7 +105,6 @@ def forecast(settings: BuildSettings) -> Forecast:
         drop=work.removed,
         rows=len(work.plan),
         rows_to_make=rows,
-        rejects=work.plan.rejects,
         bytes=rows * size,
         seconds=rows * seconds / workers,
         workers=workers,

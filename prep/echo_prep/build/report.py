@@ -133,8 +133,6 @@ class Forecast:
         Rows of the store.
     rows_to_make : int
         Rows of the chunks that are missing or damaged.
-    rejects : tuple of Reject
-        Traces and videos that the CSV files show to be invalid; videos are not opened.
     bytes, seconds : float
         Estimates from a short probe with one worker.
     """
@@ -145,7 +143,6 @@ class Forecast:
     drop: tuple[str, ...]
     rows: int
     rows_to_make: int
-    rejects: tuple[Reject, ...]
     bytes: float
     seconds: float
     workers: int
