@@ -130,12 +130,12 @@ def _backend(settings: BuildSettings, workers: int) -> Iterator[Backend]:
     elif settings.backend == "ray":
         with _ray(settings, workers) as cluster:
             yield cluster
-    elif settings.backend == "threading":
-        yield lambda tasks, count: _run(tasks, count, backend="threading"), ()
-    elif (backend := local_backend(workers)) == "loky":
-        yield _run_loky, (TerminatedWorkerError,)
     else:
-        yield lambda tasks, count: _run(tasks, count, backend=backend), ()
+        backend = "threading" if settings.backend == "threading" else local_backend(workers)
+        if backend == "loky":
+            yield _run_loky, (TerminatedWorkerError,)
+        else:
+            yield lambda tasks, count: _run(tasks, count, backend=backend), ()
 
 
 def _run(tasks: Sequence[ChunkTask], workers: int, **config: Any) -> Iterator[int]:

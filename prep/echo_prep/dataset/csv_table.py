@@ -101,24 +101,18 @@ def read_table(
     repeated = [name for name, times in collections.Counter(wanted).items() if times > 1]
     if repeated:
         raise DataError(f"{path} has the column {', '.join(repeated)} twice; remove one of them")
-    positions = [columns.index(name) for name in wanted]
     floats = [columns.index(name) for name in wanted if name in numbers]
     table = _clean_table(lines, floats)
     if table is None:
         # Some cell is not a number: read as text, which takes longer.
         table = _clean_table(lines, ())
     if table is None:
-        rows = [_row(line, lines.separator, len(columns)) for line in lines.rows()]
+        texts = _split_lines(lines.content)[1:]
+        rows = [_row(line, lines.separator, len(columns)) for line in texts]
         table = pd.DataFrame(rows, columns=range(len(columns)), dtype=str)
-    table = pd.DataFrame(
-        {
-            position: to_numbers(table[position], lines.separator)
-            if position in floats
-            else table[position]
-            for position in positions
-        }
-    )
-    table.columns = pd.Index(wanted)
+    table = pd.DataFrame({name: table[columns.index(name)] for name in wanted})
+    for name in table.columns.intersection(list(numbers)):
+        table[name] = to_numbers(table[name], lines.separator)
     table.index = pd.RangeIndex(lines.first, len(table) + lines.first)
     table.attrs["separator"] = lines.separator
     text = [name for name in wanted if name not in numbers]
@@ -190,13 +184,13 @@ class _Lines:
     def of(cls, path: Path, required: Sequence[str]) -> _Lines:
         content = _utf8(path, _content(path))
         first = 2
-        header, *_ = split_lines(content, limit=1)
+        header, *_ = _split_lines(content, limit=1)
         separators: Sequence[str] = _SEPARATORS
         if declared := re.fullmatch('"?sep=(.)"?', header):
             # Excel's own way to name the separator.
             separators, first = declared[1], 3
             content = re.split(b"\r\n|\r|\n", content, maxsplit=1)[-1]
-            header, *_ = split_lines(content, limit=1)
+            header, *_ = _split_lines(content, limit=1)
 
         def columns(separator: str) -> list[str]:
             return [name.strip() for name in _cells(header, separator) or ()]
@@ -207,9 +201,6 @@ class _Lines:
 
         best = max(separators, key=matches)
         return cls(content, columns(best), best, first)
-
-    def rows(self) -> list[str]:
-        return split_lines(self.content)[1:]
 
 
 def _content(path: Path) -> bytes:
@@ -242,7 +233,7 @@ def _utf8(path: Path, content: bytes) -> bytes:
     return content
 
 
-def split_lines(content: bytes, limit: int = 0) -> list[str]:
+def _split_lines(content: bytes, limit: int = 0) -> list[str]:
     """Lines of UTF-8 text; a byte that is not UTF-8 damages its own cell, not the file."""
     # Not str.splitlines, which also breaks lines at a form feed or a Unicode separator.
     return re.split("\r\n|\r|\n", content.decode("utf-8", "surrogateescape"), maxsplit=limit)

@@ -88,16 +88,14 @@ def inspect_store(store: Path) -> StoreState:
         if store.is_dir() and not any(store.iterdir()):
             return StoreState()
         raise _no_store(store) from error
+    found = None
     try:
         attributes = container.attributes()
-    except StoreDamagedError:
-        attributes = {}
-    found = attributes.get("schema")
-    if found is not None and found != schema.SCHEMA:
-        raise StoreError(
-            f"{store} has the schema {found!r}, not {schema.SCHEMA!r}; give another --store"
-        )
-    try:
+        found = attributes.get("schema")
+        if found is not None and found != schema.SCHEMA:
+            raise StoreError(
+                f"{store} has the schema {found!r}, not {schema.SCHEMA!r}; give another --store"
+            )
         check_root(attributes, store)
     except StoreDamagedError:
         # An altered root is written again from the manifests.

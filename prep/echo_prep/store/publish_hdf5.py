@@ -238,14 +238,6 @@ class CheckedFile:
             self.error = error
             return 0
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """See `io.RawIOBase`."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """See `io.RawIOBase`."""
-        return self._file.tell()
-
     def readinto(self, buffer: Any) -> int:
         """See `io.RawIOBase`; h5py expects the buffer to be filled."""
         view = memoryview(buffer).cast("B")
@@ -254,13 +246,6 @@ class CheckedFile:
             done += count
         return done
 
-    def read(self, size: int = -1) -> bytes:
-        """See `io.RawIOBase`; h5py requires it of a file."""
-        return self._file.read(size) or b""
-
-    def flush(self) -> None:
-        """Do nothing: the file is unbuffered."""
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def __getattr__(self, name: str) -> Any:
+        # All else that h5py needs is the file's own.
+        return getattr(self._file, name)
