@@ -106,15 +106,7 @@ def make_plan(dataset: Dataset, source: FrameSource, size: int | None = None) ->
             if fault is None:
                 visible.append(trace)
                 continue
-            rejects.append(
-                Reject(
-                    video=video.name,
-                    frame=trace.frame,
-                    where=trace.where,
-                    reason=fault[0],
-                    message=fault[1],
-                )
-            )
+            rejects.append(Reject(video.name, trace.frame, trace.where, *fault))
         for trace, phase in zip(visible, _phases(visible), strict=True):
             rows.append((video, trace, phase))
     if not rows:

@@ -16,7 +16,7 @@ from echo_common.tables import csv_table
 from echo_prep.dataset.frame_source import FrameSource
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Reject:
     """A video or trace that was left out.
 
@@ -35,7 +35,7 @@ class Reject:
     """
 
     video: str
-    frame: int | None = None
+    frame: int | None
     where: str
     reason: str
     message: str
@@ -59,11 +59,11 @@ def frame_rejects(
     """
     return tuple(
         Reject(
-            video=(video := str(columns[VIDEO][row])),
-            frame=int(columns[FRAME][row]),
-            where=source.where(video),
-            reason=STATUSES[status],
-            message=message,
+            video := str(columns[VIDEO][row]),
+            int(columns[FRAME][row]),
+            source.where(video),
+            STATUSES[status],
+            message,
         )
         for row, status, message in manifest.notes.get("failures", ())
     )

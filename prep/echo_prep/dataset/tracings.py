@@ -87,7 +87,7 @@ def read_traces(table: pd.DataFrame) -> Tracings:
     traces: dict[str, list[Trace]] = {}
     rejects: list[Reject] = []
     for group, first in enumerate(order[starts].tolist()):
-        name = str(names[first])
+        name, where = str(names[first]), f"VolumeTracings.csv row {lines[first]}"
         number, block = numbers[group], blocks_of.get(group)
         fault = frame_fault(name, str(texts[first]), number)
         if fault is None:
@@ -100,21 +100,13 @@ def read_traces(table: pd.DataFrame) -> Tracings:
         if fault is None and any(trace.frame == frame for trace in traces.get(name, ())):
             fault = ("row-count", "the frame is traced twice, its number written in two ways")
         if fault is not None:
-            rejects.append(
-                Reject(
-                    video=name,
-                    frame=frame,
-                    where=f"VolumeTracings.csv row {lines[first]}",
-                    reason=fault[0],
-                    message=fault[1],
-                )
-            )
+            rejects.append(Reject(name, frame, where, *fault))
             continue
         assert frame is not None and block is not None
         traces.setdefault(name, []).append(
             Trace(
                 frame=frame,
-                where=f"VolumeTracings.csv row {lines[first]}",
+                where=where,
                 long_axis=axes[block],
                 contour=contours[block],
                 area=float(areas[block]),

@@ -97,15 +97,8 @@ class AnnotatedLayout(Layout):
             except (DataError, OSError) as error:
                 if isinstance(error, SettingsError):
                     raise
-                rejects.append(
-                    Reject(
-                        video=name,
-                        frame=frame.frame,
-                        where=frame.where or frame.mask,
-                        reason=_reason(error),
-                        message=str(error),
-                    )
-                )
+                where = frame.where or frame.mask
+                rejects.append(Reject(name, frame.frame, where, _reason(error), str(error)))
                 continue
             videos[name] = video
             traces.setdefault(name, []).append(trace)

@@ -84,15 +84,7 @@ class Camus(AnnotatedLayout):
                     where = str(mask.relative_to(root))
                     if splits and folder.name not in splits:
                         message = "none of the official lists has the patient"
-                        rejects.append(
-                            Reject(
-                                video=stem,
-                                frame=number,
-                                where=where,
-                                reason="split",
-                                message=message,
-                            )
-                        )
+                        rejects.append(Reject(stem, number, where, "split", message))
                         continue
                     frames.append(
                         AnnotatedFrame(

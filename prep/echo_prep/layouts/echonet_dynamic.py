@@ -155,7 +155,7 @@ def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:
             fault = "split", f"Split is {text['Split']!r}, not one of {', '.join(SPLITS)}"
         lines.setdefault(name, row)
         if fault is not None:
-            rejects.append(Reject(video=name, where=where, reason=fault[0], message=fault[1]))
+            rejects.append(Reject(name, None, where, *fault))
             continue
         value = {column: float(numbers[column][position]) for column in _NUMBERS}
         videos[name] = Video(
@@ -177,13 +177,9 @@ def _listed_shape(height: float, width: float) -> tuple[int, int] | None:
 
 
 def _unlisted(traces: dict[str, tuple[Trace, ...]], known: dict[str, object]) -> Sequence[Reject]:
+    message = f"the video is traced but not listed in {FILE_LIST}"
     return [
-        Reject(
-            video=name,
-            where=found[0].where,
-            reason="not-listed",
-            message=f"the video is traced but not listed in {FILE_LIST}",
-        )
+        Reject(name, None, found[0].where, "not-listed", message)
         for name, found in traces.items()
         if name not in known
     ]

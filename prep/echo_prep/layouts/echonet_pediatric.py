@@ -106,14 +106,9 @@ class EchoNetPediatric(Layout):
             where = f"{view}/" if folders[view] != root else ""
             listed = _read_videos(folders[view], view, where, options, rejects)
             for name in listed.keys() & videos.keys():
-                rejects.append(
-                    Reject(
-                        video=name,
-                        where=f"{where}{FILE_LIST}",
-                        reason="listed-twice",
-                        message="another view has a video of this name; rename one of them",
-                    )
-                )
+                message = "another view has a video of this name; rename one of them"
+                file = f"{where}{FILE_LIST}"
+                rejects.append(Reject(name, None, file, "listed-twice", message))
                 del listed[name], videos[name]
             found, count, untraced = _read_traces(folders[view], view, where, listed, rejects)
             videos |= listed
@@ -160,7 +155,7 @@ def _read_videos(
             fault = "split", f"Split is {cell!r}, not a fold from 0 to {FOLDS - 1}"
         if fault is not None:
             at = f"{where}{FILE_LIST} row {line}"
-            rejects.append(Reject(video=name, where=at, reason=fault[0], message=fault[1]))
+            rejects.append(Reject(name, None, at, *fault))
             continue
         split = {options["val_fold"]: "VAL", options["test_fold"]: "TEST"}.get(int(fold), "TRAIN")
         videos[name] = Video(
@@ -203,9 +198,7 @@ def _read_traces(
         at = f"{where}{TRACINGS} row {lines[rows[0]]}"
         if fault is not None:
             frame = int(number) if fault[0] not in ("frame-number", "refused") else None
-            rejects.append(
-                Reject(video=name, frame=frame, where=at, reason=fault[0], message=fault[1])
-            )
+            rejects.append(Reject(name, frame, at, *fault))
             continue
         axis, contour = trace_outline(points[rows], short_axis=is_short_axis(view))
         traces.setdefault(name, []).append(

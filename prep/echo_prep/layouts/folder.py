@@ -107,9 +107,7 @@ def _masked(
     if stem not in images and (numbered := _NUMBERED.fullmatch(stem)):
         name, number = numbered[1], int(numbered[2])
     if name not in images:
-        rejects.append(
-            Reject(video=name, where=mask, reason="missing", message="the mask has no image")
-        )
+        rejects.append(Reject(name, None, mask, "missing", "the mask has no image"))
         return
     video = Video(name=name, split=split)
     if name != stem or not suffix_of(mask, NIFTI):
@@ -119,7 +117,7 @@ def _masked(
         masks = open_image(root / mask)
         filled = [index for index in range(masks.count) if masks.read(index).any()]
     except DataError as error:
-        rejects.append(Reject(video=name, where=mask, reason="mask", message=str(error)))
+        rejects.append(Reject(name, None, mask, "mask", str(error)))
         return
     for index in filled or [0]:
         yield AnnotatedFrame(
@@ -162,22 +160,14 @@ def _polygons(
         else:
             name = str(listed.get(image, {}).get("file_name", image))
             message = "the segmentation is no list of polygons, or of an image that is not listed"
-            rejects.append(
-                Reject(video=shown_name(name), where=where, reason="polygon", message=message)
-            )
+            rejects.append(Reject(shown_name(name), None, where, "polygon", message))
     frames = []
     for image, found in lines.items():
         file = str(listed[image].get("file_name", ""))
         stem = stem_of(file.rpartition("/")[2])
         if stem not in images:
-            rejects.append(
-                Reject(
-                    video=shown_name(stem),
-                    where=where,
-                    reason="missing",
-                    message="the polygon has no image in images/",
-                )
-            )
+            message = "the polygon has no image in images/"
+            rejects.append(Reject(shown_name(stem), None, where, "missing", message))
             continue
         frames.append(
             AnnotatedFrame(
@@ -200,13 +190,7 @@ def _unique(frames: list[AnnotatedFrame], rejects: list[Reject]) -> list[Annotat
         if files.setdefault(name, frame.image) == frame.image and (name, frame.frame) not in seen:
             seen[name, frame.frame] = frame
             continue
-        rejects.append(
-            Reject(
-                video=name,
-                frame=frame.frame,
-                where=frame.where or frame.mask,
-                reason="listed-twice",
-                message="another annotation belongs to the same frame, or to an image of this name",
-            )
-        )
+        message = "another annotation belongs to the same frame, or to an image of this name"
+        where = frame.where or frame.mask
+        rejects.append(Reject(name, frame.frame, where, "listed-twice", message))
     return list(seen.values())
