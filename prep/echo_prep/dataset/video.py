@@ -18,12 +18,8 @@ from echo_common.video.frame import Frame
 from echo_prep.dataset.frame_source import FrameSource, RefusedError
 from echo_prep.dataset.types import Dataset
 
-OK = STATUSES.index("ok")
-MISSING = STATUSES.index("missing")
-REFUSED = STATUSES.index("refused")
-UNREADABLE = STATUSES.index("unreadable")
-BEYOND_END = STATUSES.index("beyond-end")
-WRONG_SIZE = STATUSES.index("wrong-size")
+OK, MISSING, REFUSED, UNREADABLE, BEYOND_END, WRONG_SIZE = range(len(STATUSES))
+"""Codes of `STATUSES`, in its order."""
 
 FARTHEST = 1024 / 112
 """Largest plausible coordinate, in longer sides of the frame."""
@@ -32,7 +28,7 @@ _LEAST_INSIDE = 0.25
 """Share of a contour's points in the frame below which it was traced on another one."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class FrameRead:
     """A frame, or the reason why it could not be read.
 
@@ -88,13 +84,15 @@ def read_frames(
         decoded = source.decode(name, numbers, shape)
     except FileNotFoundError:
         folder, _, file = source.where(name).rpartition("/")
-        return _all(numbers, MISSING, f"there is no {file} in {folder or source.path.name}/")
+        message = f"there is no {file} in {folder or source.path.name}/"
+        return [FrameRead(None, MISSING, message)] * len(numbers)
     except RefusedError as error:
-        return _all(numbers, REFUSED, str(error))
+        return [FrameRead(None, REFUSED, str(error))] * len(numbers)
     except VideoError as error:
-        return _all(numbers, UNREADABLE, str(error))
+        return [FrameRead(None, UNREADABLE, str(error))] * len(numbers)
     except OSError as error:
-        return _all(numbers, UNREADABLE, f"the file cannot be opened: {error.strerror}")
+        message = f"the file cannot be opened: {error.strerror}"
+        return [FrameRead(None, UNREADABLE, message)] * len(numbers)
     box = Letterbox.of(shape, target or shape, aspect)
     return [
         _frame_read(decoded.frames[number], box)
@@ -109,24 +107,19 @@ def _frame_read(frame: Frame, box: Letterbox) -> FrameRead:
         height, width = frame.other_shape
         expected = f"{box.size[1]}x{box.size[0]}"
         message = f"the frames are {width}x{height}, and the data set's {expected}"
-        return FrameRead(pixels=None, status=WRONG_SIZE, message=message)
+        return FrameRead(None, WRONG_SIZE, message)
     if frame.pixels is None:
-        return FrameRead(pixels=None, status=UNREADABLE, message=frame.fault)
-    return FrameRead(pixels=box.shrink(frame.pixels))
+        return FrameRead(None, UNREADABLE, frame.fault)
+    return FrameRead(box.shrink(frame.pixels))
 
 
 def _absent(number: int, count: int, ending: str) -> FrameRead:
     if ending:
-        message = f"{ending}, before frame {number}"
-        return FrameRead(pixels=None, status=UNREADABLE, message=message)
+        return FrameRead(None, UNREADABLE, f"{ending}, before frame {number}")
+    if not count:
+        return FrameRead(None, BEYOND_END, "the video has no frame")
     message = f"frame {number} is traced, and the video has frames 0 to {count - 1}"
-    return FrameRead(
-        pixels=None, status=BEYOND_END, message=message if count else "the video has no frame"
-    )
-
-
-def _all(numbers: Sequence[int], status: int, message: str) -> list[FrameRead]:
-    return [FrameRead(pixels=None, status=status, message=message) for _ in numbers]
+    return FrameRead(None, BEYOND_END, message)
 
 
 def frame_shapes(dataset: Dataset, source: FrameSource) -> dict[str, tuple[int, int]]:

@@ -18,7 +18,7 @@ from echo_prep.preview import contact_sheet as sheet
 from echo_prep.preview.settings import PreviewSettings
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Panel:
     """One kind of tile; its kind, one of `PANELS` of the settings, decides which fields it has."""
 
@@ -43,38 +43,37 @@ def choose_panels(store: EchoStore, settings: PreviewSettings) -> list[Panel]:
         store.require_mask(method)
     sets = _choose_sets(store, settings, methods)
     choices = {
-        "frame": [Panel(kind="frame", label="frame")],
-        "tracing": [Panel(kind="tracing", label="tracing, long axis")],
+        "frame": [Panel("frame", "frame")],
+        "tracing": [Panel("tracing", "tracing, long axis")],
         "mask": [
-            Panel(
-                kind="mask", label=f"mask: {method}", method=method, array=schema.mask_path(method)
-            )
-            for method in methods
+            Panel("mask", f"mask: {method}", method, schema.mask_path(method)) for method in methods
         ],
         "band": [
             Panel(
-                kind="band",
-                label=f"band: {method}, {size}x{size}, {times} times",
-                array=schema.mask_path(method),
-                band=HeatmapSettings(band_kernel=size, band_iterations=times),
+                "band",
+                f"band: {method}, {size}x{size}, {times} times",
+                method,
+                schema.mask_path(method),
+                HeatmapSettings(band_kernel=size, band_iterations=times),
             )
             for method in methods
             for size, times in _bands(store, method)
         ],
         "landmarks": [
             Panel(
-                kind="landmarks",
-                label=f"landmarks: {_describe(landmarks)}",
-                method=landmarks.method,
-                array=landmarks.points,
+                "landmarks",
+                f"landmarks: {_describe(landmarks)}",
+                landmarks.method,
+                landmarks.points,
             )
             for landmarks in sets
         ],
         "heatmap": [
             Panel(
-                kind="heatmap",
-                label=f"{falloff}: {_describe(landmarks)}",
-                array=landmarks.heatmap(falloff),
+                "heatmap",
+                f"{falloff}: {_describe(landmarks)}",
+                landmarks.method,
+                landmarks.heatmap(falloff),
             )
             for landmarks in sets
             for falloff in store.falloffs(landmarks)
