@@ -54,8 +54,6 @@ def setting(
 
     Parameters
     ----------
-    default : Any
-        Default value.
     help : str
         Documentation, also shown by ``--help``.
     choices : sequence of str, optional
@@ -65,8 +63,6 @@ def setting(
     title : str, optional
         Title in ``--help`` of this setting and of those that follow it; by
         default, the setting is under the title of the one before it.
-    former : FormerFlag, optional
-        The flag that this setting replaced.
     repeatable : bool
         Of a tuple of texts: an option for each item, rather than one with commas.
     auto : bool

@@ -25,11 +25,6 @@ from echo_common.store.opening import open_container
 class EchoStore:
     """A finished store, open for reading: a Zarr folder or an HDF5 file.
 
-    Parameters
-    ----------
-    path : path-like
-        The store.
-
     Attributes
     ----------
     attributes : dict

@@ -41,14 +41,10 @@ class ChunkTask:
 
     Attributes
     ----------
-    number : int
-        Number of the chunk.
     start : int
-        Its first row.
+        First row of the chunk.
     stages : tuple of Stage
         The stages that lack this chunk.
-    work : Path
-        The work folder of the build.
     index : dict of str to ndarray
         Rows of the plan in this chunk: content of the index stage's arrays, by path.
     shape : tuple of int

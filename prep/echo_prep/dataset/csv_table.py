@@ -65,12 +65,8 @@ def read_table(
 
     Parameters
     ----------
-    required : sequence of str
-        Columns that must exist.
-    optional : sequence of str
-        Columns to read if they exist.
     numbers : sequence of str
-        Which of these columns hold numbers.
+        Which of the required and optional columns hold numbers.
 
     Returns
     -------

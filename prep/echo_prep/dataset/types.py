@@ -91,8 +91,6 @@ class Dataset:
 
     Attributes
     ----------
-    root : Path
-        The data set's folder.
     videos : tuple of Video
         In the order of the archive; only videos with a valid trace.
     traces : dict of str to tuple of Trace
