@@ -15,7 +15,7 @@ from echo_common.errors import EchoError
 from echo_prep.build.plan import make_plan
 from echo_prep.dataset.file_names import VideoFolder
 from echo_prep.dataset.video import OK, prepare_process, read_frames
-from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, read_dataset, video_folder
+from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, EchoNetDynamic, read_dataset
 from support.avi import Layout, avi_bytes, jpeg
 from support.datasets import FILE_LIST_HEADER, TRACINGS_HEADER, half_ellipse_trace
 
@@ -46,7 +46,7 @@ def read_tables(content: bytes, folder: Path) -> None:
     (folder / TRACINGS).write_bytes(tracings)
     try:
         dataset = read_dataset(folder)
-        plan = make_plan(dataset, video_folder(folder))
+        plan = make_plan(dataset, EchoNetDynamic().source(folder, {}))
     except EchoError as error:
         # The message is one line, whatever the file contains.
         assert str(error).isprintable()
@@ -59,7 +59,7 @@ def read_tables(content: bytes, folder: Path) -> None:
     for path in ("tracing/contour", "tracing/long_axis"):
         assert np.isfinite(plan.columns[path]).all()
     assert not any("/" in name or "\0" in name for name in videos)
-    assert plan.digest() == make_plan(dataset, video_folder(folder)).digest()
+    assert plan.digest() == make_plan(dataset, EchoNetDynamic().source(folder, {})).digest()
 
 
 def video_seeds() -> list[bytes]:

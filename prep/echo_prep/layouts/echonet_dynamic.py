@@ -62,11 +62,11 @@ class EchoNetDynamic(Layout):
         self, root: Path, options: Mapping[str, Any], archive: Path | None = None
     ) -> VideoFolder:
         """The folder of videos."""
-        return video_folder(root, archive)
+        return VideoFolder(find_entry(root, VIDEOS), archive)
 
     def fingerprint(self, root: Path) -> dict[str, str]:
-        """SHA-256 of the two CSV files; see `Layout.fingerprint`."""
-        return fingerprint(root)
+        """SHA-256 of the two CSV files, by their usual names."""
+        return {name: file_digest(find_entry(root, name)) for name in (FILE_LIST, TRACINGS)}
 
     def accepts(self, long_axes: np.ndarray, contours: np.ndarray) -> bool:
         """Whether traces of a store are in order; version 0.1.0 did not check it."""
@@ -110,24 +110,8 @@ def read_dataset(root: Path) -> Dataset:
         rejects=tuple(rejects),
         traced=found.count,
         notes=found.notes,
-        fingerprint=fingerprint(root),
+        fingerprint=EchoNetDynamic().fingerprint(root),
     )
-
-
-def video_folder(root: Path, archive: Path | None = None) -> VideoFolder:
-    """The folder of a data set's videos; for `archive`, see `VideoFolder`."""
-    return VideoFolder(find_entry(root, VIDEOS), archive)
-
-
-def fingerprint(root: Path) -> dict[str, str]:
-    """SHA-256 of each CSV file of a data set, by file name.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read.
-    """
-    return {name: file_digest(find_entry(root, name)) for name in (FILE_LIST, TRACINGS)}
 
 
 def _read_videos(table: pd.DataFrame) -> tuple[dict[str, Video], list[Reject]]:

@@ -12,7 +12,7 @@ from echo_common.errors import DataError
 from echo_common.geometry.raster import rasterise
 from echo_common.store.schema import PHASES
 from echo_prep.build.plan import Plan, make_plan
-from echo_prep.layouts.echonet_dynamic import read_dataset, video_folder
+from echo_prep.layouts.echonet_dynamic import EchoNetDynamic, read_dataset
 from support.datasets import SmallVideo, half_ellipse_trace, write_small_dataset
 
 LARGE = half_ellipse_trace(width=30)
@@ -25,7 +25,7 @@ CORNER = np.array([55, 30, 55, 30])
 
 def plan_of(tmp_path: Path, *videos: SmallVideo) -> Plan:
     root = write_small_dataset(tmp_path / "d", videos, write_videos=False)
-    return make_plan(read_dataset(root), video_folder(root))
+    return make_plan(read_dataset(root), EchoNetDynamic().source(root, {}))
 
 
 @pytest.mark.parametrize(

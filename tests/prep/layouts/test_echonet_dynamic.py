@@ -15,7 +15,7 @@ import pytest
 
 from echo_common.errors import DataError, DataNotFoundError
 from echo_prep.dataset.types import Dataset
-from echo_prep.layouts.echonet_dynamic import read_dataset, video_folder
+from echo_prep.layouts.echonet_dynamic import EchoNetDynamic, read_dataset
 from support.datasets import (
     FILE_LIST_HEADER,
     TRACINGS_HEADER,
@@ -227,7 +227,7 @@ def test_names_of_files_in_other_letters(root: Path) -> None:
     found = read_dataset(root)
     assert found.videos == expected.videos
     assert found.fingerprint == expected.fingerprint
-    assert video_folder(root).path == root / "videos"
+    assert EchoNetDynamic().source(root, {}).path == root / "videos"
 
 
 POISON: dict[str, tuple[str, Callable[[list[str]], object], Counter[str], set[str]]] = {
