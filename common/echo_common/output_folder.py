@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -125,10 +124,9 @@ class OutputFolder:
         files by their content.
         """
         if not self._record:
-            paths = {name: self.folder / name for name in names}
-            self._add_to_record(
-                {name: _digest(path) for name, path in paths.items() if _is_regular(path)}
-            )
+            paths = [self.folder / name for name in names]
+            files = [path for path in paths if path.is_file() and not path.is_symlink()]
+            self._add_to_record({path.name: _digest(path) for path in files})
 
     @contextlib.contextmanager
     def writer(self, name: str) -> Iterator[Path]:
@@ -205,10 +203,3 @@ def _digest(path: Path) -> str:
 def _state(path: Path) -> tuple[int, ...]:
     found = path.lstat()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _is_regular(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+SMALLEST_AREA = 4.0
+"""Smallest plausible area of a traced ventricle, in square pixels."""
+
 SPLINE_POINTS = 64
 """Points of a rebuilt spline: under 3 px apart on a ventricle that fills the frame."""
 

@@ -211,17 +211,7 @@ def mask_path(method: str) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LandmarkSet:
-    """A choice of landmarks: the contour, how they are chosen, and how many.
-
-    Attributes
-    ----------
-    method : str
-        One of `METHODS`.
-    identity : str
-        One of `IDENTITIES`.
-    count : int
-        Number of landmarks, at least 3.
-    """
+    """A choice of landmarks: of `METHODS`, of `IDENTITIES`, and how many, at least 3."""
 
     method: str
     identity: str

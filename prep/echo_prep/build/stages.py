@@ -54,19 +54,15 @@ class Stage:
     @property
     def key(self) -> str:
         """Digest of inputs, parameters and code version."""
+        choice = self.parameters.get("identity", self.parameters.get("method", ""))
         content = {
             "stage": self.name,
-            "code": self._code_version,
+            "code": _CHANGED.get((self.kind, choice), _CODE[self.kind]),
             "chunk": CHUNK_FRAMES,
             "parameters": self.parameters,
             "inputs": self.inputs,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def _code_version(self) -> int:
-        choice = self.parameters.get("identity", self.parameters.get("method", ""))
-        return _CHANGED.get((self.kind, choice), _CODE[self.kind])
 
     @property
     def order(self) -> tuple[int, str]:

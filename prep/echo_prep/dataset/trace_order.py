@@ -20,8 +20,8 @@ ROWS_IN_ORDER = "rows put in order"
 AXIS_TURNED = "ends of the long axis exchanged"
 ENDS_EXCHANGED = "ends of chords exchanged"
 
-_LOOP = 0.03
-"""Share of the contour's area in a loop that is still a tremble."""
+TREMBLE = 0.03
+"""Share of the contour's area in a loop that is still a tremble of the hand."""
 
 _FAR = 1.5
 """Step sideways between neighbours, in lengths of the axis, that is a slip of the keyboard."""
@@ -147,7 +147,7 @@ def in_order(rows: np.ndarray) -> np.ndarray:
     shape = _Shape.of(rows)
     sound = shape.matches() & shape.in_order() & (shape.jump < _FAR)
     unclear = np.flatnonzero(sound & ~_surely_simple(shape))
-    sound[unclear] = [largest_loop(_contour(trace)) <= _LOOP for trace in rows[unclear]]
+    sound[unclear] = [largest_loop(_contour(trace)) <= TREMBLE for trace in rows[unclear]]
     return sound
 
 
@@ -210,7 +210,7 @@ def put_in_order(rows: np.ndarray) -> OrderedTrace:
     final = _Shape.of(ordered[None])
     if final.jump[0] >= _FAR:
         return _rejected(rows, "coordinates", "an end of a chord is far from its neighbours")
-    if not (final.in_order()[0] and largest_loop(_contour(ordered)) <= _LOOP):
+    if not (final.in_order()[0] and largest_loop(_contour(ordered)) <= TREMBLE):
         return _rejected(rows, "crossing", "the contour crosses itself")
     return OrderedTrace(rows=ordered, corrections=tuple(corrections))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echo_common.geometry.contours import shoelace_areas
+from echo_common.geometry.contours import SMALLEST_AREA, shoelace_areas
 from echo_prep.dataset.file_names import unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
 from echo_prep.dataset.trace_order import in_order, irregular, put_in_order
@@ -29,9 +29,6 @@ TRACE_ROWS = 21
 
 _LEAST, _LARGEST = -1024.0, 8192.0
 """Limits of plausible coordinates in pixels, in a frame of any size."""
-
-SMALLEST_AREA = 4.0
-"""Smallest plausible area of a contour, in square pixels."""
 
 _LAST_FRAME = 2**31 - 1
 

@@ -17,9 +17,6 @@ from echo_common.geometry.raster import mask_outlines
 CHORDS = 20
 """Chords of a trace, as in EchoNet-Dynamic."""
 
-SMALLEST_AREA = 4.0
-"""Smallest plausible area of an outline, in square pixels."""
-
 _SAMPLES = 300
 """Points of an outline at equal arc length: half a pixel apart at 112 pixels."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from echo_common.errors import DataError
-from echo_common.geometry.contours import shoelace_area
+from echo_common.geometry.contours import SMALLEST_AREA, shoelace_area
 from echo_common.geometry.raster import rasterise_all
 from echo_common.store.schema import is_short_axis
 from echo_common.video.content import VideoError
@@ -25,7 +25,7 @@ from echo_prep.dataset.file_names import shown_name
 from echo_prep.dataset.frame_source import Decoded, FrameSource, RefusedError
 from echo_prep.dataset.image_files import VIDEOS, ImageFile, open_image, suffix_of, to_gray, to_mask
 from echo_prep.dataset.types import Trace, Video
-from echo_prep.geometry.outlines import SMALLEST_AREA, mask_outline, trace_outline
+from echo_prep.geometry.outlines import mask_outline, trace_outline
 
 UNDECIDED = -1
 """Split of a video in an archive without splits; it is drawn by patient."""

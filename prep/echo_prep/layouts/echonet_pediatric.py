@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from echo_common.errors import DataNotFoundError, SettingsError
-from echo_common.geometry.contours import shoelace_area
+from echo_common.geometry.contours import SMALLEST_AREA, shoelace_area
 from echo_common.store.schema import SPLITS, is_short_axis
 from echo_prep.dataset.csv_table import number_columns, read_columns, read_table
 from echo_prep.dataset.file_names import VideoFolder, VideoFolders, unsafe_name, video_name
 from echo_prep.dataset.rejects import Reject
-from echo_prep.dataset.trace_order import largest_loop
+from echo_prep.dataset.trace_order import TREMBLE, largest_loop
 from echo_prep.dataset.tracings import frame_fault, frame_numbers, group_rows, video_names
 from echo_prep.dataset.types import Dataset, Trace, Video, in_frame_order
-from echo_prep.geometry.outlines import SMALLEST_AREA, trace_outline
+from echo_prep.geometry.outlines import trace_outline
 from echo_prep.layouts.echonet_dynamic import FILE_LIST, TRACINGS, VIDEOS
 from echo_prep.layouts.layout import Layout, file_digest, find_entry
 
@@ -38,9 +38,6 @@ NOT_TRACED = ("no systolic", "no diastolic")
 
 _FARTHEST = 8192.0
 """Largest plausible coordinate in pixels, in a frame of any size."""
-
-_LOOP = 0.03
-"""Share of the contour's area in a loop that is still a tremble of the hand."""
 
 _NOTE = "not traced by the archive (No Systolic, No Diastolic)"
 
@@ -221,6 +218,6 @@ def _contour_fault(points: np.ndarray) -> tuple[str, str] | None:
     if len(points) < 3 or (area := shoelace_area(points)) < SMALLEST_AREA:
         size = f"{len(points)} points" if len(points) < 3 else f"{area:.2g} square pixels"
         return "degenerate", f"the contour has {size}"
-    if largest_loop(points) > _LOOP:
+    if largest_loop(points) > TREMBLE:
         return "crossing", "the contour crosses itself"
     return None

@@ -143,13 +143,7 @@ class WorkFolder:
     def chunk_entries(
         self, path: str, key: str, numbers: Iterable[int]
     ) -> dict[str, dict[str, Any]]:
-        """Manifest entries of these chunks, by chunk name.
-
-        Raises
-        ------
-        RuntimeError
-            If a chunk has no record, which is a defect of the caller.
-        """
+        """Manifest entries of these chunks, which have to be finished, by chunk name."""
         entries: dict[str, dict[str, Any]] = {}
         for number in numbers:
             record = self._read_record(path, key, number)
