@@ -191,14 +191,9 @@ def _aspect(spacing: np.ndarray) -> np.ndarray:
 def source_frame(
     columns: Mapping[str, np.ndarray], row: int, shape: tuple[int, int]
 ) -> tuple[tuple[int, int], float]:
-    """How the frames of a row's video are before they are scaled to the store's shape.
+    """(height, width) of the frames of a row's video before they are scaled, and their aspect.
 
-    Returns
-    -------
-    shape : tuple of int
-        (height, width) in pixels.
-    aspect : float
-        Height of a pixel by its width.
+    `shape` is that of the store. The aspect is the height of a pixel by its width.
     """
     if schema.SOURCE_SHAPE in columns:
         height, width = columns[schema.SOURCE_SHAPE][row].tolist()

@@ -63,10 +63,6 @@ def read_traces(table: pd.DataFrame) -> Tracings:
     table : DataFrame of str and float64
         The columns `TRACE_COLUMNS`, indexed by row number; those in
         `TRACE_NUMBERS` hold numbers.
-
-    Returns
-    -------
-    tracings : Tracings
     """
     lines = np.asarray(table.index, dtype=np.int64)
     coordinates = table[list(TRACE_NUMBERS)].to_numpy(np.float64)

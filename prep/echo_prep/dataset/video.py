@@ -146,17 +146,13 @@ def frame_shapes(dataset: Dataset, source: FrameSource) -> dict[str, tuple[int, 
 
 
 def misplaced(contour: np.ndarray, shape: tuple[int, int]) -> tuple[str, str] | None:
-    """Tell why a contour does not belong to a frame; None if it does.
+    """Reason and message if a contour does not belong to a frame; None if it does.
 
     Parameters
     ----------
     contour : ndarray, (point, 2) float64
     shape : tuple of int
         (height, width) of the frame.
-
-    Returns
-    -------
-    reason, message : str
     """
     height, width = shape
     far = np.abs(contour).max()
