@@ -167,7 +167,8 @@ COLUMNS = {
         {"units": "pixel", "description": "ordered contour, NaN-padded"},
     ),
 }
-"""Columns of every store, by the path of the array that contains each."""
+"""Columns of every store, by the path of the array that contains each. Their order is that of the
+digest of all rows, on which the key of each stage depends."""
 
 SCALED = {
     SCALE: Column("frame", "float32", {"description": "pixels here for each of the video's"}),
