@@ -1,6 +1,6 @@
 """How every console script starts: sound streams, a quiet Ctrl-C, then the command itself.
 
-Nothing here imports more than the standard library, so that Ctrl-C in the
+Nothing here imports a package that is not of this software, so that Ctrl-C in the
 first second, while packages are imported, finds its handler in place.
 """
 
@@ -15,7 +15,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
+
+from echo_common.errors import SettingsError
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it: 128 + SIGINT."""
@@ -79,6 +81,23 @@ def importing(extra: str = "") -> Iterator[None]:
                 file=sys.stderr,
             )
             sys.exit(1)
+
+
+def import_extra(option: str, module: str, extra: str, package: str = "") -> Any:
+    """Import a module that an option needs and only an extra of this distribution installs.
+
+    Raises
+    ------
+    SettingsError
+        If its package, by default the module itself, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SettingsError(
+            f"{option} needs the package {package or module}; install it with: "
+            f"pip install 'echo-lv-segmentation[{extra}]'"
+        ) from error
 
 
 @contextlib.contextmanager

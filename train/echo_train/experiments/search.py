@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_common.cli.settings import replace, to_table, to_toml
+from echo_common.cli.start import import_extra
 from echo_common.errors import RunError, SettingsError
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments.grid import Axis, parse_axis
@@ -56,7 +57,7 @@ def search(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = 
     SettingsError, StoreError, RunError
         As `echo_train.training.train.train` does; also if Optuna is not installed.
     """
-    optuna = _import_optuna()
+    optuna = import_extra("--search", "optuna", "search")
     axes = [parse_range(text) for text in settings.search]
     if settings.axes() or settings.workers.jobs != 1:
         raise SettingsError(
@@ -166,13 +167,3 @@ def _open_study(optuna: Any, base: Path, seed: int) -> Any:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         study.enqueue_trial(trial.params)
     return study
-
-
-def _import_optuna() -> Any:
-    try:
-        return importlib.import_module("optuna")
-    except ImportError as error:
-        raise SettingsError(
-            "--search needs the package optuna; install it with: "
-            "pip install 'echo-lv-segmentation[search]'"
-        ) from error

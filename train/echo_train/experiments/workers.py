@@ -6,7 +6,6 @@ A worker trains one run after the other, and reads the frames of a store once.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import itertools
 import multiprocessing
 import os
@@ -15,10 +14,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
 import torch
 
+from echo_common.cli.start import import_extra
 from echo_common.errors import EchoError, RunError, SettingsError
 from echo_train.data.resident import SharedArrays
 from echo_train.experiments.settings import WorkerSettings
@@ -132,14 +131,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _dask_executor(address: str | None, jobs: int) -> Iterator[Executor]:
-    try:
-        # Untyped.
-        distributed: Any = importlib.import_module("distributed")
-    except ImportError as error:
-        raise SettingsError(
-            "--backend dask needs the package distributed; install it with: "
-            "pip install 'echo-lv-segmentation[dask]'"
-        ) from error
+    distributed = import_extra("--backend dask", "distributed", "dask")
     with contextlib.ExitStack() as stack:
         if address is None:
             address = stack.enter_context(

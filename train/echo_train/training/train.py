@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_common.cli.progress import Progress, show, silent
-from echo_common.cli.settings import from_table, to_toml
+from echo_common.cli.settings import from_table, to_table, to_toml
 from echo_common.errors import RunError
 from echo_common.output_folder import OutputFolder
 from echo_common.store.reader import EchoStore
@@ -26,6 +26,7 @@ from echo_train.evaluation.trained_model import load_model
 from echo_train.reporting.plots import curves_png
 from echo_train.runs import run_folder
 from echo_train.runs.background_writer import BackgroundWriter
+from echo_train.runs.loggers import Logger, log_end, metrics_of_epoch, open_loggers
 from echo_train.runs.provenance import as_comments, provenance
 from echo_train.runs.summary import read_summary
 from echo_train.runtime import device as devices
@@ -33,7 +34,6 @@ from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.signals import ended_like_ctrl_c, uninterrupted
 from echo_train.training.forecast import describe_forecast, describe_size
-from echo_train.training.loggers import Logger, log_end, metrics_of_epoch, open_loggers
 from echo_train.training.preparation import Say, keep_sizes, prepared
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.resume import explain_interruption, restore_state, save_state
@@ -123,7 +123,8 @@ def train(
             loggers = [*observers]
             if output is not None:
                 done = len(trainer.history)
-                loggers += stack.enter_context(open_loggers(settings, folder, done))
+                table = to_table(settings, leave_out=("run", "resume"))
+                loggers += stack.enter_context(open_loggers(chosen, table, folder, done))
             train_epochs(trainer, output, store, quiet or not process.is_first, loggers)
             distributed.disconnect()
             if output is not None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from echo_common.errors import SettingsError
-from echo_train.training.loggers import run_identity
+from echo_train.runs.loggers import run_identity
 from echo_train.training.train import train
 from support.training import stopped_before, tiny
 

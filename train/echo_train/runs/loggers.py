@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from matplotlib.image import imread
 
-from echo_common.cli.settings import to_table
-from echo_common.errors import SettingsError
+from echo_common.cli.start import import_extra
 from echo_train.runs.run_folder import ATTENTION, CONFIG, CURVES, OVERLAY, EpochRow
-from echo_train.training.settings import TrainSettings
+from echo_train.runs.settings import RunSettings
 
 PROJECT = "echo-lv-segmentation"
 """Name of the project or experiment that runs are part of."""
@@ -37,12 +35,17 @@ class Logger(Protocol):
 
 
 @contextlib.contextmanager
-def open_loggers(settings: TrainSettings, folder: Path, done: int) -> Iterator[list[Logger]]:
+def open_loggers(
+    settings: RunSettings, table: Mapping[str, Any], folder: Path, done: int
+) -> Iterator[list[Logger]]:
     """Open the loggers that the settings ask for, and close them at the end.
 
     Parameters
     ----------
-    settings : TrainSettings
+    settings : RunSettings
+        Which loggers.
+    table : mapping
+        All settings of the run.
     folder : Path
         The run.
     done : int
@@ -61,8 +64,8 @@ def open_loggers(settings: TrainSettings, folder: Path, done: int) -> Iterator[l
     with contextlib.ExitStack() as stack:
         loggers: list[Logger] = []
         for name, kind in kinds.items():
-            if getattr(settings.folder, name):
-                logger = kind(folder, done, to_table(settings, leave_out=("run", "resume")))
+            if getattr(settings, name):
+                logger = kind(folder, done, table)
                 stack.callback(logger.close)
                 loggers.append(logger)
         yield loggers
@@ -100,7 +103,9 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, done: int, settings: Mapping[str, Any]) -> None:
-        module = _import("torch.utils.tensorboard", "tensorboard")
+        module = import_extra(
+            "--tensorboard", "torch.utils.tensorboard", "tensorboard", "tensorboard"
+        )
         self._writer = module.SummaryWriter(str(folder), purge_step=done + 1)
         self._settings = {name: _plain(value) for name, value in settings.items()}
         self._epoch = done
@@ -131,7 +136,7 @@ class MLflow:
     """
 
     def __init__(self, folder: Path, done: int, settings: Mapping[str, Any]) -> None:
-        self._module = _import("mlflow", "mlflow")
+        self._module = import_extra("--mlflow", "mlflow", "mlflow")
         experiment = self._module.set_experiment(PROJECT).experiment_id
         identity = run_identity(folder)
         found = (
@@ -166,7 +171,7 @@ class WeightsAndBiases:
     """Writes a run as W&B's own variables say; ``WANDB_MODE=offline`` keeps it on this machine."""
 
     def __init__(self, folder: Path, done: int, settings: Mapping[str, Any]) -> None:
-        self._module = _import("wandb", "wandb")
+        self._module = import_extra("--wandb", "wandb", "wandb")
         self._run = self._module.init(
             project=PROJECT,
             name=folder.name,
@@ -193,16 +198,6 @@ class WeightsAndBiases:
 def run_identity(folder: Path) -> str:
     """Name a run by its settings and its date, which config.toml has, wherever it is moved."""
     return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]
-
-
-def _import(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise SettingsError(
-            f"--{extra} needs the package {extra}; install it with: "
-            f"pip install 'echo-lv-segmentation[{extra}]'"
-        ) from error
 
 
 def _plain(value: Any) -> Any:
