@@ -121,7 +121,8 @@ def test_a_dry_run_prints_the_size_and_writes_nothing(
     said: list[str] = []
     dry_run(tiny(small_store, tmp_path / "run"), said.append)
     text = "\n".join(said)
-    parameters = make_trainer(tiny(small_store)).count_parameters()
+    network = make_trainer(tiny(small_store)).network
+    parameters = sum(weights.numel() for weights in network.parameters())
     assert f"{parameters / 1e6:.2f} million parameters" in text
     assert re.search(r"^memory: .* GB to train in batches of 4", text, re.MULTILINE)
     assert re.search(r"^steps: 3 per epoch, 6 in 2 epochs$", text, re.MULTILINE)

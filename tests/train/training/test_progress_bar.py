@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from echo_train.runs.run_folder import EpochRow
-from echo_train.training import loss_log
+from echo_train.training import unfinished_epoch
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.train import train
 from support.training import stopped_before, tiny
@@ -91,7 +91,7 @@ def test_the_loss_of_a_long_epoch_is_shown_before_it_ends(
     screen: Callable[[bool], Screen],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loss_log, "CHECK_EVERY", 2)
+    monkeypatch.setattr(unfinished_epoch, "CHECK_EVERY", 2)
     losses: list[float | None] = []
     real = ProgressBar.advance
 

@@ -20,7 +20,7 @@ from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.resident import ResidentSource, SharedArrays
 from echo_train.data.settings import LoaderSettings
-from echo_train.data.splits import assign_folds, draw_patients, draw_splits
+from echo_train.data.splits import split_frames
 from echo_train.data.stream import StreamSource
 from echo_train.landmarks.heatmaps import HeatmapShape, render_heatmaps
 from echo_train.runtime import device as devices
@@ -75,8 +75,6 @@ class Loader:
 
     Parameters
     ----------
-    settings : LoaderSettings
-    frames : FrameSet
     source : Source
         Source of the pixels.
     augmenter : Augmenter
@@ -123,7 +121,6 @@ class Loader:
         ----------
         indices : ndarray, (sample,) int64
             Frames to train on, ascending.
-        epoch : int
 
         Returns
         -------
@@ -147,7 +144,6 @@ class Loader:
         ----------
         order : ndarray, (sample,) int64
             Indices into `frames`.
-        batch_size : int
         augment_epoch : int, optional
             Augment with the random numbers of this epoch; by default frames are
             not augmented.
@@ -211,10 +207,6 @@ def make_loader(
 
     Parameters
     ----------
-    store : EchoStore
-    choice : Choice
-    settings : LoaderSettings
-    device : torch.device
     seed : int
         Determines the order and the augmentation of the frames in training.
     shared : SharedArrays, optional
@@ -234,17 +226,7 @@ def make_loader(
     if choice.landmarks is not None and settings.heatmaps == "rendered":
         parameters = store.manifests[choice.landmarks.heatmap(str(choice.falloff))].parameters
         rendered = HeatmapShape.of(parameters)
-    splits = settings.splits
-    frames = draw_splits(
-        read_frame_set(store, choice),
-        splits.split_by,
-        splits.train_images,
-        splits.train_order,
-    )
-    if splits.fold is not None:
-        frames = assign_folds(frames, splits.folds, splits.fold)
-    if splits.train_patients is not None:
-        frames = draw_patients(frames, splits.train_patients)
+    frames = split_frames(read_frame_set(store, choice), settings.splits)
     arrays = pixel_arrays(choice, settings.heatmaps)
     source: Source
     shared = shared or SharedArrays()

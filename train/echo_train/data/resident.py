@@ -32,11 +32,8 @@ class SharedArrays:
 
         Parameters
         ----------
-        store : EchoStore
-        frames : FrameSet
         arrays : dict of str to str
             From `echo_train.data.loader.pixel_arrays`.
-        device : torch.device
 
         Returns
         -------
@@ -78,7 +75,6 @@ class ResidentSource:
     ----------
     tensors : dict of str to Tensor
         Pixels of all frames on the device, by field of `Pixels`; from `SharedArrays`.
-    device : torch.device
     """
 
     name = "resident"

@@ -13,9 +13,26 @@ import numpy as np
 from echo_common.errors import SettingsError
 from echo_common.store import schema
 from echo_train.data.frame_set import FrameSet
+from echo_train.data.settings import SplitSettings
 
 VALIDATION_FRACTION = 0.2
 """Fraction of the frames or videos for validation in a drawn split, as in the paper."""
+
+
+def split_frames(frames: FrameSet, settings: SplitSettings) -> FrameSet:
+    """Divide frames as the settings of a run ask; see `draw_splits` and the functions below it.
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer frames or patients than should be drawn or divided.
+    """
+    frames = draw_splits(frames, settings.split_by, settings.train_images, settings.train_order)
+    if settings.fold is not None:
+        frames = assign_folds(frames, settings.folds, settings.fold)
+    if settings.train_patients is not None:
+        frames = draw_patients(frames, settings.train_patients)
+    return frames
 
 
 def draw_splits(
@@ -29,7 +46,6 @@ def draw_splits(
 
     Parameters
     ----------
-    frames : FrameSet
     split_by : str
         One of `echo_train.data.settings.SPLITS_BY`. With ``store``, only training
         frames are drawn. Otherwise a quarter as many frames are drawn for
@@ -93,7 +109,6 @@ def assign_folds(frames: FrameSet, folds: int, fold: int) -> FrameSet:
 
     Parameters
     ----------
-    frames : FrameSet
     folds : int
         At least 2.
     fold : int
@@ -131,7 +146,6 @@ def draw_patients(frames: FrameSet, count: int) -> FrameSet:
 
     Parameters
     ----------
-    frames : FrameSet
     count : int
         Patients to draw; a video of an unknown patient counts as one.
 

@@ -35,11 +35,8 @@ class StreamSource:
 
     Parameters
     ----------
-    store : EchoStore
-    frames : FrameSet
     arrays : dict of str to str
         Path in the store of each field of `Pixels`.
-    device : torch.device
     row_bytes : int
         Bytes per row of these arrays together.
     buffer_bytes : int
@@ -95,7 +92,6 @@ class StreamSource:
         Parameters
         ----------
         indices : ndarray, (sample,) int64
-        seed, epoch : int
 
         Returns
         -------

@@ -43,8 +43,6 @@ class Evaluation:
     ----------
     folder : Path
         The run.
-    settings : EvaluateSettings
-    device : torch.device
     others : sequence of Path
         Runs whose predictions are averaged with those of the run.
 
@@ -187,8 +185,6 @@ def evaluate(
         The run.
     output : OutputFolder
         For the results; those of an earlier call are replaced.
-    settings : EvaluateSettings
-    device : torch.device
     progress : Progress
         Wraps the batches.
     others : sequence of Path

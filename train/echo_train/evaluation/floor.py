@@ -74,7 +74,6 @@ def measure_floor(
 
     Parameters
     ----------
-    loader : Loader
     order : ndarray, (frame,) int64
         Which of the loader's frames to measure; at least one.
     training : TrainingSplit or None

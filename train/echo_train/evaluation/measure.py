@@ -35,7 +35,6 @@ def measure(
 
     Parameters
     ----------
-    model : TrainedModel
     loader : Loader
         Loads the frames.
     order : ndarray, (frame,) int64
@@ -74,7 +73,6 @@ class SplitCollector:
 
     Parameters
     ----------
-    target : Target
     frames : FrameSet
         The frames that batches are from.
     area_range : tuple of float, or None

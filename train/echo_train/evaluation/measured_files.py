@@ -61,9 +61,6 @@ def write_measured(
 
     Parameters
     ----------
-    output : OutputFolder
-    model : TrainedModel
-    loader : Loader
     measured : Measured
         At least one split.
     training : TrainingSplit or None
@@ -114,8 +111,6 @@ class MaskFiles:
 
     Parameters
     ----------
-    output : OutputFolder
-    frames : FrameSet
     order : ndarray, (frame,) int64
         Frames whose masks are to be written.
 

@@ -71,7 +71,6 @@ def score_postprocessing(
     ----------
     model : TrainedModel
         Of masks, without post-processing.
-    loader : Loader
     order : ndarray, (frame,) int64
         Which of the loader's frames to measure; at least one.
     progress : Progress

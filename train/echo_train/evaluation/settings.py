@@ -1,13 +1,16 @@
-"""Settings of `echo-eval`, and those that it shares with `echo-predict`."""
+"""Settings of `echo-eval`, those that it shares with `echo-predict`, and those of a model."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
-from echo_common.cli.settings import setting
+from echo_common.cli.settings import component, setting
+from echo_train.data.settings import LoaderSettings, SelectionSettings
+from echo_train.landmarks.settings import LandmarkSettings
+from echo_train.losses.settings import LossSettings
 from echo_train.runs.settings import AUTO, CHECKPOINTS, FORCE_HELP, POSTPROCESSING
-from echo_train.runtime.settings import device_setting
+from echo_train.runtime.settings import DeviceSettings, device_setting
 
 SPLITS = ("test", "val", "train", "all")
 """Splits that can be measured; the first is the default."""
@@ -63,3 +66,14 @@ class EvaluateSettings(ApplySettings):
     )
     noise: bool = setting(False, "Measure under graded corruptions of the images as well.")
     noise_seed: int = setting(0, "Seed of the random corruptions.", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Settings of a run that determine how its model is used."""
+
+    selection: SelectionSettings = component(SelectionSettings)
+    data: LoaderSettings = component(LoaderSettings)
+    losses: LossSettings = component(LossSettings)
+    decoding: LandmarkSettings = component(LandmarkSettings)
+    hardware: DeviceSettings = component(DeviceSettings)

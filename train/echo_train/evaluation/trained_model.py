@@ -16,12 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echo_common.cli.settings import component, current_keys, from_table, to_table
+from echo_common.cli.settings import current_keys, from_table, to_table
 from echo_common.errors import RunError
 from echo_train.data.frame_set import Choice, choice_of, data_set_of
-from echo_train.data.settings import LoaderSettings, SelectionSettings
-from echo_train.landmarks.settings import LandmarkSettings
-from echo_train.losses.settings import LossSettings
+from echo_train.evaluation.settings import ModelSettings
 from echo_train.networks.architecture import Network, rebuild
 from echo_train.runs import run_folder
 from echo_train.runs.checkpoint import DAMAGE, check_epochs, check_settings, load_checkpoint
@@ -29,7 +27,6 @@ from echo_train.runs.settings import AUTO
 from echo_train.runs.summary import read_postprocess
 from echo_train.runs.weights_file import read_weights, weights_path
 from echo_train.runtime.precision import choose_precision, forward, supports
-from echo_train.runtime.settings import DeviceSettings
 from echo_train.targets.base import Prediction, Target
 from echo_train.targets.factory import restore_target
 from echo_train.transforms.batch import add_phase_channel, normalise
@@ -38,17 +35,6 @@ from echo_train.transforms.letterbox import Letterbox
 CONSTANT = 2.5 / 255
 """Range of gray values, in [0, 1], up to which a frame has nothing in it; a black frame that was
 compressed is not exactly constant."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """Settings of a run that determine how its model is used."""
-
-    selection: SelectionSettings = component(SelectionSettings)
-    data: LoaderSettings = component(LoaderSettings)
-    losses: LossSettings = component(LossSettings)
-    decoding: LandmarkSettings = component(LandmarkSettings)
-    hardware: DeviceSettings = component(DeviceSettings)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,9 +67,6 @@ class TrainedModel:
         Digests of these arrays, from `Choice.content`; empty in runs of version 0.1.
     data_set : str
         The files that the store was made from.
-    network : Network
-    target : Target
-    device : torch.device
     postprocess : str
         One of `echo_train.runs.settings.POSTPROCESSING`, applied to masks.
     """
@@ -232,7 +215,6 @@ def load_model(
     model : path-like
     checkpoint : str
         One of `echo_train.runs.settings.CHECKPOINTS`; a weights file has the best.
-    device : torch.device or str
     postprocess : str
         One of `echo_train.runs.settings.POSTPROCESSING`, or ``auto`` for what the run chose on its
         validation frames; ignored by a model of landmarks.
@@ -291,10 +273,8 @@ def _restore(
         target = restore_target(settings.losses, settings.decoding, choice, state["target"])
         if state["architecture"]["out_channels"] != target.channels:
             raise ValueError(f"it has {state['architecture']['out_channels']} output channels")
-        if state["target"].get("pixel_weights", torch.empty(height, width)).shape != (
-            height,
-            width,
-        ):
+        weights = state["target"].get("pixel_weights")
+        if weights is not None and weights.shape != (height, width):
             raise ValueError("its weights of pixels are of another size than its frames")
         is_best = facts["checkpoint"] == "best"
         if choice.landmarks is not None:

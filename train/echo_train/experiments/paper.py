@@ -18,7 +18,7 @@ from echo_common.paper import CURVES, PRESETS, PUBLISHED
 from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
-from echo_train.data.splits import draw_splits
+from echo_train.data.splits import split_frames
 from echo_train.experiments.presets import choose_for_preset, differences, with_preset
 from echo_train.experiments.settings import ALL, WorkerSettings, refuse_automatic
 from echo_train.experiments.sweep import choose_base, train_each
@@ -114,7 +114,6 @@ def write_report(output: OutputFolder, names: list[str]) -> None:
     ----------
     output : OutputFolder
         Of all experiments.
-    names : list of str
     """
     base, rows = output.folder, []
     for name in names:
@@ -143,7 +142,6 @@ def table_row(
     ----------
     name : str
         Of the preset.
-    history : list of EpochRow
     summary : mapping
         From summary.json; the paper's test images are the validation split.
 
@@ -259,13 +257,8 @@ def _check(runs: list[TrainSettings], given: Mapping[str, Any]) -> list[str]:
     for settings in sorted(runs, key=lambda settings: settings.selection.target != "landmarks"):
         settings.check()
         choice = choose_for_preset(settings, given)
-        store, splits = EchoStore(settings.selection.store), settings.data.splits
-        draw_splits(
-            read_frame_set(store, choice),
-            splits.split_by,
-            splits.train_images,
-            splits.train_order,
-        )
+        store = EchoStore(settings.selection.store)
+        split_frames(read_frame_set(store, choice), settings.data.splits)
         notes |= dict.fromkeys(differences(store, choice))
     return list(notes)
 

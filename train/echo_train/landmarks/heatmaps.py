@@ -117,7 +117,6 @@ def render_heatmaps(points: Tensor, masks: Tensor, shape: HeatmapShape) -> Tenso
         (x, y) in pixels; they may be outside the image.
     masks : Tensor, (frame, y, x) float
         1 inside, 0 outside.
-    shape : HeatmapShape
 
     Returns
     -------

@@ -30,7 +30,6 @@ class LandmarkLoss:
 
     Attributes
     ----------
-    value : Loss
     maps : callable
         Converts logits to maps, (frame, landmark, y, x), at least 0.
     extra_channels : int

@@ -147,7 +147,6 @@ def pair_frames(
         Patient of the video, or the video itself.
     phase : ndarray, (frame,) uint8
         Codes of `echo_common.store.schema.PHASES`.
-    predicted, traced : Measured
     listed : ndarray, (frame,) float
         Ejection fraction of the frame's video in the archive's list.
     """

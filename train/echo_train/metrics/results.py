@@ -31,7 +31,6 @@ class Results:
 
     Attributes
     ----------
-    frames : FrameSet
     index : ndarray, (frame,) int64
         Which frames of the set were predicted.
     counts : ndarray, (frame, 4) int64

@@ -39,7 +39,6 @@ class Architecture:
     ----------
     network : str
         A name of `NETWORKS`.
-    out_channels, width : int
     prior_shape : tuple of int, or None
         (height, width) of the prior that is another input channel, if there is one.
     phase_channel : bool
@@ -137,7 +136,6 @@ def take_over(network: Network, trained: Network, source: str) -> str:
     ----------
     network : Network
         Keeps the weights of what does not fit.
-    trained : Network
     source : str
         Name of the trained network, for the description and messages.
 

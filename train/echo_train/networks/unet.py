@@ -32,7 +32,6 @@ class Head(nn.Conv2d):
 
     Parameters
     ----------
-    in_channels, out_channels : int
     enlargement : int
         Pixels of the image along a side of a pixel of the features.
     """

@@ -49,7 +49,6 @@ class Clip:
 
     Parameters
     ----------
-    path : Path
     numbers : sequence of range, optional
         Frames to read, from 0; all by default.
 

@@ -138,7 +138,6 @@ def measure_clip(found: Segmentation, rate: float | None, spacing: float | None)
 
     Parameters
     ----------
-    found : Segmentation
     rate : float or None
         Frames per second, for a clip without time stamps.
     spacing : float or None

@@ -40,7 +40,6 @@ def save_overlay(path: Path, frames: Iterable[tuple[float, np.ndarray]]) -> None
 
     Parameters
     ----------
-    path : Path
     frames : iterable of (float, ndarray (y, x, 3) uint8)
         Time in seconds, NaN if unknown, and colours as (blue, green, red); all of one size.
 
@@ -98,7 +97,6 @@ def draw(
     contour : ndarray, (point, 2) float
         Rows of NaN are left out.
     points : ndarray, (landmark, 2) float, or None
-    caption : str
 
     Returns
     -------

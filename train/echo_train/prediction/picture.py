@@ -26,9 +26,6 @@ def clip_png(
 
     Parameters
     ----------
-    title : str
-    found : Segmentation
-    measured : Measurement
     pictures : dict of str to ndarray (y, x, 3) uint8
         Frames with their contours by title, as (blue, green, red).
     note : str

@@ -50,7 +50,6 @@ def predict_clips(
         Run folders, which contain config.toml, and weights files, or names of
         `echo_train.runs.weights_file.SHIPPED`; video files, and folders of them. Several models are
         averaged. Without a model, the first of `SHIPPED` predicts.
-    settings : PredictSettings
     say : callable
         Takes a line about each clip.
     progress : Progress

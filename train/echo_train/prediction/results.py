@@ -40,11 +40,8 @@ class ClipResult:
     ----------
     name : str
         Of its files.
-    clip : Clip
     sector : Sector or None
         What the model saw of each frame; None for all.
-    found : Segmentation
-    measured : Measurement
     note : str
         What has to be known of the model; mostly empty.
     """

@@ -54,7 +54,6 @@ class Segmentation:
     numbers : ndarray, (frame,) int64
     seconds : ndarray, (frame,) float64
         As in `echo_train.prediction.clip.Chunk`.
-    masks : PackedMasks
     areas : ndarray, (frame,) int64
         Pixels of the masks.
     contours : ndarray, (frame, point, 2) float32
@@ -87,7 +86,6 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
 
     Parameters
     ----------
-    model : TrainedModel
     images : ndarray, (frame, y, x) uint8
 
     Returns
@@ -119,7 +117,6 @@ def segment_clip(
     ----------
     model : TrainedModel
         Of several, their mean; see `echo_train.evaluation.ensemble.average_models`.
-    clip : Clip
     sector : Sector, optional
         What the model sees of each frame; by default, all.
     confidence : float

@@ -30,7 +30,6 @@ class Curve:
     ----------
     row : int
         Number of the run's row in the table.
-    name : str
     points : tuple of (float, float)
         Epoch and value; where none is finite, the curve has no point.
     """
@@ -46,7 +45,6 @@ class Plot:
 
     Attributes
     ----------
-    title : str
     lines : list of (int, str, str)
         Row, name, and coordinates of each curve as SVG takes them.
     x_ticks, y_ticks : list of (float, str)

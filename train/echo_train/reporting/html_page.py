@@ -56,10 +56,8 @@ def report_page(
 
     Parameters
     ----------
-    rows : sequence of Row
     differences : sequence of Difference or None
         Of each row from the baseline.
-    baseline : Row, optional
     folder : Path
         Where the page will be; links to pictures are relative to it.
 

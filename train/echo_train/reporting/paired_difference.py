@@ -31,7 +31,6 @@ class Difference:
 
     Attributes
     ----------
-    frames : int
     mean, low, high : float
         Mean difference, and its 95 % interval by the bootstrap over videos.
     better : float
@@ -56,7 +55,6 @@ def read_scores(folder: Path, split: str) -> Scores:
 
     Parameters
     ----------
-    folder : Path
     split : str
         ``test``, ``val``, ``train`` or ``all``.
 

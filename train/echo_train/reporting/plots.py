@@ -40,7 +40,6 @@ class Panel:
         Masks, 0 or 1.
     points : ndarray, (landmark, 2) float, or None
         Predicted landmarks, (x, y) in pixels; NaN for a missed one.
-    title : str
     """
 
     image: np.ndarray
@@ -83,13 +82,10 @@ def experiment_png(
 
     Parameters
     ----------
-    history : sequence of EpochRow
     published : Published
         The paper's values after the last epoch, drawn as stars.
     published_curves : Curves or None
         Those of its epochs, drawn as dotted lines, if they are known.
-    published_epochs : int
-    title : str
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
@@ -170,7 +166,6 @@ def attention_png(
     maps : sequence of ndarray, (frame, y, x) float
         Weights in [0, 1] at the size of the frames, of the gates at half of the full resolution,
         a quarter of it and so on.
-    title : str
     """
     count = len(images)
     size = (1.9 * count + 1.4, 1.9 * len(maps) + 0.9)

@@ -27,7 +27,6 @@ class RobustnessRow:
     ----------
     corruption : str
         A name of `echo_train.transforms.corruptions.CORRUPTIONS`, or that of `CLEAN`.
-    severity : float
     dice, low, high : float
         Mean foreground Dice and its 95 % interval.
     pooled, ed, es : float or None
@@ -35,7 +34,6 @@ class RobustnessRow:
         In pixels.
     implausible : float
         Share of predictions with a shape or size that no ventricle has.
-    missed_frames : int
     mean_radial_error : float or None
         In pixels; None if masks are predicted or every landmark is missed.
     """

@@ -42,7 +42,6 @@ class Row:
 
     Attributes
     ----------
-    name : str
     folders : tuple of Path
     summaries : tuple of dict
         The summary.json of each folder.

@@ -26,11 +26,8 @@ class Metric:
 
     Attributes
     ----------
-    label : str
     digits : int
         After the point.
-    percent : bool
-    signed : bool
     """
 
     label: str
@@ -120,7 +117,6 @@ def table_rows(
 
     Parameters
     ----------
-    rows : sequence of Row
     differences : sequence of Difference or None
         Of each row from a baseline.
     every_split : bool

@@ -19,7 +19,6 @@ def provenance(
 
     Parameters
     ----------
-    now : datetime
     device : str
         Its name.
     stages : mapping of str to str

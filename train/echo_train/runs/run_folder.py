@@ -60,7 +60,6 @@ class EpochRow:
         landmark run is that of a fixed sample of frames.
     train_pixel_accuracy, val_pixel_accuracy : float
         Means over frames of the metric that the paper calls Dice.
-    seconds : float
     images_per_second : float
         Training images per second, without validation.
     learning_rate : float
@@ -115,7 +114,6 @@ def open_run_folder(
     ----------
     folder : Path
         From `choose_run_folder`.
-    resume : bool
     inputs : sequence of Path
         What the run reads.
 

@@ -83,7 +83,6 @@ def write_weights(run: Path, path: Path, note: str = "", force: bool = False) ->
 
     Parameters
     ----------
-    run : Path
     path : Path
         Its suffix is that of safetensors.
     note : str

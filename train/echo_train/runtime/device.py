@@ -29,7 +29,6 @@ def pick_device(
 
     Parameters
     ----------
-    name : str
     local_rank : int
         Index of the GPU for ``auto`` and ``cuda``. In distributed training,
         each process of a machine has its own GPU.

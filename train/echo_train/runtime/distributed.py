@@ -187,8 +187,6 @@ def check_batches(process: Process, batch_size: int, frames: Mapping[str, int]) 
 
     Parameters
     ----------
-    process : Process
-    batch_size : int
     frames : mapping of str to int
         Number of frames by split.
 

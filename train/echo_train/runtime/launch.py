@@ -24,10 +24,8 @@ def launch(count: int, module: str, arguments: Sequence[str]) -> int:
 
     Parameters
     ----------
-    count : int
     module : str
         What each process runs; its environment is that of torchrun.
-    arguments : sequence of str
 
     Returns
     -------

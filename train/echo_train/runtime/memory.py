@@ -45,7 +45,6 @@ def explain_full_memory(device: torch.device, advice: Callable[[], str]) -> Iter
 
     Parameters
     ----------
-    device : torch.device
     advice : callable
         Returns what the user should do; called after the error.
 

@@ -23,7 +23,6 @@ def choose_precision(name: str, device: torch.device) -> str:
     ----------
     name : str
         One of `echo_train.runtime.settings.PRECISIONS`.
-    device : torch.device
 
     Returns
     -------
@@ -60,9 +59,7 @@ def forward(network: nn.Module, images: Tensor, device: torch.device, precision:
 
     Parameters
     ----------
-    network : nn.Module
     images : Tensor, (frame, channel, y, x) float
-    device : torch.device
     precision : str
         From `choose_precision`.
 

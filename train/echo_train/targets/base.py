@@ -84,8 +84,6 @@ class Target(Protocol):
 
         Parameters
         ----------
-        frames : FrameSet
-        device : torch.device
         order : ndarray, (sample,) int64, optional
             Frames of a training epoch in the order of their batches. A target
             that is slow to measure measures a fixed sample of them; by default

@@ -27,10 +27,8 @@ def make_target(
 
     Parameters
     ----------
-    losses : LossSettings
     decoding : LandmarkSettings
         For landmarks.
-    choice : Choice
     loader : Loader
         Loads the frames that the run trains on.
     weights : Tensor, (y, x) float, or None
@@ -57,10 +55,8 @@ def restore_target(
 
     Parameters
     ----------
-    losses : LossSettings
     decoding : LandmarkSettings
         For landmarks.
-    choice : Choice
     state : dict of str to Tensor
         From `Target.state`.
     """

@@ -40,9 +40,6 @@ class LandmarkTarget:
 
     Parameters
     ----------
-    losses : LossSettings
-    decoding : LandmarkSettings
-    choice : Choice
     train_points : ndarray, (frame, landmark, 2) float, or None
         True landmarks of the training split, from which the prior is computed;
         None if `restore` loads it.
@@ -203,9 +200,6 @@ class LandmarkCollector:
 
     Parameters
     ----------
-    frames : FrameSet
-    target : LandmarkTarget
-    device : torch.device
     measured : ndarray, (sample,) bool, or None
         Which frames to measure, in the order in which batches bring them; None
         for all.

@@ -123,6 +123,18 @@ def run_seconds(trainer: Trainer, pace: Pace) -> tuple[float, float]:
     return remaining * epoch + (count["VAL"] + count["TEST"]) * pace.evaluation, epoch
 
 
+def describe_run(trainer: Trainer) -> str:
+    """Describe data, network and device in a line, and in a second one the initial weights."""
+    network = trainer.settings.architecture
+    parameters = sum(weights.numel() for weights in trainer.network.parameters())
+    begun = f"\nbegins with {trainer.began_with}" if trainer.began_with else ""
+    return (
+        f"{trainer.choice}; {len(trainer.frames.indices('TRAIN'))} training frames; "
+        f"{network.network} of width {network.width}, {parameters / 1e6:.2f} million parameters; "
+        f"{devices.describe_use(trainer.device, trainer.compiled, trainer.precision)}{begun}"
+    )
+
+
 def describe_forecast(trainer: Trainer) -> str:
     """Forecast a run in a line; a long one on a CPU comes with a width that takes less."""
     seconds, epoch = run_seconds(trainer, measure_pace(trainer))
@@ -237,10 +249,8 @@ def settings_bytes(
 
     Parameters
     ----------
-    settings : TrainSettings
     shape : tuple of int
         (height, width) of the frames.
-    device : torch.device
     process : Process
         Its share of a batch is on its device.
     """

@@ -33,8 +33,6 @@ def make_optimiser(
 
     Parameters
     ----------
-    network : nn.Module
-    learning_rate, weight_decay : float
     device : torch.device
         On CUDA, a fused kernel updates all parameters. On the CPU each is
         updated alone; elsewhere torch chooses.
@@ -140,7 +138,6 @@ class WeightEMA:
 
     Parameters
     ----------
-    network : nn.Module
     decay : float
         In (0, 1).
 

@@ -84,7 +84,10 @@ def prepared(
     with (
         distributed.connected(process, device),
         explain_full_memory(
-            device, lambda: advise_smaller(smallest_sizes(settings), device, process)
+            device,
+            lambda: advise_smaller(
+                with_sizes(settings, WIDTHS[0], BATCH_SIZES[0]), device, process
+            ),
         ),
     ):
         store = EchoStore(settings.selection.store)
@@ -180,18 +183,14 @@ def plan_sizes(
     loader: Loader,
     device: torch.device,
     process: Process,
-    say: Callable[[str], None],
+    say: Say,
 ) -> TrainSettings:
     """Replace ``auto`` by the width and the batch size of the plan, and print what was measured.
 
     Parameters
     ----------
-    settings : TrainSettings
-    choice : Choice
-    loader : Loader
-    device : torch.device
-    process : Process
-        Must be the only one.
+    settings, choice, loader, device, process
+        As `Trainer` takes them; the process must be the only one.
     say : callable
         Takes each line for the user.
 
@@ -248,20 +247,11 @@ def plan_sizes(
         f"plan: --width {width} --batch-size {batch_size}, chosen for {gigabytes(memory)} of memory"
         f"{limit}"
     )
-    return _with_sizes(settings, width, batch_size)
+    return with_sizes(settings, width, batch_size)
 
 
-def smallest_sizes(settings: TrainSettings) -> TrainSettings:
-    """Replace ``auto`` by the smallest candidates."""
-    return _with_sizes(settings, WIDTHS[0], BATCH_SIZES[0])
-
-
-def keep_sizes(settings: TrainSettings, before: TrainSettings) -> TrainSettings:
-    """Replace ``auto`` of a resumed run by the sizes that it was started with."""
-    return _with_sizes(settings, before.architecture.width, before.training.batch_size)
-
-
-def _with_sizes(settings: TrainSettings, width: int, batch_size: int) -> TrainSettings:
+def with_sizes(settings: TrainSettings, width: int, batch_size: int) -> TrainSettings:
+    """Replace ``auto`` by a width and a batch size."""
     if not settings.automatic():
         return settings
     return replace(

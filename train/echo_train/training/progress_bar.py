@@ -25,7 +25,6 @@ class ProgressBar:
         Training images of all epochs together.
     done : int
         Images that a resumed run has trained on before.
-    epochs : int
     quiet : bool
         Show nothing; for callers of the library.
     clock : callable

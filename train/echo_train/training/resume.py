@@ -49,8 +49,8 @@ def save_state(
     RunError
         If a loss of the unfinished epoch is NaN or infinite.
     """
-    unfinished = trainer.unfinished if trainer.unfinished and trainer.unfinished.losses else None
-    if not trainer.history and unfinished is None:
+    unfinished = trainer.unfinished
+    if not trainer.history and not unfinished:
         return
     common = {
         "history": [dataclasses.asdict(row) for row in trainer.history],
@@ -209,7 +209,6 @@ def explain_interruption(folder: Path, options: str = "") -> Iterator[None]:
 
     Parameters
     ----------
-    folder : Path
     options : str
         Options of the command in addition to the folder, followed by a space.
 

@@ -137,7 +137,6 @@ class TrainSettings:
 
         Parameters
         ----------
-        choice : Choice
         images : int
             Training frames.
         """

@@ -33,8 +33,8 @@ from echo_train.runtime import device as devices
 from echo_train.runtime import distributed
 from echo_train.runtime.distributed import ONLY_PROCESS, Process
 from echo_train.runtime.signals import ended_like_ctrl_c, uninterrupted
-from echo_train.training.forecast import describe_forecast, describe_size
-from echo_train.training.preparation import Say, keep_sizes, prepared
+from echo_train.training.forecast import describe_forecast, describe_run, describe_size
+from echo_train.training.preparation import Say, prepared, with_sizes
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.resume import explain_interruption, restore_state, save_state
 from echo_train.training.settings import TrainSettings
@@ -56,7 +56,6 @@ def train(
 
     Parameters
     ----------
-    settings : TrainSettings
     say : callable
         Called with each line for the user.
     quiet : bool
@@ -85,8 +84,8 @@ def train(
     settings.check()
     if settings.folder.resume and settings.folder.run is not None and settings.automatic():
         config = settings.folder.run / run_folder.CONFIG
-        table = run_folder.read_config(settings.folder.run)
-        settings = keep_sizes(settings, from_table(TrainSettings, table, config))
+        begun = from_table(TrainSettings, run_folder.read_config(settings.folder.run), config)
+        settings = with_sizes(settings, begun.architecture.width, begun.training.batch_size)
     started = time.perf_counter()
     first_say = say if process.is_first else lambda line: None
     with prepared(settings, first_say, process, shared) as (store, trainer):
@@ -108,7 +107,7 @@ def train(
                 restore_state(trainer, folder, store)
             if output is not None:
                 _claim(output, settings, as_comments(_provenance(trainer, store)))
-            first_say(trainer.describe())
+            first_say(describe_run(trainer))
             first_say(f"ready after {time.perf_counter() - started:.1f} s; run folder {folder}")
             if not quiet and len(trainer.history) < settings.training.epochs:
                 first_say(describe_forecast(trainer))
@@ -136,23 +135,12 @@ def train(
 def dry_run(settings: TrainSettings, say: Say, process: Process = ONLY_PROCESS) -> None:
     """Print what a run would need: memory, parameters, steps and time; write nothing.
 
-    Parameters
-    ----------
-    settings : TrainSettings
-    say : callable
-        Called with each line for the user.
-    process : Process
-        This process among those that train together.
-
-    Raises
-    ------
-    SettingsError, StoreError, RunError
-        As `train` does.
+    Parameters and errors are those of `train`.
     """
     settings.check()
     first_say = say if process.is_first else lambda line: None
     with prepared(settings, first_say, process) as (store, trainer):
-        first_say(trainer.describe())
+        first_say(describe_run(trainer))
         first_say(describe_size(trainer, store))
         first_say(describe_forecast(trainer))
 
@@ -168,10 +156,8 @@ def train_epochs(
 
     Parameters
     ----------
-    trainer : Trainer
     output : OutputFolder or None
         The run folder; None in a process that writes no files.
-    store : EchoStore
     quiet : bool
         Show no progress on stderr.
     loggers : sequence of Logger

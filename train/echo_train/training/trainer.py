@@ -31,10 +31,10 @@ from echo_train.runtime.precision import choose_precision, forward
 from echo_train.runtime.signals import uninterrupted
 from echo_train.targets.base import Target
 from echo_train.targets.factory import make_target
-from echo_train.training.loss_log import LossLog, UnfinishedEpoch
 from echo_train.training.optimiser import WeightEMA, make_optimiser, rate_factor, set_rate
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.settings import TrainSettings
+from echo_train.training.unfinished_epoch import UnfinishedEpoch
 from echo_train.transforms.batch import EVALUATION_BATCH, Batch
 
 LAGGING_STEPS = 100
@@ -49,10 +49,6 @@ class Trainer:
 
     Parameters
     ----------
-    settings : TrainSettings
-    choice : Choice
-    loader : Loader
-    device : torch.device
     process : Process
         This process among those that train together.
     initial : TrainedModel, optional
@@ -111,11 +107,9 @@ class Trainer:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         decay = settings.training.ema
         self.ema = WeightEMA(self.network, decay) if decay else None
+        optimiser = settings.optimiser
         self.optimiser = make_optimiser(
-            self.network,
-            settings.optimiser.learning_rate,
-            settings.optimiser.weight_decay,
-            device,
+            self.network, optimiser.learning_rate, optimiser.weight_decay, device
         )
         parallel = distributed.data_parallel(self.network, process, device)
         # SyncBatchNorm splits the compiled graph of several processes. Whether compiling it is
@@ -132,10 +126,7 @@ class Trainer:
     def try_compiled(self) -> str | None:
         """Compile the network, and compute one batch without a step of the optimiser.
 
-        Returns
-        -------
-        obstacle : str or None
-            Why it could not be compiled; the trainer then runs it uncompiled.
+        Returns why it could not be compiled; the trainer then runs it uncompiled.
         """
         size = self.settings.training.batch_size
         order = self.loader.order(self.frames.indices("TRAIN"), 1)[:size]
@@ -159,21 +150,6 @@ class Trainer:
                 values.copy_(buffers[name])
         return None
 
-    def describe(self) -> str:
-        """Describe data, network and device in a line, and in a second one the initial weights."""
-        network = self.settings.architecture
-        begun = f"\nbegins with {self.began_with}" if self.began_with else ""
-        return (
-            f"{self.choice}; {len(self.frames.indices('TRAIN'))} training frames; "
-            f"{network.network} of width {network.width}, "
-            f"{self.count_parameters() / 1e6:.2f} million parameters; "
-            f"{devices.describe_use(self.device, self.compiled, self.precision)}{begun}"
-        )
-
-    def count_parameters(self) -> int:
-        """Count the parameters of the network."""
-        return sum(weights.numel() for weights in self.network.parameters())
-
     @property
     def evaluated_network(self) -> nn.Module:
         """The network that is validated and saved as the best: the moving average, if enabled."""
@@ -188,7 +164,7 @@ class Trainer:
     def images_trained(self) -> int:
         """Count the training images of all steps so far."""
         images = len(self.frames.indices("TRAIN"))
-        steps = len(self.unfinished.losses) if self.unfinished else 0
+        steps = len(self.unfinished) if self.unfinished is not None else 0
         return len(self.history) * images + min(steps * self.settings.training.batch_size, images)
 
     def add_epoch(self, row: run_folder.EpochRow) -> bool:
@@ -201,10 +177,9 @@ class Trainer:
 
     def begin_epoch(self, epoch: int) -> UnfinishedEpoch:
         """Begin an epoch, from 1, unless it has begun."""
-        if self.unfinished is None or self.unfinished.losses.epoch != epoch:
-            losses = LossLog(self.frames, epoch)
-            collector = self.target.collector(self.frames, self.device, self._orders(epoch)[1])
-            self.unfinished = UnfinishedEpoch(losses=losses, collector=collector)
+        if self.unfinished is None or self.unfinished.epoch != epoch:
+            collector = self.target.collector(self.frames, self.device, self._own_order(epoch))
+            self.unfinished = UnfinishedEpoch(epoch, self.frames, collector)
         return self.unfinished
 
     def train_epoch(self, epoch: int, progress: ProgressBar) -> run_folder.EpochRow:
@@ -225,7 +200,9 @@ class Trainer:
         images = len(self.frames.indices("TRAIN"))
         if epoch * self.settings.training.steps_per_epoch(images) < LAGGING_STEPS:
             self._renew_statistics(epoch)
-        train_loss = self._sum(unfinished.losses.total()) / images
+        train_loss = distributed.sum_over_processes(
+            unfinished.total_loss(), self.process, self.device
+        )
         training = unfinished.collector.results()
         validation, val_loss = self.validate(self.frames.indices("VAL"))
         if not math.isfinite(val_loss):
@@ -235,7 +212,7 @@ class Trainer:
             )
         return run_folder.EpochRow(
             epoch=epoch,
-            train_loss=train_loss,
+            train_loss=train_loss / images,
             train_dice=float(training.dice().mean()),
             val_loss=val_loss,
             val_dice=float(validation.dice().mean()),
@@ -249,19 +226,18 @@ class Trainer:
     def _train(self, unfinished: UnfinishedEpoch, progress: ProgressBar) -> None:
         """Take the remaining steps of an epoch."""
         started = time.perf_counter() - unfinished.seconds
-        losses, done, epoch = unfinished.losses, len(unfinished.losses), unfinished.losses.epoch
-        order, own_order = self._orders(epoch)
-        full_size = self.settings.training.batch_size
-        steps, own_size = math.ceil(len(order) / full_size), self.process.batch_size(full_size)
+        done, epoch = len(unfinished), unfinished.epoch
+        images, full_size = len(self.frames.indices("TRAIN")), self.settings.training.batch_size
+        steps, own_size = math.ceil(images / full_size), self.process.batch_size(full_size)
         if done == steps:
             return
         self.network.train()
         # Of several processes, the others would wait.
         guard = uninterrupted if self.process.world_size == 1 else contextlib.nullcontext
-        batches = self.loader.batches(own_order[done * own_size :], own_size, epoch)
+        batches = self.loader.batches(self._own_order(epoch)[done * own_size :], own_size, epoch)
         with contextlib.closing(batches):
             for step, batch in enumerate(batches, start=done):
-                size = min(full_size, len(order) - step * full_size)
+                size = min(full_size, images - step * full_size)
                 # A batch of another size would compile the network again.
                 odd_size = self.compiled and size < full_size
                 with guard():
@@ -270,7 +246,7 @@ class Trainer:
                     weight = self.process.loss_weight(size)
                     self._step(loss * weight, (epoch - 1) * steps + step, steps)
                     reports = self.process.reports(size)
-                    recent_loss = losses.add(loss, batch.index, reports)
+                    recent_loss = unfinished.add_loss(loss, batch.index, reports)
                     if reports:
                         unfinished.collector.update(logits.detach(), batch)
                     unfinished.seconds = time.perf_counter() - started
@@ -279,14 +255,14 @@ class Trainer:
     def _renew_statistics(self, epoch: int) -> None:
         """Compute the statistics of batch normalisation again, with the weights of now."""
         size = self.process.batch_size(self.settings.training.batch_size)
-        order = self._orders(epoch)[1][: STATISTICS_BATCHES * size]
+        order = self._own_order(epoch)[: STATISTICS_BATCHES * size]
         with contextlib.closing(self.loader.batches(order, size, epoch)) as batches:
             update_bn((batch.images for batch in batches), self.evaluated_network)
 
-    def _orders(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Order of an epoch's frames, and of those that are this process's share."""
+    def _own_order(self, epoch: int) -> np.ndarray:
+        """Order of the frames of an epoch that are this process's share."""
         order = self.loader.order(self.frames.indices("TRAIN"), epoch)
-        return order, self.process.share(order, self.settings.training.batch_size)
+        return self.process.share(order, self.settings.training.batch_size)
 
     def _step(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
         """Change the weights by one step of the optimiser."""
@@ -315,11 +291,10 @@ class Trainer:
                     logits = self._forward(network, batch)
                     losses.append(self.target.loss(logits, batch) * len(batch.index))
                     collector.update(logits, batch)
-        total = self._sum(float(torch.stack(losses).sum()))
+        total = distributed.sum_over_processes(
+            float(torch.stack(losses).sum()), self.process, self.device
+        )
         return collector.results(), total / len(order)
 
     def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
         return forward(network, batch.images, self.device, self.precision)
-
-    def _sum(self, value: float) -> float:
-        return distributed.sum_over_processes(value, self.process, self.device)

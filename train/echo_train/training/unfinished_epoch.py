@@ -1,12 +1,11 @@
-"""The losses of an epoch, kept on the device and checked for NaN every few steps.
+"""The steps of an epoch so far: their losses, which are checked for NaN, and their predictions.
 
-`echo_train.training.trainer` adds the loss of each batch. With the predictions, they are what an
-epoch that was interrupted has left behind, and are saved with its weights.
+`echo_train.training.trainer` adds each step. If the epoch is interrupted, they are saved with the
+weights and the state of the optimiser.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
@@ -28,28 +27,41 @@ LISTED_FRAMES = 8
 """Frames that an error message lists."""
 
 
-class LossLog:
-    """Keeps the loss of each batch and stops a run if one is NaN or infinite.
+class UnfinishedEpoch:
+    """What the steps of an epoch so far have left behind, other than weights and moments.
+
+    The losses stay on the device. No random generator has a state: order and augmentation are
+    functions of seed, epoch and frame.
 
     Parameters
     ----------
-    frames : FrameSet
     epoch : int
-        From 1, for messages.
+        From 1.
+    frames : FrameSet
+        For messages.
+    collector : Collector
+        Of the predictions in training.
+
+    Attributes
+    ----------
+    seconds : float
+        Taken by the steps.
     """
 
-    def __init__(self, frames: FrameSet, epoch: int) -> None:
-        self._frames = frames
+    def __init__(self, epoch: int, frames: FrameSet, collector: Collector) -> None:
         self.epoch = epoch
+        self.collector = collector
+        self.seconds = 0.0
+        self._frames = frames
         self._losses: list[Tensor] = []
         self._counts: list[int] = []
         self._unchecked: list[Tensor] = []
 
     def __len__(self) -> int:
-        """Number of batches so far."""
+        """Number of steps so far."""
         return len(self._losses)
 
-    def add(self, loss: Tensor, index: Tensor, counted: bool = True) -> float | None:
+    def add_loss(self, loss: Tensor, index: Tensor, counted: bool = True) -> float | None:
         """Add the mean loss of a batch.
 
         Parameters
@@ -79,42 +91,49 @@ class LossLog:
             return None
         return float(self._check().mean())
 
-    def total(self) -> float:
+    def total_loss(self) -> float:
         """Sum the loss over all frames of the epoch.
 
         Raises
         ------
         RunError
-            As in `add`.
+            As in `add_loss`.
         """
         self._check()
         losses = torch.stack(self._losses)
         return float((losses * torch.tensor(self._counts, device=losses.device)).sum())
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the losses and the numbers of frames of all batches so far.
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs.
 
         Raises
         ------
         RunError
-            As in `add`.
+            As in `add_loss`.
         """
         self._check()
-        return {"losses": torch.stack(self._losses), "counts": torch.tensor(self._counts)}
+        losses = {"losses": torch.stack(self._losses), "counts": torch.tensor(self._counts)}
+        return {
+            "losses": losses,
+            "predictions": self.collector.state(),
+            "seconds": self.seconds,
+        }
 
-    def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
-        """Add the losses of batches that `state` returned.
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Add the steps that `state` returned.
 
         Raises
         ------
-        KeyError, ValueError
-            If they are none.
+        KeyError, RuntimeError, TypeError, ValueError
+            If they are not those of this epoch.
         """
-        losses, counts = state["losses"], state["counts"]
+        losses, counts = state["losses"]["losses"], state["losses"]["counts"]
         if losses.ndim != 1 or losses.shape != counts.shape or not losses.isfinite().all():
             raise ValueError("the losses of its last epoch are not one for each step")
         self._losses += losses.to(device).unbind()
         self._counts += counts.tolist()
+        self.collector.restore(state["predictions"])
+        self.seconds = float(state["seconds"])
 
     def _check(self) -> np.ndarray:
         """Return the losses since the last check, if all are finite."""
@@ -142,50 +161,3 @@ class LossLog:
             "Inspect these frames with echo-prep preview, lower --learning-rate or set "
             "--clip-norm. The run folder keeps the state after the last complete epoch"
         )
-
-
-@dataclasses.dataclass(kw_only=True)
-class UnfinishedEpoch:
-    """What the steps of an epoch so far have left behind, other than weights and moments.
-
-    No random generator has a state: order and augmentation are functions of seed, epoch and frame.
-
-    Attributes
-    ----------
-    losses : LossLog
-        One loss for each step.
-    collector : Collector
-        Of the predictions in training.
-    seconds : float
-        Taken by the steps.
-    """
-
-    losses: LossLog
-    collector: Collector
-    seconds: float = 0.0
-
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` needs.
-
-        Raises
-        ------
-        RunError
-            If a loss is NaN or infinite.
-        """
-        return {
-            "losses": self.losses.state(),
-            "predictions": self.collector.state(),
-            "seconds": self.seconds,
-        }
-
-    def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        """Add the steps that `state` returned.
-
-        Raises
-        ------
-        KeyError, RuntimeError, TypeError, ValueError
-            If they are not those of this epoch.
-        """
-        self.losses.restore(state["losses"], device)
-        self.collector.restore(state["predictions"])
-        self.seconds = float(state["seconds"])
