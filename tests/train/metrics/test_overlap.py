@@ -12,9 +12,8 @@ from torchmetrics.functional.classification import (
 )
 from torchmetrics.segmentation import DiceScore
 
-from echo_train.metrics.landmark_errors import Landmarks, radial_errors, success_rates
+from echo_train.metrics.landmark_errors import radial_errors, success_rates
 from echo_train.metrics.overlap import (
-    MaskCounts,
     dice,
     iou,
     missed,
@@ -27,22 +26,7 @@ from support.masks import mask_pairs
 
 
 def counted(predicted: Tensor, true: Tensor) -> np.ndarray:
-    metric = MaskCounts()
-    metric.update(torch.arange(len(true)), pixel_counts(predicted, true))
-    return metric.compute()[1].numpy()
-
-
-def test_counts_keep_the_order_of_the_frames() -> None:
-    predicted, true = mask_pairs(6)
-    metric = MaskCounts()
-    for part in (slice(0, 4), slice(4, 6)):
-        index = torch.tensor([9, 3, 5, 0, 7, 2])[part]
-        masks = (torch.from_numpy(predicted[part]), torch.from_numpy(true[part]))
-        metric.update(index, pixel_counts(*masks))
-    index, counts = metric.compute()
-    assert index.tolist() == [9, 3, 5, 0, 7, 2]
-    for row, found, target in zip(counts.tolist(), predicted, true, strict=True):
-        assert row == [(found & target).sum(), found.sum(), target.sum(), (found == target).sum()]
+    return pixel_counts(predicted, true).numpy()
 
 
 @pytest.mark.parametrize("width", [40, 37])
@@ -134,14 +118,3 @@ def test_a_missed_landmark_is_not_a_success() -> None:
     np.testing.assert_allclose(
         success_rates(errors), [[0.5, 0], [0.5, 0.25], [0.75, 0.5], [0.75, 0.75]]
     )
-
-
-def test_landmarks_keep_their_order() -> None:
-    metric = Landmarks()
-    points = torch.rand(5, 7, 2)
-    masks = torch.arange(10, dtype=torch.uint8).reshape(5, 2)
-    metric.update(torch.tensor([4, 1]), points[:2], masks[:2])
-    metric.update(torch.tensor([0, 2, 3]), points[2:], masks[2:])
-    index, kept, packed = metric.compute()
-    assert index.tolist() == [4, 1, 0, 2, 3]
-    assert torch.equal(kept, points) and torch.equal(packed, masks)

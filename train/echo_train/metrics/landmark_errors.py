@@ -2,52 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 SUCCESS_LIMITS = (1, 2, 3, 4)
 """Radial errors in pixels up to which a landmark counts as a success."""
-
-
-class Landmarks(Metric):
-    """Predicted landmarks of frames, kept on the device until they are computed.
-
-    The true masks are kept as well, since augmentation changes them.
-    """
-
-    full_state_update = False
-    index: list[Tensor]
-    points: list[Tensor]
-    masks: list[Tensor]
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.add_state("index", default=[], dist_reduce_fx="cat")
-        self.add_state("points", default=[], dist_reduce_fx="cat")
-        self.add_state("masks", default=[], dist_reduce_fx="cat")
-
-    def update(self, index: Tensor, points: Tensor, masks: Tensor) -> None:
-        """Add the landmarks of some frames.
-
-        Parameters
-        ----------
-        index : Tensor, (frame,) int64
-        points : Tensor, (frame, landmark, 2) float
-            (x, y) in pixels; NaN for a missed landmark.
-        masks : Tensor, (frame, byte) uint8
-            True masks, eight pixels in a byte.
-        """
-        self.index.append(index)
-        self.points.append(points)
-        self.masks.append(masks)
-
-    def compute(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return index, points and masks of all frames so far, as `update` takes them."""
-        return dim_zero_cat(self.index), dim_zero_cat(self.points), dim_zero_cat(self.masks)
 
 
 def radial_errors(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:

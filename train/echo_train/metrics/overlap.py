@@ -8,46 +8,10 @@ share of the image; it is reported as pixel accuracy.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
-
-
-class MaskCounts(Metric):
-    """Numbers of pixels of predicted and true masks, for each frame.
-
-    `update` does not wait for the device; torchmetrics synchronises the state between processes.
-    """
-
-    full_state_update = False
-    index: list[Tensor]
-    counts: list[Tensor]
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.add_state("index", default=[], dist_reduce_fx="cat")
-        self.add_state("counts", default=[], dist_reduce_fx="cat")
-
-    def update(self, index: Tensor, counts: Tensor) -> None:
-        """Add the counts of some frames.
-
-        Parameters
-        ----------
-        index : Tensor, (frame,) int64
-            Indices of the frames.
-        counts : Tensor, (frame, 4) int64
-            From `pixel_counts`.
-        """
-        self.index.append(index)
-        self.counts.append(counts)
-
-    def compute(self) -> tuple[Tensor, Tensor]:
-        """Return index and counts of all frames so far, as `update` takes them."""
-        return dim_zero_cat(self.index), dim_zero_cat(self.counts)
 
 
 def pixel_counts(predicted: Tensor, true: Tensor) -> Tensor:

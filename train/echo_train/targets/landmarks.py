@@ -19,7 +19,7 @@ from echo_train.landmarks.shape_prior import ShapePrior, fit_shape_prior
 from echo_train.losses.distance_map import distance_loss
 from echo_train.losses.landmark_losses import LANDMARK_LOSSES
 from echo_train.losses.settings import LossSettings
-from echo_train.metrics.landmark_errors import Landmarks
+from echo_train.metrics.frame_values import FrameValues
 from echo_train.metrics.overlap import packed_counts
 from echo_train.metrics.results import Results
 from echo_train.runtime import device as devices
@@ -214,7 +214,8 @@ class LandmarkCollector:
     ) -> None:
         self._frames = frames
         self._target = target
-        self._landmarks = Landmarks().to(device)
+        # The true masks are kept as well, since augmentation changes them.
+        self._values = FrameValues("points", "masks").to(device)
         self._measured = measured
         self._position = 0
 
@@ -230,37 +231,31 @@ class LandmarkCollector:
                 return
             rows = torch.from_numpy(chosen).to(logits.device, non_blocking=True)
             logits, index, masks = logits[rows], index[rows], masks[rows]
-        self._landmarks.update(index, self._target.decode(logits), _pack(masks > 0))
+        points = self._target.decode(logits)
+        self._values.update(index=index, points=points, masks=_pack(masks > 0))
 
     def results(self) -> Results:
         """Compute the results of all batches so far."""
         frames = self._frames
-        index, points, packed = self._landmarks.compute()
-        found = self._target.correct(points.cpu().numpy())
-        masks = self._target.masks(found, frames.shape)
-        return Results(
-            frames=frames,
-            # torchmetrics turns a single element into a scalar.
-            index=index.cpu().numpy().reshape(-1),
-            counts=packed_counts(masks, packed.cpu().numpy()),
-            points=found,
-        )
+        rows = {name: values.cpu().numpy() for name, values in self._values.rows().items()}
+        found = self._target.correct(rows["points"])
+        counts = packed_counts(self._target.masks(found, frames.shape), rows["masks"])
+        return Results(frames=frames, index=rows["index"], counts=counts, points=found)
 
     def state(self) -> dict[str, Any]:
         """Return landmarks and true masks of the frames measured so far."""
-        index, points, masks = self._landmarks.compute()
-        index = index.reshape(-1)
-        return {"index": index, "points": points, "masks": masks, "position": self._position}
+        return {**self._values.rows(), "position": self._position}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Add the frames that `state` returned; see `Collector.restore`."""
-        values: list[Tensor] = [state[name] for name in ("index", "points", "masks")]
-        index, points, masks = (tensor.to(self._landmarks.device) for tensor in values)
-        height, width = self._frames.shape
-        shapes = ((len(index), self._target.landmarks, 2), (len(index), -(-height * width // 8)))
-        if (points.shape, masks.shape) != shapes or not isinstance(state["position"], int):
+        device = self._values.device
+        rows = {name: state[name].to(device) for name in ("index", "points", "masks")}
+        (count,), (height, width) = rows["index"].shape, self._frames.shape
+        shapes = ((count, self._target.landmarks, 2), (count, -(-height * width // 8)))
+        found = (rows["points"].shape, rows["masks"].shape)
+        if found != shapes or not isinstance(state["position"], int):
             raise ValueError("the predictions of its last epoch are not landmarks of these frames")
-        self._landmarks.update(index, points, masks)
+        self._values.update(**rows)
         self._position = state["position"]
 
 

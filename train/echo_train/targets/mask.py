@@ -14,7 +14,8 @@ from echo_common.measures.outline import soft_outlines
 from echo_train.data.frame_set import FrameSet
 from echo_train.losses.mask_losses import MASK_LOSSES
 from echo_train.losses.settings import LossSettings
-from echo_train.metrics.overlap import MaskCounts, pixel_counts
+from echo_train.metrics.frame_values import FrameValues
+from echo_train.metrics.overlap import pixel_counts
 from echo_train.metrics.results import Results
 from echo_train.targets.base import Collector, Prediction
 from echo_train.targets.postprocess import clean_map
@@ -123,26 +124,25 @@ class MaskCollector:
 
     def __init__(self, frames: FrameSet, device: torch.device) -> None:
         self._frames = frames
-        self._counts = MaskCounts().to(device)
+        self._counts = FrameValues("counts").to(device)
 
     def update(self, logits: Tensor, batch: Batch) -> None:
         """Add one batch without waiting for the device."""
-        self._counts.update(batch.index, pixel_counts(logits[:, 0] > 0, batch.masks > 0))
+        counts = pixel_counts(logits[:, 0] > 0, batch.masks > 0)
+        self._counts.update(index=batch.index, counts=counts)
 
     def results(self) -> Results:
         """Compute the results of all batches so far."""
-        index, counts = (values.cpu().numpy() for values in self._counts.compute())
-        # torchmetrics turns a single element into a scalar.
-        return Results(frames=self._frames, index=index.reshape(-1), counts=counts)
+        rows = {name: values.cpu().numpy() for name, values in self._counts.rows().items()}
+        return Results(frames=self._frames, **rows)
 
     def state(self) -> dict[str, Tensor]:
         """Return index and counts of all frames so far."""
-        index, counts = self._counts.compute()
-        return {"index": index.reshape(-1), "counts": counts}
+        return self._counts.rows()
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Add the frames that `state` returned; see `Collector.restore`."""
-        index, counts = state["index"], state["counts"]
-        if counts.shape != (len(index), 4):
+        if state["counts"].shape != (len(state["index"]), 4):
             raise ValueError("the predictions of its last epoch are not counts of pixels")
-        self._counts.update(index.to(self._counts.device), counts.to(self._counts.device))
+        device = self._counts.device
+        self._counts.update(**{name: values.to(device) for name, values in state.items()})
