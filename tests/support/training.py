@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,27 +19,39 @@ from echo_common.cli.settings import replace
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
 from echo_train.data.loader import Loader, make_loader
+from echo_train.experiments.settings import SweepSettings
 from echo_train.runs import background_writer
 from echo_train.training.progress_bar import ProgressBar
 from echo_train.training.settings import TrainSettings
 from echo_train.training.train import train
 from echo_train.training.trainer import Trainer
 
-TINY = replace(
-    TrainSettings(),
-    width=2,
-    epochs=2,
-    batch_size=4,
-    learning_rate=0.01,
-    device="cpu",
+_TINY: dict[str, Any] = {
+    "width": 2,
+    "epochs": 2,
+    "batch_size": 4,
+    "learning_rate": 0.01,
+    "device": "cpu",
     # On every CPU the same, with bfloat16 in hardware or without.
-    precision="fp32",
-)
+    "precision": "fp32",
+}
+TINY = replace(TrainSettings(), **_TINY)
 
 
 def tiny(store: Path, run: Path | None = None, **changes: Any) -> TrainSettings:
     """Settings of a run that takes about a second on the small store."""
     return replace(TINY, store=store, run=run, **changes)
+
+
+def small_sweep(store: Path, run: Path | None, **changes: Any) -> SweepSettings:
+    """Settings of several runs that are each as those of `tiny`."""
+    return replace(SweepSettings(), store=store, run=run, **{**_TINY, **changes})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file such as summary.json."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def open_loader(settings: TrainSettings) -> tuple[Choice, Loader]:

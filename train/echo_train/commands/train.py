@@ -57,11 +57,12 @@ def cli(
         from torch.distributed.elastic.multiprocessing.errors import record
 
         from echo_common.store.reader import EchoStore
+        from echo_train.experiments.comparison import SWEEP, best_run
+        from echo_train.experiments.comparison import describe as describe_sweep
         from echo_train.experiments.paper import TABLE, experiments, repeat
         from echo_train.experiments.presets import choose_for_preset, differences, with_preset
         from echo_train.experiments.search import search
-        from echo_train.experiments.sweep import SWEEP, best_run, sweep
-        from echo_train.experiments.sweep import describe as describe_sweep
+        from echo_train.experiments.sweep import sweep
         from echo_train.networks.architecture import network_settings
         from echo_train.reporting.run_rows import make_rows
         from echo_train.reporting.run_table import describe

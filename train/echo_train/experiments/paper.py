@@ -47,10 +47,8 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
         Settings by field that take precedence over every experiment's own. `run` is the folder of
         all experiments; with `resume`, finished experiments are kept and an interrupted one is
         resumed.
-    say : callable
-        Takes each line that a person should read.
-    quiet : bool
-        Show no progress on stderr.
+    say, quiet
+        As `echo_train.training.train.train` takes them.
 
     Returns
     -------

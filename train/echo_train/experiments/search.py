@@ -7,23 +7,21 @@ stopped. The search is resumed from its journal in the folder.
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from echo_common.cli.settings import replace, to_table, to_toml
+from echo_common.cli.settings import replace
 from echo_common.cli.start import import_extra
 from echo_common.errors import RunError, SettingsError
 from echo_train.data.resident import SharedArrays
+from echo_train.experiments.comparison import group_results, write_sweep
 from echo_train.experiments.grid import Axis, parse_axis
-from echo_train.experiments.settings import ONE_CALL, SweepSettings, refuse_automatic
-from echo_train.experiments.sweep import SWEEP, choose_base, group_results
-from echo_train.runs import run_folder
+from echo_train.experiments.settings import SweepSettings, refuse_automatic
+from echo_train.experiments.sweep import open_sweep
 from echo_train.runs.summary import read_summary
 from echo_train.training.preparation import Say
-from echo_train.training.resume import check_settings, explain_interruption
 from echo_train.training.train import train
 
 JOURNAL = "search.journal"
@@ -42,10 +40,8 @@ def search(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = 
     ----------
     settings : SweepSettings
         With `resume`, the trials of the folder count.
-    say : callable
-        Takes each line that a person should read.
-    quiet : bool
-        Show no progress on stderr.
+    say, quiet
+        As `echo_train.training.train.train` takes them.
 
     Returns
     -------
@@ -64,19 +60,8 @@ def search(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = 
             "--search trains one run after the other; leave out --grid, --seeds, --folds and --jobs"
         )
     refuse_automatic([settings])
-    resume = settings.folder.resume
-    base = choose_base(settings.folder.run, resume, "search")
-    with (
-        explain_interruption(base),
-        run_folder.open_run_folder(base, resume, [settings.selection.store]) as output,
-    ):
-        if resume:
-            before = run_folder.read_config(base)
-            now = to_table(settings, leave_out=ONE_CALL)
-            check_settings(before, now, base, may_differ=["trials", "store"])
-        output.claim(SWEEP)
-        if not resume:
-            output.write_text(run_folder.CONFIG, to_toml(settings, leave_out=ONE_CALL))
+    with open_sweep(settings, "search", left_out=(), may_differ=["trials"]) as output:
+        base = output.folder
         study = _open_study(optuna, base, settings.training.seed)
         shared = SharedArrays()
 
@@ -100,8 +85,7 @@ def search(settings: SweepSettings, say: Say = lambda line: None, quiet: bool = 
         names = [f"trial-{trial.number}" for trial in study.get_trials(states=(states.COMPLETE,))]
         if not names:
             raise RunError(f"no trial of {base} finished; search smaller ranges")
-        table = group_results(base, names)
-        output.write_text(SWEEP, json.dumps(table, indent=2, allow_nan=False) + "\n")
+        write_sweep(output, group_results(base, names))
     return base
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from echo_common.tables import csv_table, text_table
 from echo_train.reporting.paired_difference import Difference
 from echo_train.reporting.run_rows import MISSING, Row, compare_settings, floor_rows
 from echo_train.runs.run_folder import PICTURES, SUMMARY
-from echo_train.runs.summary import SPLITS
+from echo_train.runs.summary import SPLITS, look_up
 
 _ONLY_IN_PAGE = ("ED", "ES", "area ED px", "area ES px", "pooled", "pixel acc.")
 """Columns for which the text of several runs has no room."""
@@ -97,12 +96,8 @@ def interval_text(row: Row, split: str, key: str = "dice", digits: int = 3) -> s
     """Interval of a metric of a single run, or an empty text."""
     if len(row.folders) > 1:
         return ""
-    # A metric is a table with its mean, and shape.implausible a table in a table.
-    found: Any = row.summaries[0].get(split)
-    for part in key.removesuffix(".pooled").split("."):
-        found = found.get(part) if isinstance(found, dict) else None
     name = "pooled_ci95" if key.endswith(".pooled") else "ci95"
-    ends = found.get(name) if isinstance(found, dict) else None
+    ends = look_up(row.summaries[0], f"{split}.{key.removesuffix('.pooled')}.{name}")
     if not ends or None in ends:
         return ""
     return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"

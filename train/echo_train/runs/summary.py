@@ -96,6 +96,14 @@ def read_postprocess(folder: Path) -> str:
     return str(chosen)
 
 
+def look_up(summary: Mapping[str, Any], path: str) -> Any:
+    """Value of a summary at a path, such as ``test.dice.mean``; None if there is none."""
+    value: Any = summary
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
