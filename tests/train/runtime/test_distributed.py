@@ -261,7 +261,7 @@ def test_only_a_single_process_compiles(
 
 def test_shared_normalisation_of_bfloat16_sums_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """As torch's own layer does: 3,000 pixels are too many for 8 bits of bfloat16."""
-    monkeypatch.setattr(distributed, "_all_reduce", lambda values: values)
+    monkeypatch.setattr(distributed, "all_reduce", lambda values: values)
     images = torch.randn(3, 2, 40, 25, generator=torch.Generator().manual_seed(0)) + 4
     expected, shared = nn.Sequential(nn.BatchNorm2d(2)), nn.Sequential(nn.BatchNorm2d(2))
     distributed.synchronise_batch_norm(shared, Process(world_size=2), torch.device("cpu"))

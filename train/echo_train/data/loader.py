@@ -115,17 +115,12 @@ class Loader:
         self._compiled = compiled if enabled else None
 
     def order(self, indices: np.ndarray, epoch: int) -> np.ndarray:
-        """Shuffle frames for an epoch of training.
+        """Shuffle frames for an epoch of training; the order depends on the seed and the epoch.
 
         Parameters
         ----------
         indices : ndarray, (sample,) int64
             Frames to train on, ascending.
-
-        Returns
-        -------
-        order : ndarray, (sample,) int64
-            A function of the seed and the epoch.
         """
         return self._source.order(indices, self._seed, epoch)
 

@@ -17,12 +17,7 @@ _BATCH_SIZE = 256
 
 
 def make_prior(settings: PriorSettings, loader: Loader) -> Tensor | None:
-    """Make the prior that the settings ask for.
-
-    Returns
-    -------
-    prior : Tensor, (y, x) float32, or None
-        In [0, 1], on the loader's device.
+    """Make the prior that the settings ask for, (y, x) float32 in [0, 1] on the loader's device.
 
     Raises
     ------
@@ -38,13 +33,7 @@ def make_prior(settings: PriorSettings, loader: Loader) -> Tensor | None:
 
 
 def mean_mask(loader: Loader) -> Tensor:
-    """Fraction of the training masks that contain each pixel.
-
-    Returns
-    -------
-    mean : Tensor, (y, x) float32
-        In [0, 1].
-    """
+    """Fraction of the training masks that contain each pixel, (y, x) float32."""
     order = loader.frames.indices("TRAIN")
     # Counts are exact in float32 up to 16 million frames, and MPS has no float64.
     total = torch.zeros(loader.frames.shape, device=loader.device)
@@ -54,7 +43,7 @@ def mean_mask(loader: Loader) -> Tensor:
 
 
 def box(corners: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:
-    """Draw a box.
+    """Draw a box, (y, x) float32: 1 inside and 0 outside.
 
     Parameters
     ----------
@@ -62,11 +51,6 @@ def box(corners: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:
         x0, y0, x1, y1 in pixels, inclusive.
     shape : tuple of int
         (height, width).
-
-    Returns
-    -------
-    box : Tensor, (y, x) float32
-        1 inside and 0 outside.
 
     Raises
     ------

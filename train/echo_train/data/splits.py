@@ -57,11 +57,6 @@ def draw_splits(
         or the first by name. With ``image``, training and validation together are the first
         frames, divided at random, as in the paper's code; otherwise each split has its first.
 
-    Returns
-    -------
-    frames : FrameSet
-        The drawn frames with their split.
-
     Raises
     ------
     SettingsError
@@ -106,6 +101,7 @@ def assign_folds(frames: FrameSet, folds: int, fold: int) -> FrameSet:
     All frames of a patient are in the same fold; a video of an unknown patient, as
     in EchoNet-Dynamic, counts as one. The folds depend on the names of patients
     or videos and the number of folds alone, so runs with different seeds are comparable.
+    The test split is unchanged.
 
     Parameters
     ----------
@@ -113,11 +109,6 @@ def assign_folds(frames: FrameSet, folds: int, fold: int) -> FrameSet:
         At least 2.
     fold : int
         The validation fold, from 1; the other folds are for training.
-
-    Returns
-    -------
-    frames : FrameSet
-        With a new `split`; the test split is unchanged.
 
     Raises
     ------
@@ -148,10 +139,6 @@ def draw_patients(frames: FrameSet, count: int) -> FrameSet:
     ----------
     count : int
         Patients to draw; a video of an unknown patient counts as one.
-
-    Returns
-    -------
-    frames : FrameSet
 
     Raises
     ------

@@ -9,7 +9,7 @@ reads the next.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -92,10 +92,6 @@ class StreamSource:
         Parameters
         ----------
         indices : ndarray, (sample,) int64
-
-        Returns
-        -------
-        order : ndarray, (sample,) int64
         """
         chunks, chunk_of = np.unique(self._chunk[indices], return_inverse=True)
         if len(chunks) <= self._window_chunks:
@@ -120,15 +116,11 @@ class StreamSource:
         StoreDamagedError
             If a chunk is missing or altered.
         """
-        transfer: _Transfer | None = None
-        for batch in self._gather(order, batch_size):
-            # The copy of the next batch starts before the caller trains on this one.
-            next_transfer = self._send(batch)
-            if transfer is not None:
-                yield transfer.wait()
-            transfer = next_transfer
-        if transfer is not None:
-            yield transfer.wait()
+        transfers = map(self._send, self._gather(order, batch_size))
+        # The copy of the next batch starts before the caller trains on this one.
+        for transfer, _ in itertools.pairwise(itertools.chain(transfers, [None])):
+            assert transfer is not None
+            yield self._wait(*transfer)
 
     def _gather(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
         chunks, rows = self._chunk[order].tolist(), self._row_in_chunk[order].tolist()
@@ -202,44 +194,26 @@ class StreamSource:
             for name, values in chunk.items()
         }
 
-    def _send(self, batch: Pixels) -> _Transfer:
-        if self._copy_stream is None:
-            return _Transfer(pixels=_copy(batch, self.device))
-        with torch.cuda.stream(self._copy_stream):
-            return _Transfer(
-                pixels=_copy(batch, self.device), arrival=self._copy_stream.record_event()
-            )
+    def _send(self, batch: Pixels) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
+        """Start to copy a batch to the device; returns its tensors, and the end of the copy."""
+        stream = self._copy_stream
+        with torch.cuda.stream(stream):
+            tensors = {
+                name: values.to(self.device, non_blocking=True)
+                for name, values in vars(batch).items()
+                if values is not None
+            }
+            return tensors, None if stream is None else stream.record_event()
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Transfer:
-    """A batch that is being copied to the device."""
-
-    pixels: Pixels
-    arrival: torch.cuda.Event | None = None
-
-    def wait(self) -> Pixels:
-        """Make later work on the device wait for the batch."""
-        if self.arrival is not None:
-            stream = torch.cuda.current_stream(self.pixels.images.device)
-            stream.wait_event(self.arrival)
-            for values in vars(self.pixels).values():
-                if values is not None:
-                    # Its memory may not be reused before this stream has finished with it.
-                    values.record_stream(stream)
-        return self.pixels
-
-
-def _copy(pixels: Pixels, device: torch.device) -> Pixels:
-    def to_device(values: Tensor) -> Tensor:
-        return values.to(device, non_blocking=True)
-
-    return Pixels(
-        index=to_device(pixels.index),
-        images=to_device(pixels.images),
-        masks=to_device(pixels.masks),
-        heatmaps=None if pixels.heatmaps is None else to_device(pixels.heatmaps),
-    )
+    def _wait(self, tensors: dict[str, Tensor], arrival: torch.cuda.Event | None) -> Pixels:
+        """Make later work on the device wait for a batch."""
+        if arrival is not None:
+            stream = torch.cuda.current_stream(self.device)
+            stream.wait_event(arrival)
+            for values in tensors.values():
+                # Its memory may not be reused before this stream has finished with it.
+                values.record_stream(stream)
+        return Pixels(**tensors)
 
 
 def _divide(chunks: list[int], limit: int) -> Iterator[tuple[int, list[int]]]:

@@ -126,7 +126,9 @@ class TrainedModel:
         return self.read(self.logits(scaled, phases), scaled, (images.shape[2], images.shape[3]))
 
     def read(self, logits: Tensor, images: Tensor, size: tuple[int, int]) -> Prediction:
-        """Turn logits into a prediction; nothing is found in a frame of constant gray.
+        """Turn logits into a prediction in the pixels of the frames.
+
+        Nothing is found in a frame of constant gray.
 
         Parameters
         ----------
@@ -135,11 +137,6 @@ class TrainedModel:
             What `logits` was given.
         size : tuple of int
             (height, width) of the frames before `scale`.
-
-        Returns
-        -------
-        prediction : Prediction
-            In the pixels of the frames.
         """
         letterbox = None if size == self.shape else Letterbox.of(size, self.shape)
         rows, columns = letterbox.box if letterbox else (slice(None), slice(None))

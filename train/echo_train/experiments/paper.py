@@ -68,9 +68,10 @@ def repeat(given: Mapping[str, Any], say: Say = lambda line: None, quiet: bool =
         say(line)
     run, resume = given.get("run"), given.get("resume", False)
     base = choose_base(run, resume, "paper")
+    stores = [settings.selection.store for settings in runs.values()]
     with (
         explain_interruption(base, f"--config {base / run_folder.CONFIG} "),
-        run_folder.open_run_folder(base, resume, _stores(runs.values())) as output,
+        run_folder.open_run_folder(base, resume, stores) as output,
     ):
         if resume:
             output.adopt(run_folder.CONFIG, *_results(runs))
@@ -134,7 +135,7 @@ def write_report(output: OutputFolder, names: list[str]) -> None:
 def table_row(
     name: str, history: list[run_folder.EpochRow], summary: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Metrics of one experiment's last epoch, with the paper's values.
+    """A row of table1.csv: metrics of one experiment's last epoch, with the paper's values.
 
     Parameters
     ----------
@@ -142,11 +143,6 @@ def table_row(
         Of the preset.
     summary : mapping
         From summary.json; the paper's test images are the validation split.
-
-    Returns
-    -------
-    row : dict
-        A row of table1.csv.
 
     Raises
     ------
@@ -238,10 +234,6 @@ def _figure(experiment: str) -> str:
 
 def _results(experiments: Iterable[str]) -> list[str]:
     return [f"{TABLE}.csv", f"{TABLE}.md", *map(_figure, experiments)]
-
-
-def _stores(runs: Iterable[TrainSettings]) -> list[Path]:
-    return [settings.selection.store for settings in runs]
 
 
 def _number(experiment: str) -> str:

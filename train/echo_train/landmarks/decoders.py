@@ -97,7 +97,7 @@ def soft_argmax(maps: Tensor) -> Tensor:
 
 
 def confidence(maps: Tensor, spatial: bool) -> Tensor:
-    """Confidence of a map in its landmark, in [0, 1].
+    """Confidence of a map in its landmark, (frame, landmark) float in [0, 1].
 
     For a distribution, its share within `SURROUNDINGS` of the maximum; for a
     heatmap, the height of the maximum.
@@ -107,10 +107,6 @@ def confidence(maps: Tensor, spatial: bool) -> Tensor:
     maps : Tensor, (frame, landmark, y, x) float
     spatial : bool
         Whether a map is a distribution.
-
-    Returns
-    -------
-    confidence : Tensor, (frame, landmark) float
     """
     if not spatial:
         return maps.amax((2, 3))

@@ -147,10 +147,6 @@ def fit_shape_prior(points: np.ndarray) -> ShapePrior:
     ----------
     points : ndarray, (frame, landmark, 2) float
         At least two frames; rows of NaN are not allowed.
-
-    Returns
-    -------
-    prior : ShapePrior
     """
     flat = points.reshape(len(points), -1).astype(np.float64)
     mean = flat.mean(axis=0)

@@ -52,10 +52,6 @@ def distance_loss(logits: Tensor, masks: Tensor) -> Tensor:
     ----------
     logits, masks : Tensor, (frame, y, x) float
 
-    Returns
-    -------
-    loss : Tensor, scalar
-
     References
     ----------
     A U-Net with a landmark head and a head for the distance to the contour,

@@ -149,22 +149,6 @@ def dsnt(logits: Tensor, heatmaps: Tensor, points: Tensor) -> Tensor:
     return (distance + divergence).mean()
 
 
-def _channel_softmax(logits: Tensor) -> Tensor:
-    return logits.softmax(1)
-
-
-def _foreground_softmax(logits: Tensor) -> Tensor:
-    return logits.softmax(1)[:, :-1]
-
-
-def _clamped(logits: Tensor) -> Tensor:
-    return logits.clamp(0, 1)
-
-
-def _unscaled(logits: Tensor) -> Tensor:
-    return (logits / MSE_PEAK).clamp(0, 1)
-
-
 def _distribution(heatmaps: Tensor) -> Tensor:
     flat = heatmaps.flatten(2)
     return flat / flat.sum(2, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
@@ -177,12 +161,16 @@ def _divergence(values: Tensor, log_reference: Tensor) -> Tensor:
 
 LANDMARK_LOSSES: dict[str, LandmarkLoss] = {
     "spatial-ce": LandmarkLoss(value=spatial_cross_entropy, maps=spatial_softmax, spatial=True),
-    "channel-ce": LandmarkLoss(value=channel_cross_entropy, maps=_channel_softmax),
+    "channel-ce": LandmarkLoss(value=channel_cross_entropy, maps=lambda logits: logits.softmax(1)),
     "channel-ce-background": LandmarkLoss(
-        value=background_cross_entropy, maps=_foreground_softmax, extra_channels=1
+        value=background_cross_entropy,
+        maps=lambda logits: logits.softmax(1)[:, :-1],
+        extra_channels=1,
     ),
-    "mse": LandmarkLoss(value=scaled_mean_squared_error, maps=_unscaled),
-    "adaptive-wing": LandmarkLoss(value=adaptive_wing, maps=_clamped),
+    "mse": LandmarkLoss(
+        value=scaled_mean_squared_error, maps=lambda logits: (logits / MSE_PEAK).clamp(0, 1)
+    ),
+    "adaptive-wing": LandmarkLoss(value=adaptive_wing, maps=lambda logits: logits.clamp(0, 1)),
     "dsnt": LandmarkLoss(value=dsnt, maps=spatial_softmax, spatial=True),
 }
 """By name; the first is the default of the landmark target."""

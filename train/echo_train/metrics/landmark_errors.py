@@ -9,16 +9,11 @@ SUCCESS_LIMITS = (1, 2, 3, 4)
 
 
 def radial_errors(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Distance of each landmark from its true position, in pixels.
+    """Distance of each landmark from its true position, in pixels; NaN for a missed landmark.
 
     Parameters
     ----------
     predicted, true : ndarray, (frame, landmark, 2) float
-
-    Returns
-    -------
-    errors : ndarray, (frame, landmark) float64
-        NaN for a missed landmark.
     """
     offsets = predicted.astype(np.float64) - true.astype(np.float64)
     return np.asarray(np.linalg.norm(offsets, axis=2))
@@ -27,15 +22,11 @@ def radial_errors(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def success_rates(errors: np.ndarray) -> np.ndarray:
     """Share of each frame's landmarks with a radial error of at most each of `SUCCESS_LIMITS`.
 
-    A missed landmark is not a success.
+    The shares are (limit, frame); a missed landmark is not a success.
 
     Parameters
     ----------
     errors : ndarray, (frame, landmark) float
         From `radial_errors`.
-
-    Returns
-    -------
-    rates : ndarray, (limit, frame) float64
     """
     return np.stack([(errors <= limit).mean(axis=1) for limit in SUCCESS_LIMITS])

@@ -39,10 +39,6 @@ def packed_counts(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
         0 or 1.
     true : ndarray, (frame, byte) uint8
         Eight pixels in a byte, as by `numpy.packbits`.
-
-    Returns
-    -------
-    counts : ndarray, (frame, 4) int64
     """
     pixels = math.prod(predicted.shape[1:])
     packed = np.packbits(predicted.reshape(-1, pixels), axis=1)

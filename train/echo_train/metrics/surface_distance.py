@@ -18,16 +18,12 @@ _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=np.uint8)
 
 
 def border(mask: np.ndarray) -> np.ndarray:
-    """Border pixels of a mask.
+    """Border pixels of a mask, (y, x) uint8.
 
     Parameters
     ----------
     mask : ndarray, (y, x) uint8
         0 or 1.
-
-    Returns
-    -------
-    border : ndarray, (y, x) uint8
     """
     inner = cv2.erode(mask, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
     return mask & (1 - np.asarray(inner))

@@ -130,7 +130,7 @@ def take_over(network: Network, trained: Network, source: str) -> str:
     """Copy the weights of a trained network into another, as far as they fit.
 
     The head does not fit if it has other channels, nor does the first convolution if the inputs are
-    others.
+    others. Returns what was taken, and why the rest was not.
 
     Parameters
     ----------
@@ -138,11 +138,6 @@ def take_over(network: Network, trained: Network, source: str) -> str:
         Keeps the weights of what does not fit.
     source : str
         Name of the trained network, for the description and messages.
-
-    Returns
-    -------
-    taken : str
-        What was taken, and why the rest was not.
 
     Raises
     ------

@@ -33,17 +33,12 @@ class AttentionGate(nn.Module):
         self.score = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, skip: Tensor, below: Tensor) -> Tensor:
-        """Compute the weights.
+        """Compute the weights, (batch, 1, y, x) in [0, 1].
 
         Parameters
         ----------
         skip : Tensor, (batch, channel, y, x) float
         below : Tensor, (batch, 2 * channel, y / 2, x / 2) float
-
-        Returns
-        -------
-        weights : Tensor, (batch, 1, y, x) float
-            In [0, 1].
         """
         scores = self.score(functional.relu(self.own(skip) + self.below(below)))
         return functional.interpolate(

@@ -110,10 +110,6 @@ class UNet(nn.Module):
             Any height and width. Sides that are no multiple of 16 are padded
             at the bottom and right with zeros, which are black like the outside
             of the ultrasound fan, and the logits are cropped.
-
-        Returns
-        -------
-        logits : Tensor, (batch, out_channels, y, x) float
         """
         height, width = images.shape[-2:]
         multiple = 1 << LEVELS

@@ -30,10 +30,6 @@ def clip_png(
         Frames with their contours by title, as (blue, green, red).
     note : str
         On the model; shown below.
-
-    Returns
-    -------
-    png : bytes
     """
     figure = Figure(figsize=(6.4 + 3 * len(pictures), 4.6), layout="constrained")
     grid = figure.add_gridspec(2, 2 + len(pictures))

@@ -69,12 +69,7 @@ class Sector:
         return pasted
 
     def outline(self, image: np.ndarray, keep_text: bool) -> np.ndarray:
-        """Draw the box over a frame, (y, x) uint8, that is black outside the sector.
-
-        Returns
-        -------
-        canvas : ndarray, (y, x, 3) uint8
-        """
+        """Draw the box over a frame, (y, x) uint8, that is black outside the sector; (y, x, 3)."""
         shape = (image.shape[0], image.shape[1])
         shown = image if keep_text else self.paste(self.cut(image), shape)
         canvas = cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR)
@@ -88,6 +83,8 @@ def find_sector(
 ) -> Sector | None:
     """Find the scan sector among text, an ECG trace and a colour bar.
 
+    None if the frames show the sector alone, or nothing moves.
+
     The sector is what the convex hull of the dense and moving parts of the frames encloses. Text
     and colour bars hardly move, and lines are not dense.
 
@@ -97,11 +94,6 @@ def find_sector(
         Some frames of a clip.
     region : tuple of int, optional
         Where to look, as x, y, width and height; this box is the sector if nothing is found in it.
-
-    Returns
-    -------
-    sector : Sector or None
-        None if the frames show the sector alone, or nothing moves.
     """
     if region is not None:
         box = Sector.of_box(region)

@@ -82,16 +82,11 @@ def segment(model: TrainedModel, images: np.ndarray) -> Prediction:
 
     Frames that differ in size from the model's input are scaled to fit into it, centred on black.
     Landmarks, or the logits of masks, are scaled back before they become masks, so the border of a
-    mask is as fine as the frame.
+    mask is as fine as the frame, and the prediction is in its pixels.
 
     Parameters
     ----------
     images : ndarray, (frame, y, x) uint8
-
-    Returns
-    -------
-    prediction : Prediction
-        In the pixels of the frames.
     """
     parts = [
         _segment_chunk(model, images[start : start + CHUNK_FRAMES])

@@ -146,7 +146,9 @@ def _pictures(rows: Sequence[Row], folder: Path) -> list[dict[str, Any]]:
 
 
 def embed_picture(content: bytes, budget: int) -> str:
-    """Encode a picture for the page: unchanged, or as a smaller WebP that fits a size.
+    """Encode a picture as a data URL: unchanged, or as a smaller WebP that fits a size.
+
+    Empty if the content is no picture.
 
     Parameters
     ----------
@@ -154,11 +156,6 @@ def embed_picture(content: bytes, budget: int) -> str:
         A PNG.
     budget : int
         Bytes that it may take, unless the smallest size takes more.
-
-    Returns
-    -------
-    source : str
-        A data URL; empty if the content is no picture.
     """
     if len(content) <= budget:
         return _data_url("png", content)

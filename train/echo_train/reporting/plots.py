@@ -67,7 +67,8 @@ def curves_png(history: Sequence[EpochRow]) -> bytes:
         _plot_epochs(axes, history, name, color="black")
         _label_epochs(axes, label)
         axes.set_ylim(bottom=0)
-    _legend_below(figure, 2)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     return encode_png(figure)
 
 
@@ -227,11 +228,6 @@ def _cut_losses(axes: Axes) -> None:
         margin = 0.05 * (highest - lowest)
         axes.set_ylim(lowest - margin, highest + margin)
         axes.set_title(note, loc="right", fontsize=8)
-
-
-def _legend_below(figure: Figure, columns: int) -> None:
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _legend_of_contours(figure: Figure, colours: Mapping[str, str]) -> None:

@@ -72,10 +72,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def read_postprocess(folder: Path) -> str:
     """Read which post-processing of masks a run chose when it was measured.
 
-    Returns
-    -------
-    name : str
-        One of `POSTPROCESSING`; ``none`` for runs of earlier versions, and before the end.
+    It is ``none`` for runs of earlier versions, and before the end.
 
     Raises
     ------

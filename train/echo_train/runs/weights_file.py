@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from echo_common.errors import RunError
 from echo_common.outputs import check_replaceable, has_mark, refuse_inputs, replace_file
@@ -122,8 +121,11 @@ def write_weights(run: Path, path: Path, note: str = "", force: bool = False) ->
         "settings": {key: value for key, value in settings.items() if key not in UNSAVED},
         **{name: state[name] for name in _FROM_CHECKPOINT if name in state},
     }
+    # Scales, offsets and statistics have one dimension; they are few and may be large.
     tensors = {
-        f"{part}.{name}": _rounded(values) if part == "network" else values.contiguous()
+        f"{part}.{name}": (
+            values.half() if part == "network" and values.ndim > 1 else values
+        ).contiguous()
         for part in _PARTS
         for name, values in state[part].items()
     }
@@ -174,14 +176,6 @@ def read_weights(path: Path) -> dict[str, Any]:
     if not_finite is not None:
         raise _damaged(path, ValueError(f"it holds values that are not numbers ({not_finite})"))
     return state
-
-
-def _rounded(values: Tensor) -> Tensor:
-    """Filters in float16; scales, offsets and statistics stay, since they are few and may be large.
-
-    Those of a normalisation have one dimension.
-    """
-    return (values.half() if values.ndim > 1 else values).contiguous()
 
 
 def _damaged(path: Path, error: BaseException) -> RunError:

@@ -19,45 +19,31 @@ BYTE_SUM_DEVIATION = (4 * (256**2 - 1) / 12) ** 0.5
 
 
 def epoch_key(seed: int, epoch: int, device: torch.device | None = None) -> Tensor:
-    """Compute the key of an epoch on the host, and copy it to the device.
-
-    Returns
-    -------
-    key : Tensor, () int64
-        In [0, 2**32).
-    """
+    """Compute the key of an epoch, () int64, on the host, and copy it to the device."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     return torch.tensor(mixed, device=device)
 
 
 def frame_keys(index: Tensor, key: Tensor) -> Tensor:
-    """Compute the key of each frame in an epoch.
+    """Compute the key of each frame in an epoch, (frame,) int32.
 
     Parameters
     ----------
     index : Tensor, (frame,) int64
     key : Tensor, () int64
         From `epoch_key`.
-
-    Returns
-    -------
-    keys : Tensor, (frame,) int32
     """
     return _hash(_hash((index * _STEP).int()) + key.int())
 
 
 def uniforms(keys: Tensor, count: int) -> Tensor:
-    """Draw numbers from the uniform distribution over [0, 1).
+    """Draw numbers, (frame, count) float32, from the uniform distribution over [0, 1).
 
     Parameters
     ----------
     keys : Tensor, (frame,) int32
     count : int
         Numbers per frame.
-
-    Returns
-    -------
-    numbers : Tensor, (frame, count) float32
     """
     # A float32 in [0, 1) has 24 significant bits.
     return _shift(_draw(keys, count), 8).float() / (1 << 24)

@@ -98,9 +98,7 @@ def describe(device: torch.device) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def constant(
-    values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Return constants as a tensor on the device, cached after the first call.
 
     A copy from the host waits for all work queued on the device, so constants of
@@ -108,7 +106,7 @@ def constant(
     """
     # A tensor created in inference mode could not be used outside of it.
     with torch.inference_mode(False):
-        return torch.tensor(values, device=device, dtype=dtype)
+        return torch.tensor(values, device=device, dtype=torch.float32)
 
 
 def describe_use(device: torch.device, compiled: bool, precision: str) -> str:

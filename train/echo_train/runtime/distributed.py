@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from echo_common.errors import EchoError, RunError, SettingsError
@@ -243,27 +244,6 @@ def data_parallel(network: nn.Module, process: Process, device: torch.device) ->
     )
 
 
-class _Sum(torch.autograd.Function):
-    """Differentiable sum over all processes; the backward pass sums the gradients likewise."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
-def _all_reduce(values: Tensor) -> Tensor:
-    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
-    return total
-
-
 class _SharedBatchNorm(nn.BatchNorm2d):
     """Batch normalisation over the batches of all processes; torch's own supports GPUs only."""
 
@@ -280,11 +260,11 @@ class _SharedBatchNorm(nn.BatchNorm2d):
             images = images.float()
         own = images.new_tensor(images.numel() / self.num_features).reshape(1)
         sums = torch.cat([own, images.sum((0, 2, 3))])
-        count, sums = _all_reduce(sums).tensor_split([1])
+        count, sums = all_reduce(sums).tensor_split([1])  # type: ignore[no-untyped-call]
         mean = sums / count
         offsets = images - mean[:, None, None]
         squares = offsets.square().sum((0, 2, 3))
-        variance = _all_reduce(squares) / count
+        variance = all_reduce(squares) / count  # type: ignore[no-untyped-call]
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             assert self.num_batches_tracked is not None

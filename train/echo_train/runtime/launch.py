@@ -22,15 +22,12 @@ from echo_common.cli.start import INTERRUPTED
 def launch(count: int, module: str, arguments: Sequence[str]) -> int:
     """Run a module in several processes, and end all of them if one fails.
 
+    Returns the exit code of the first process that failed; 0 if none did.
+
     Parameters
     ----------
     module : str
         What each process runs; its environment is that of torchrun.
-
-    Returns
-    -------
-    code : int
-        Exit code of the first process that failed; 0 if none did.
     """
     # Without a limit each process would take all cores, and they would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))

@@ -17,17 +17,12 @@ _AMPERE = (8, 0)
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Choose the precision of a device.
+    """Choose the precision of a device, a key of `NAMES`.
 
     Parameters
     ----------
     name : str
         One of `echo_train.runtime.settings.PRECISIONS`.
-
-    Returns
-    -------
-    precision : str
-        A key of `NAMES`.
 
     Raises
     ------

@@ -81,16 +81,11 @@ class LandmarkTarget:
         return self._loss.maps(logits[:, : self._maps])
 
     def decode(self, logits: Tensor) -> Tensor:
-        """Locate the landmarks in the maps.
+        """Locate the landmarks, (frame, landmark, 2) float; NaN for a missed landmark.
 
         Parameters
         ----------
         logits : Tensor, (frame, channel, y, x) float
-
-        Returns
-        -------
-        points : Tensor, (frame, landmark, 2) float
-            (x, y) in pixels; NaN for a missed landmark.
         """
         return self._locate(logits)[0]
 
@@ -180,17 +175,13 @@ class LandmarkTarget:
         return contours_from_landmarks(points, self.identity, self._curve)
 
     def masks(self, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Rebuild masks from landmarks with the rasteriser that fills the tracings.
+        """Rebuild masks, (frame, y, x) uint8, with the rasteriser that fills the tracings.
 
         Parameters
         ----------
         points : ndarray, (frame, landmark, 2) float
         shape : tuple of int
             (height, width).
-
-        Returns
-        -------
-        masks : ndarray, (frame, height, width) uint8
         """
         return rasterise_all(list(self.contours(points)), shape, self.method)
 

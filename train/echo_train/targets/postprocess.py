@@ -17,10 +17,6 @@ def clean_mask(mask: np.ndarray, steps: str) -> np.ndarray:
     steps : str
         One of `echo_train.runs.settings.POSTPROCESSING`.
 
-    Returns
-    -------
-    mask : ndarray, (y, x) bool
-
     Examples
     --------
     >>> mask = np.array([[1, 1, 1, 0, 0], [1, 0, 1, 0, 1], [1, 1, 1, 0, 0]], dtype=bool)

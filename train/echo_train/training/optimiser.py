@@ -82,7 +82,7 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 
 def rate_factor(step: int, steps: int, schedule: str, warm_up: float | None = None) -> float:
-    """Learning rate of a step as a fraction of the full rate.
+    """Learning rate of a step as a fraction of the full rate, in [0, 1].
 
     `constant` stays at 1. `cosine` falls along half a cosine to 0 after the
     last step (Loshchilov and Hutter, 2017). Both begin with a linear warm-up.
@@ -100,11 +100,6 @@ def rate_factor(step: int, steps: int, schedule: str, warm_up: float | None = No
     warm_up : float, optional
         Fraction of the steps in which the rate rises, in [0, 1]; by default
         from `WARM_UP`.
-
-    Returns
-    -------
-    factor : float
-        In [0, 1].
 
     Examples
     --------

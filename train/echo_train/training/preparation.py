@@ -136,10 +136,6 @@ def choose_sizes(
     seconds : float
         That the run may take. If no width is fast enough, the narrowest is chosen.
 
-    Returns
-    -------
-    width, batch_size : int
-
     Raises
     ------
     RunError

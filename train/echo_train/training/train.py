@@ -52,7 +52,7 @@ def train(
     shared: SharedArrays | None = None,
     observers: Sequence[Logger] = (),
 ) -> Path:
-    """Train a network on a store and measure its best weights on the splits.
+    """Train a network on a store, measure its best weights, and return the run folder.
 
     Parameters
     ----------
@@ -66,11 +66,6 @@ def train(
         Arrays of earlier runs in this process, which are not read again.
     observers : sequence of Logger
         Take the metrics in addition to the loggers of the settings.
-
-    Returns
-    -------
-    folder : Path
-        The run folder.
 
     Raises
     ------

@@ -64,6 +64,8 @@ class UnfinishedEpoch:
     def add_loss(self, loss: Tensor, index: Tensor, counted: bool = True) -> float | None:
         """Add the mean loss of a batch.
 
+        Returns the mean over the batches since the last check, and None between checks.
+
         Parameters
         ----------
         loss : Tensor, scalar
@@ -71,11 +73,6 @@ class UnfinishedEpoch:
             The frames of the batch.
         counted : bool
             Whether the total includes the batch; False if another process reports it.
-
-        Returns
-        -------
-        recent : float or None
-            Mean over the batches since the last check; None between checks.
 
         Raises
         ------
