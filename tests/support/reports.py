@@ -8,6 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from echo_train.reporting.paired_difference import (
+    Difference,
+    Scores,
+    paired_differences,
+)
+from echo_train.reporting.run_rows import (
+    Row,
+    make_rows,
+)
 from echo_train.runs.run_folder import METRICS, EpochRow, metrics_csv
 
 
@@ -70,3 +79,32 @@ def scores_of(seed: int, videos: int = 40) -> dict[tuple[str, int], float]:
         for video in range(videos)
         for frame in (3, 9)
     }
+
+
+def rows_of(*folders: Path) -> list[Row]:
+    return make_rows(folders, [json.loads((path / "summary.json").read_text()) for path in folders])
+
+
+def grid(tmp_path: Path) -> list[Row]:
+    """Two losses and two widths with three seeds each, whose Dice is known."""
+    scores = scores_of(0, videos=4)
+    return rows_of(
+        *(
+            write_run(
+                tmp_path / f"loss={loss},width={width},seed={seed}",
+                0.8 + offset + width / 1000 + seed / 100,
+                {frame: score + offset + seed / 100 for frame, score in scores.items()},
+                loss=loss,
+                width=width,
+                seed=seed,
+            )
+            for loss, offset in (("bce", 0), ("lovasz", 0.05))
+            for width in (8, 16)
+            for seed in range(3)
+        )
+    )
+
+
+def paired_difference(scores: Scores, baseline: Scores) -> Difference | None:
+    (found,) = paired_differences([scores], baseline)
+    return found

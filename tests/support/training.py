@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import signal
 from collections.abc import Iterator
@@ -143,3 +144,32 @@ def assert_same_states(left: Any, right: Any, where: str = "state") -> None:
             assert_same_states(*items, f"{where}[{index}]")
     else:
         assert left == right, where
+
+
+def make_trainer(settings: TrainSettings) -> Trainer:
+    return Trainer(settings, *open_loader(settings), torch.device("cpu"))
+
+
+def losses_of(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [float(row["train_loss"]) for row in csv.DictReader(file)]
+
+
+def without_times(state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without measured times."""
+
+    def row(line: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in line.items() if name not in TIMES}
+
+    return {
+        **state,
+        "history": [row(line) for line in state["history"]],
+        "best": row(state["best"]),
+    }
+
+
+TIMES = ("seconds", "images_per_second")
+
+
+def resume(store: Path, folder: Path, **changes: Any) -> Path:
+    return train(tiny(store, folder, resume=True, **changes))

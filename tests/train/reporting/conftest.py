@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from matplotlib.figure import Figure
 
 from echo_train.reporting import agreement_plot, plots
+from support.reports import scores_of, write_run
 
 
 @pytest.fixture
@@ -21,3 +24,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     for module in (plots, agreement_plot):
         monkeypatch.setattr(module, "encode_png", png)
     return kept
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> list[Path]:
+    return [
+        write_run(tmp_path / "runs/first", 0.9, scores_of(0)),
+        write_run(tmp_path / "runs/second", 0.8, scores_of(1), width=16, loss="dice"),
+    ]

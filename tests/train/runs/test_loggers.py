@@ -111,3 +111,17 @@ def test_the_message_tells_how_to_install_a_logger(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SettingsError, match=rf"pip install 'echo-lv-segmentation\[{name}\]'"):
         train(tiny(small_store, tmp_path / "run", **{name: True}))
+
+
+def test_tensorboard_events_equal_metrics_csv(small_store: Path, tmp_path: Path) -> None:
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = train(tiny(small_store, tmp_path / "run", epochs=2, tensorboard=True))
+    events = accumulators.EventAccumulator(str(folder))
+    events.Reload()
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for tag, column in (("loss/train", "train_loss"), ("dice/val", "val_dice")):
+        scalars = events.Scalars(tag)
+        assert [event.step for event in scalars] == [1, 2]
+        expected = [float(row[column]) for row in rows]
+        assert [event.value for event in scalars] == pytest.approx(expected)

@@ -25,16 +25,11 @@ from echo_train.training.forecast import (
     run_seconds,
     settings_bytes,
 )
-from echo_train.training.settings import TrainSettings
 from echo_train.training.train import dry_run, train
 from echo_train.training.trainer import Trainer
-from support.training import assert_same_states, checkpoint, open_loader, tiny
+from support.training import assert_same_states, checkpoint, make_trainer, tiny
 
 CPU = torch.device("cpu")
-
-
-def make_trainer(settings: TrainSettings) -> Trainer:
-    return Trainer(settings, *open_loader(settings), CPU)
 
 
 @pytest.mark.parametrize("target", ["mask", "landmarks"])

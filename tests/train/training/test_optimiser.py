@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from echo_train.training.optimiser import load_optimiser, make_optimiser, rate_factor
+from echo_train.training.optimiser import WeightEMA, load_optimiser, make_optimiser, rate_factor
 from echo_train.training.settings import SCHEDULES
+from echo_train.training.train import train
+from support.training import checkpoint, tiny
 
 CPU = torch.device("cpu")
 STEPS = 40
@@ -113,3 +116,41 @@ def test_constant_is_constant_after_its_warm_up() -> None:
 def test_rates_are_above_0_and_at_most_1(schedule: str, warm_up: float | None, steps: int) -> None:
     factors = [rate_factor(step, steps, schedule, warm_up) for step in range(steps)]
     assert all(0 < factor <= 1 for factor in factors)
+
+
+def test_the_ema_is_the_weighted_sum_of_all_weights() -> None:
+    network = nn.Linear(3, 2)
+    average = WeightEMA(network, 0.5)
+    expected = network.weight.detach().clone().double()
+    for step, decay in enumerate([2 / 11, 3 / 12, 4 / 13, 5 / 14], start=1):
+        with torch.no_grad():
+            network.weight += step
+        average.update(network)
+        expected = decay * expected + (1 - decay) * network.weight.detach().double()
+    torch.testing.assert_close(average.network.weight.double(), expected, rtol=1e-6, atol=1e-6)
+    constant = WeightEMA(network, 0.05)
+    before = constant.network.bias.clone()
+    with torch.no_grad():
+        network.bias += 1
+    constant.update(network)
+    torch.testing.assert_close(constant.network.bias, before + 0.95)
+
+
+def test_the_ema_is_validated_and_saved(small_store: Path, tmp_path: Path) -> None:
+    folder = train(tiny(small_store, tmp_path / "run", epochs=1, ema=0.9))
+    best, last = checkpoint(folder / "best.pt"), checkpoint(folder / "last.pt")
+    averaged = last["average"]["network"]
+    assert all(torch.equal(best["network"][name], averaged[name]) for name in averaged)
+    assert not torch.equal(averaged["head.weight"], last["network"]["head.weight"])
+
+
+def test_weight_decay_applies_to_filters_only() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    before = copy.deepcopy(network)
+    optimiser = make_optimiser(network, learning_rate=0.1, weight_decay=0.5, device=CPU)
+    for values in network.parameters():
+        values.grad = torch.zeros_like(values)
+    optimiser.step()
+    torch.testing.assert_close(network[0].weight, before[0].weight * (1 - 0.1 * 0.5))
+    for name in ("0.bias", "1.weight", "1.bias"):
+        assert torch.equal(network.get_parameter(name), before.get_parameter(name))
