@@ -60,7 +60,7 @@ def cli(
         from echo_train.experiments.comparison import SWEEP, best_run
         from echo_train.experiments.comparison import describe as describe_sweep
         from echo_train.experiments.paper import TABLE, experiments, repeat
-        from echo_train.experiments.presets import choose_for_preset, differences, with_preset
+        from echo_train.experiments.presets import choose_for_preset, differences
         from echo_train.experiments.search import search
         from echo_train.experiments.sweep import sweep
         from echo_train.networks.architecture import network_settings
@@ -90,7 +90,7 @@ def cli(
         folder = repeat(given, say=click.echo, quiet=False)
         click.echo(f"{(folder / TABLE).with_suffix('.md').read_text(encoding='utf-8')}\n{folder}")
         return
-    said = with_preset(preset, given)
+    said = {**PRESETS.get(preset or "", {}), **given}
     settings = replace(SweepSettings(), **said)
     if settings.folder.resume and settings.folder.run is not None:
         # A resumed run keeps its settings, except for those that are given again.
@@ -115,7 +115,7 @@ def cli(
             click.echo(f"the first of {len(runs)} runs:")
         run_dry(runs[0], click.echo, process)
         return
-    if settings.is_sweep() or settings.search:
+    if settings.axes() or settings.search:
         if process.world_size > 1:
             raise SettingsError(
                 "--grid, --seeds, --folds and --search train each run in one process; start "

@@ -92,13 +92,7 @@ class SplitSettings:
     )
 
     def check(self) -> None:
-        """Check that the settings of one run are consistent.
-
-        Raises
-        ------
-        SettingsError
-            If the folds contradict each other or another way to split.
-        """
+        """Raise a `SettingsError` if folds contradict each other or another way to split."""
         if self.folds == 1 or (self.fold or 0) > self.folds:
             raise SettingsError(
                 f"--fold {self.fold or 1} of --folds {self.folds}: there must be at least two "

@@ -256,13 +256,7 @@ def _measured(model: TrainedModel) -> Mapping[str, Any]:
 
 
 def _fitted_exponent(model: TrainedModel) -> float:
-    """The correction of volumes that the validation split of a run fits best.
-
-    Raises
-    ------
-    RunError
-        If the run was measured by a version without it, or has no such videos.
-    """
+    """The correction of volumes that the validation split of a run fits best."""
     exponent = _measured(model).get("exponent")
     if not exponent:
         raise RunError(

@@ -19,7 +19,7 @@ from echo_common.store.reader import EchoStore
 from echo_common.tables import csv_table, markdown_table
 from echo_train.data.frame_set import read_frame_set
 from echo_train.data.splits import split_frames
-from echo_train.experiments.presets import choose_for_preset, differences, with_preset
+from echo_train.experiments.presets import choose_for_preset, differences
 from echo_train.experiments.settings import ALL, WorkerSettings, refuse_automatic
 from echo_train.experiments.sweep import choose_base, train_each
 from echo_train.reporting.plots import experiment_png
@@ -101,7 +101,7 @@ def experiments(given: Mapping[str, Any]) -> dict[str, TrainSettings]:
         )
     own = {name: value for name, value in given.items() if name not in ("run", "resume")}
     own = _of_runs(own)
-    runs = {name: replace(TrainSettings(), **with_preset(name, own)) for name in PRESETS}
+    runs = {name: replace(TrainSettings(), **{**preset, **own}) for name, preset in PRESETS.items()}
     refuse_automatic(runs.values())
     return runs
 

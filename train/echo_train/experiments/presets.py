@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from echo_common.errors import NotInStoreError
-from echo_common.paper import BUILD, PRESETS
+from echo_common.paper import BUILD
 from echo_common.store import schema
 from echo_common.store.reader import EchoStore
 from echo_train.data.frame_set import Choice, choose
@@ -20,26 +20,13 @@ from echo_train.training.settings import TrainSettings
 _IN_STORE = frozenset({"method", "identity", "landmarks", "falloff"})
 
 
-def with_preset(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the user's settings with those of a preset.
-
-    Parameters
-    ----------
-    preset : str or None
-        A name of `echo_common.paper.PRESETS`.
-    given : mapping
-        What the user set by option, environment or file.
-    """
-    return {**({} if preset is None else PRESETS[preset]), **given}
-
-
 def choose_for_preset(settings: TrainSettings, given: Mapping[str, Any]) -> Choice:
     """Choose what an experiment trains on; see `echo_train.data.frame_set.choose`.
 
     Parameters
     ----------
     settings : TrainSettings
-        From `with_preset`.
+        With those of the preset.
     given : mapping
         What the user set in place of the preset's own values.
 

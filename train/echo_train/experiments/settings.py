@@ -36,25 +36,13 @@ class WorkerSettings:
     )
 
     def check(self) -> None:
-        """Check that a cluster is given to a backend that has one.
-
-        Raises
-        ------
-        SettingsError
-            If not.
-        """
+        """Raise a `SettingsError` if a cluster is given to a backend that has none."""
         if self.scheduler is not None and self.backend != "dask":
             raise SettingsError("--scheduler is for --backend dask")
 
 
 def refuse_automatic(runs: Iterable[TrainSettings]) -> None:
-    """Refuse ``auto`` in runs that are compared, since each would have a plan of its own.
-
-    Raises
-    ------
-    SettingsError
-        If one has it.
-    """
+    """Raise a `SettingsError` for ``auto`` in runs that are compared: each would plan alone."""
     for run in runs:
         if options := run.automatic():
             raise SettingsError(
@@ -86,10 +74,6 @@ class SweepSettings(TrainSettings):
     trials: int = setting(20, "Runs of a search.", minimum=1, maximum=10_000)
     workers: WorkerSettings = component(WorkerSettings)
 
-    def is_sweep(self) -> bool:
-        """Whether runs are trained as a grid, in a folder each."""
-        return bool(self.axes())
-
     def axes(self) -> list[Axis]:
         """The axes of the grid: folds, then those of ``--grid``, then seeds.
 
@@ -120,8 +104,9 @@ class SweepSettings(TrainSettings):
         SettingsError
             If the axes are not valid, or several runs have ``auto`` as a size.
         """
-        runs = grid_runs(replace(self.single_run(), run=None, resume=False), self.axes())
-        if self.is_sweep():
+        axes = self.axes()
+        runs = grid_runs(replace(self.single_run(), run=None, resume=False), axes)
+        if axes:
             refuse_automatic(runs.values())
         return runs
 

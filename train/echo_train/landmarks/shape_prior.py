@@ -110,18 +110,7 @@ class ShapePrior:
         return cls(mean=mean, modes=modes, residual=float(state["residual"]))
 
     def _infer(self, found: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute each landmark's expected position, and its distance from it in deviations.
-
-        Parameters
-        ----------
-        found : ndarray, (frame, landmark, 2) float
-        seen : ndarray, (frame, landmark) bool
-
-        Returns
-        -------
-        expected : ndarray, (frame, landmark, 2) float64
-        deviations : ndarray, (frame, landmark) float64
-        """
+        """Compute each landmark's expected position, and its distance from it in deviations."""
         variance = MEASUREMENT**2 + self.residual**2
         offsets = found.reshape(len(found), -1) - self.mean
         # The normal equations are linear in the weights: one product gives those of all frames.

@@ -58,13 +58,7 @@ class PriorSettings:
     )
 
     def check(self) -> None:
-        """Check that the prior's settings are consistent.
-
-        Raises
-        ------
-        SettingsError
-            If a box is missing, not used or empty.
-        """
+        """Raise a `SettingsError` if a box is missing, not used or empty."""
         if self.prior == "box" and self.prior_box is None:
             raise SettingsError("--prior box needs --prior-box x0,y0,x1,y1")
         if self.prior_box is None:

@@ -155,14 +155,9 @@ def _find_videos(arguments: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _check_clips(sources: Sequence[Path]) -> None:
-    """Check that every argument is a clip or a folder of clips.
+    """Raise a `RunError` if an argument is neither a clip nor a folder of clips.
 
-    Another one may be meant as a run, in whose place no other model predicts.
-
-    Raises
-    ------
-    RunError
-        If one is not.
+    It may be meant as a run, in whose place no other model predicts.
     """
     for path in sources:
         try:

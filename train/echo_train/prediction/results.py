@@ -83,13 +83,7 @@ class ClipResult:
 
 
 def claim_results(output: OutputFolder, name: str, settings: PredictSettings) -> None:
-    """Check that the files of a clip may be written, before it is segmented.
-
-    Raises
-    ------
-    OutputError
-        If one of them may not be written.
-    """
+    """Raise an `OutputError` before a clip is segmented if its files may not be written."""
     suffixes = ["npz", "csv", "json", "png"]
     suffixes += ["mp4"] * settings.overlay + ["nii.gz"] * (settings.masks == "nifti")
     output.claim(*(f"{name}.{suffix}" for suffix in suffixes))

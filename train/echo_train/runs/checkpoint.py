@@ -125,14 +125,9 @@ def is_same_run(history: Sequence[Mapping[str, Any]], other: Sequence[Mapping[st
 
 
 def check_settings(trained: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> None:
-    """Check that config.toml holds the settings that a checkpoint was trained with.
+    """Raise a `RunError` if config.toml has other settings than a checkpoint was trained with.
 
     A later version that resumed the run may have had further settings.
-
-    Raises
-    ------
-    RunError
-        If one differs; the message names it.
     """
     trained = {name: value for name, value in trained.items() if name in settings}
     if changes := describe_changes(trained, settings, [*UNSAVED, "epochs", "steps"]):
@@ -143,13 +138,7 @@ def check_settings(trained: Mapping[str, Any], settings: Mapping[str, Any], path
 
 
 def check_epochs(state: Mapping[str, Any], path: Path) -> None:
-    """Check that a checkpoint is of the run whose epochs metrics.csv lists.
-
-    Raises
-    ------
-    RunError
-        If it is of another run.
-    """
+    """Raise a `RunError` if a checkpoint is not of the run whose epochs metrics.csv lists."""
     try:
         rows = read_metrics(path.parent)
     except RunError:

@@ -35,12 +35,6 @@ class RunSettings:
     )
 
     def check(self) -> None:
-        """Check that the settings are consistent.
-
-        Raises
-        ------
-        SettingsError
-            If --resume is given without the folder of the run.
-        """
+        """Raise a `SettingsError` if --resume is given without the folder of the run."""
         if self.resume and self.run is None:
             raise SettingsError("--resume needs --run, the folder of the run to resume")

@@ -57,12 +57,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def interrupt_once(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, as a handler of a process whose parent repeats the signal.
-
-    Raises
-    ------
-    KeyboardInterrupt
-    """
+    """Raise KeyboardInterrupt, as a handler of a process whose parent repeats the signal."""
     for ending in ENDING:
         signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -162,7 +162,7 @@ def describe_size(trainer: Trainer, store: EchoStore) -> str:
         frames = len(trainer.frames) * row_bytes(store, arrays)
     else:
         frames = settings.data.buffer_mb * 1_000_000
-    steps = math.ceil(len(trainer.frames.indices("TRAIN")) / settings.training.batch_size)
+    steps = settings.training.steps_per_epoch(len(trainer.frames.indices("TRAIN")))
     return (
         f"memory: {gigabytes(size)} to train in batches of {settings.training.batch_size}, "
         f"{gigabytes(frames)} for the frames; {gigabytes(free_memory(device))} are free\n"

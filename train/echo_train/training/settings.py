@@ -78,13 +78,7 @@ class EpochSettings:
         return math.ceil(images / self.batch_size)
 
     def check(self) -> None:
-        """Check that an average of the weights can move.
-
-        Raises
-        ------
-        SettingsError
-            If its decay is 1.
-        """
+        """Raise a `SettingsError` if the average of the weights cannot move."""
         if self.ema == 1:
             raise SettingsError("--ema 1 would keep the initial weights; give less, such as 0.999")
 
@@ -170,13 +164,7 @@ class TrainSettings:
         return [option for option, size in sizes.items() if size == AUTOMATIC]
 
     def check(self) -> None:
-        """Check that the settings of one run are consistent.
-
-        Raises
-        ------
-        SettingsError
-            If they contradict each other; the message names the option.
-        """
+        """Raise a `SettingsError` that names the option if settings contradict each other."""
         target, prior = self.selection.target, self.location_prior
         if self.loss() not in LOSS_NAMES[target]:
             raise SettingsError(

@@ -105,8 +105,7 @@ class Trainer:
         distributed.synchronise_batch_norm(network, process, device)
         # Convolutions are faster with channels last, on CPUs and GPUs.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decay = settings.training.ema
-        self.ema = WeightEMA(self.network, decay) if decay else None
+        self.ema = WeightEMA(self.network, settings.training.ema) if settings.training.ema else None
         optimiser = settings.optimiser
         self.optimiser = make_optimiser(
             self.network, optimiser.learning_rate, optimiser.weight_decay, device
@@ -228,7 +227,8 @@ class Trainer:
         started = time.perf_counter() - unfinished.seconds
         done, epoch = len(unfinished), unfinished.epoch
         images, full_size = len(self.frames.indices("TRAIN")), self.settings.training.batch_size
-        steps, own_size = math.ceil(images / full_size), self.process.batch_size(full_size)
+        steps = self.settings.training.steps_per_epoch(images)
+        own_size = self.process.batch_size(full_size)
         if done == steps:
             return
         self.network.train()

@@ -89,25 +89,13 @@ class UnfinishedEpoch:
         return float(self._check().mean())
 
     def total_loss(self) -> float:
-        """Sum the loss over all frames of the epoch.
-
-        Raises
-        ------
-        RunError
-            As in `add_loss`.
-        """
+        """Sum the loss over all frames of the epoch, which is checked as by `add_loss`."""
         self._check()
         losses = torch.stack(self._losses)
         return float((losses * torch.tensor(self._counts, device=losses.device)).sum())
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs.
-
-        Raises
-        ------
-        RunError
-            As in `add_loss`.
-        """
+        """Return what `restore` needs; the losses are checked as by `add_loss`."""
         self._check()
         losses = {"losses": torch.stack(self._losses), "counts": torch.tensor(self._counts)}
         return {
