@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from echo_common.paper import CURVES, PRESETS, PUBLISHED
 from echo_train.reporting import plots
 from echo_train.reporting.agreement_plot import agreement_png
-from echo_train.reporting.curve_plots import BOTTOM, HEIGHT, TOP, axis_range, curve_of, draw_plot
+from echo_train.reporting.curve_plots import BOTTOM, HEIGHT, TOP, axis_range, draw_plot
 from echo_train.reporting.plots import Panel
 from echo_train.runs.run_folder import EpochRow
 
@@ -77,7 +77,7 @@ def test_a_large_loss_of_the_first_epoch_leaves_the_plot_and_is_named(drawn: lis
 
 def test_the_page_cuts_the_same_losses_and_keeps_the_curve_inside() -> None:
     history = [epoch_row(epoch, val_loss=loss) for epoch, loss in enumerate(LOSSES, 1)]
-    plot = draw_plot("Validation loss", [curve_of(0, "run", history, "val_loss")])
+    plot = draw_plot("Validation loss", [(0, "run", history)], "val_loss")
     assert plot is not None
     assert plot.title == "Validation loss (early values up to 8 are cut off)"
     assert float(plot.y_ticks[-1][1]) < 0.25

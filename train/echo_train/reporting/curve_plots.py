@@ -18,25 +18,11 @@ WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 34
 """Margins of a plot, for its ticks and labels."""
 
+Run = tuple[int, str, Sequence[EpochRow]]
+"""Number of the run's row in the table, its name, and its epochs."""
+
 LATER_SHARE = 0.1
 """Of an axis, for the values of the later half of the epochs at least."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Curve:
-    """The values of a run over the epochs.
-
-    Attributes
-    ----------
-    row : int
-        Number of the run's row in the table.
-    points : tuple of (float, float)
-        Epoch and value; where none is finite, the curve has no point.
-    """
-
-    row: int
-    name: str
-    points: tuple[tuple[float, float], ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,12 +41,6 @@ class Plot:
     lines: list[tuple[int, str, str]]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
-
-
-def curve_of(row: int, name: str, history: Sequence[EpochRow], metric: str) -> Curve:
-    """Take one metric of a run's epochs; an epoch whose value is not finite is left out."""
-    values = [(float(epoch.epoch), float(getattr(epoch, metric))) for epoch in history]
-    return Curve(row=row, name=name, points=tuple(v for v in values if math.isfinite(v[1])))
 
 
 def axis_range(curves: Iterable[Sequence[float]]) -> tuple[float, float, str]:
@@ -96,13 +76,17 @@ def axis_range(curves: Iterable[Sequence[float]]) -> tuple[float, float, str]:
     return lowest, highest, note
 
 
-def draw_plot(title: str, curves: Sequence[Curve]) -> Plot | None:
-    """Scale curves to a plot; None if no curve has a point."""
-    points = [point for curve in curves for point in curve.points]
+def draw_plot(title: str, runs: Sequence[Run], metric: str) -> Plot | None:
+    """Plot a metric of runs over their epochs; None if no run has a finite value."""
+    curves = [
+        [(row.epoch, y) for row in history if math.isfinite(y := float(getattr(row, metric)))]
+        for _, _, history in runs
+    ]
+    points = [point for curve in curves for point in curve]
     if not points:
         return None
     x_ticks = MaxNLocator(nbins=6, integer=True).tick_values(1, max(2, max(x for x, _ in points)))
-    low, high, note = axis_range([y for _, y in curve.points] for curve in curves)
+    low, high, note = axis_range([y for _, y in curve] for curve in curves)
     y_ticks = MaxNLocator(nbins=5).tick_values(low, high if high > low else low + 1e-3)
     last = max(2.0, max(x for x, _ in points))
 
@@ -116,8 +100,8 @@ def draw_plot(title: str, curves: Sequence[Curve]) -> Plot | None:
     return Plot(
         title=f"{title} ({note})" if note else title,
         lines=[
-            (curve.row, curve.name, " ".join(f"{x_of(x)},{y_of(y)}" for x, y in curve.points))
-            for curve in curves
+            (number, name, " ".join(f"{x_of(x)},{y_of(y)}" for x, y in curve))
+            for (number, name, _), curve in zip(runs, curves, strict=True)
         ],
         x_ticks=[(x_of(tick), f"{tick:g}") for tick in x_ticks if 1 <= tick <= last],
         y_ticks=[(y_of(tick), f"{tick:.4g}") for tick in y_ticks],

@@ -22,7 +22,7 @@ import numpy as np
 from echo_common.outputs import SOFTWARE
 from echo_common.regular_file import read_regular
 from echo_train.reporting import curve_plots
-from echo_train.reporting.curve_plots import curve_of, draw_plot
+from echo_train.reporting.curve_plots import draw_plot
 from echo_train.reporting.page_tables import main_table, metric_tables
 from echo_train.reporting.paired_difference import Difference
 from echo_train.reporting.run_rows import Row, compare_settings
@@ -116,8 +116,7 @@ def _plots(rows: Sequence[Row]) -> list[curve_plots.Plot]:
         chosen.append((title, "val_loss", [target]))
     plots = [
         draw_plot(
-            title,
-            [curve_of(n, name, history, metric) for n, name, t, history in histories if t in among],
+            title, [(n, name, history) for n, name, t, history in histories if t in among], metric
         )
         for title, metric, among in chosen
     ]

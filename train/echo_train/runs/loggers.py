@@ -57,9 +57,9 @@ def open_loggers(
         If a package is not installed.
     """
     kinds: dict[str, Callable[..., Logger]] = {
-        "tensorboard": TensorBoard,
-        "mlflow": MLflow,
-        "wandb": WeightsAndBiases,
+        "tensorboard": _TensorBoard,
+        "mlflow": _MLflow,
+        "wandb": _WeightsAndBiases,
     }
     with contextlib.ExitStack() as stack:
         loggers: list[Logger] = []
@@ -96,7 +96,7 @@ def log_end(loggers: Sequence[Logger], folder: Path, summary: Mapping[str, Any])
         logger.log_end(metrics, [path for path in pictures if path.is_file()])
 
 
-class TensorBoard:
+class _TensorBoard:
     """Writes events into a run folder; ``tensorboard --logdir runs`` shows them.
 
     Events of epochs after `done`, written by an interrupted run, are discarded.
@@ -111,25 +111,22 @@ class TensorBoard:
         self._epoch = done
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """See `Logger`."""
         self._epoch = epoch
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, epoch)
         self._writer.flush()
 
     def log_end(self, metrics: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """See `Logger`."""
         for path in pictures:
             image = imread(path)[..., :3]
             self._writer.add_image(path.stem, image, self._epoch, dataformats="HWC")
         self._writer.add_hparams(self._settings, dict(metrics), run_name=".")
 
     def close(self) -> None:
-        """See `Logger`."""
         self._writer.close()
 
 
-class MLflow:
+class _MLflow:
     """Writes a run to the server or database that MLflow's own variables name.
 
     A resumed run goes on in the MLflow run that its folder began.
@@ -153,21 +150,18 @@ class MLflow:
             self._module.log_params(settings)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """See `Logger`."""
         self._module.log_metrics(dict(metrics), step=epoch)
 
     def log_end(self, metrics: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """See `Logger`."""
         self._module.log_metrics(dict(metrics))
         for path in pictures:
             self._module.log_artifact(str(path))
 
     def close(self) -> None:
-        """See `Logger`."""
         self._module.end_run()
 
 
-class WeightsAndBiases:
+class _WeightsAndBiases:
     """Writes a run as W&B's own variables say; ``WANDB_MODE=offline`` keeps it on this machine."""
 
     def __init__(self, folder: Path, done: int, settings: Mapping[str, Any]) -> None:
@@ -182,16 +176,13 @@ class WeightsAndBiases:
         )
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """See `Logger`."""
         self._run.log(dict(metrics), step=epoch)
 
     def log_end(self, metrics: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """See `Logger`."""
         self._run.summary.update(dict(metrics))
         self._run.log({path.stem: self._module.Image(str(path)) for path in pictures})
 
     def close(self) -> None:
-        """See `Logger`."""
         self._run.finish()
 
 

@@ -146,13 +146,13 @@ def _check_split(metrics: Any, where: str) -> None:
         elif name in (*_METRICS, *_OTHER_METRICS, *_LANDMARK_METRICS):
             _check_metric(value, f"{where}.{name}")
         elif name in _AGREEMENTS:
-            _check_agreement(value, f"{where}.{name}")
+            _check_numbers(value, f"{where}.{name}", "mae", "bias", "sd", "n", "exponent")
         elif name in _COUNTS:
             _check(is_number(value), f"{where}.{name}", "a number")
     dice = metrics["dice"]
     if "pooled" not in dice:
         raise _LackError(f"{where}.dice.pooled")
-    _check(dice["pooled"] is None or is_number(dice["pooled"]), f"{where}.dice.pooled", "a number")
+    _check_numbers(dice, f"{where}.dice", "pooled")
     _check(_are_numbers(dice.get("pooled_ci95"), 2), f"{where}.dice.pooled_ci95", "two numbers")
     floor = metrics.get("floor", {})
     _check(isinstance(floor, dict), f"{where}.floor", "a table")
@@ -178,16 +178,14 @@ def _check_metric(metric: Any, where: str) -> None:
     for name in ("mean", "ci95", "ed", "es"):
         if name not in metric:
             raise _LackError(f"{where}.{name}")
-    for name in ("mean", "ed", "es"):
-        value = metric[name]
-        _check(value is None or is_number(value), f"{where}.{name}", "a number")
+    _check_numbers(metric, where, "mean", "ed", "es")
     _check(_are_numbers(metric["ci95"], 2), f"{where}.ci95", "two numbers")
 
 
-def _check_agreement(value: Any, where: str) -> None:
-    _check(isinstance(value, dict), where, "a table")
-    for name in ("mae", "bias", "sd", "n", "exponent"):
-        number = value.get(name)
+def _check_numbers(table: Any, where: str, *names: str) -> None:
+    _check(isinstance(table, dict), where, "a table")
+    for name in names:
+        number = table.get(name)
         _check(number is None or is_number(number), f"{where}.{name}", "a number")
 
 

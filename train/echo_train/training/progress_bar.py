@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from types import TracebackType
+from typing import Self
 
 from tqdm import tqdm
 
@@ -50,15 +50,10 @@ class ProgressBar:
             total=total, initial=done, unit="img", disable=not visible, leave=False, file=sys.stderr
         )
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
 
     def advance(self, images: int, loss: float | None = None) -> None:
