@@ -17,7 +17,6 @@ from echo_prep.geometry.heatmaps import border_band, draw_heatmaps
 from echo_prep.geometry.landmarks import choose_landmarks
 from echo_prep.geometry.polygons import polygons, whole_pixels
 from echo_prep.geometry.settings import HeatmapSettings
-from echo_train.landmarks.maps import mean_position
 from echo_train.losses.landmark_losses import (
     DSNT_SIGMA,
     LANDMARK_LOSSES,
@@ -240,12 +239,6 @@ def test_dsnt_is_the_distance_and_the_divergence(case) -> None:
         q /= q.sum()
         expected.append(distance + jensenshannon(p.ravel(), q.ravel()) ** 2)
     assert float(dsnt(logits, heatmaps, points)) == pytest.approx(np.mean(expected), rel=1e-6)
-
-
-def test_mean_position_of_a_single_pixel_is_that_pixel() -> None:
-    maps = torch.zeros(1, 2, 5, 7)
-    maps[0, 0, 1, 6] = maps[0, 1, 4, 0] = 1
-    assert mean_position(maps).tolist() == [[[6.0, 1.0], [0.0, 4.0]]]
 
 
 def descend(name: str, steps: int = 60) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -11,16 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from echo_train.networks.architecture import NETWORKS, Architecture, rebuild
-from echo_train.networks.attention_unet import AttentionGate, AttentionUNet
-from echo_train.networks.prior_channel import PriorChannel
 from echo_train.networks.unet import UNet, UNetNoSkip
+from support.networks import images, interpolation, make_network
 
 ALL = pytest.mark.parametrize("name", NETWORKS)
-
-
-def make(name: str, **changes: Any) -> UNet:
-    torch.manual_seed(0)
-    return NETWORKS[name](**{"out_channels": 3, "width": 2, **changes})
 
 
 class Fixed(nn.Module):
@@ -40,20 +32,16 @@ def tied_maxima(maps: Tensor) -> Tensor:
     return (flat == flat.amax(2, keepdim=True)).sum(2) > 1
 
 
-def images(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(1))
-
-
 @ALL
 @pytest.mark.parametrize("size", [(112, 112), (97, 64), (16, 33), (1, 1), (5, 120)])
 def test_logits_have_the_size_of_the_images(name: str, size: tuple[int, int]) -> None:
-    network = make(name, in_channels=2).eval()
+    network = make_network(name, in_channels=2).eval()
     assert network(images(2, 2, *size)).shape == (2, 3, *size)
 
 
 @ALL
 def test_the_head_is_outside_autocast(name: str) -> None:
-    network = make(name, width=4).eval()
+    network = make_network(name, width=4).eval()
     seen: list[Tensor] = []
     network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
@@ -72,7 +60,7 @@ def test_the_head_is_outside_autocast(name: str) -> None:
 
 
 def test_the_network_is_one_graph() -> None:
-    network = make("attention-unet")
+    network = make_network("attention-unet")
     compiled = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
     with torch.autocast("cpu", torch.bfloat16):
         logits = compiled(images(2, 1, 32, 32))
@@ -83,7 +71,7 @@ def test_the_network_is_one_graph() -> None:
 
 def test_bfloat16_moves_no_maximum() -> None:
     # A peak with a slope too flat for 8 bits: only a head in float32 tells its pixels apart.
-    network = make("unet", out_channels=2, width=2).eval()
+    network = make_network("unet", out_channels=2, width=2).eval()
     y, x = torch.meshgrid(torch.arange(112.0), torch.arange(112.0), indexing="ij")
     coarse = (8 - ((x - 40).square() + (y - 70).square()) / 64).bfloat16()
     fine = -((x - 40.3).square() + (y - 69.8).square()).bfloat16() / 4096
@@ -100,7 +88,7 @@ def test_bfloat16_moves_no_maximum() -> None:
 
 @ALL
 def test_every_weight_has_a_gradient(name: str) -> None:
-    network = make(name)
+    network = make_network(name)
     network(images(2, 1, 48, 48)).square().mean().backward()
     for key, values in network.named_parameters():
         assert values.grad is not None, key
@@ -114,7 +102,7 @@ def test_every_weight_has_a_gradient(name: str) -> None:
 
 @ALL
 def test_images_are_padded_with_black_at_the_bottom_and_right(name: str) -> None:
-    network = make(name).eval()
+    network = make_network(name).eval()
     odd = images(1, 1, 30, 21)
     padded = functional.pad(odd, (0, 11, 0, 2))
     with torch.no_grad():
@@ -123,7 +111,7 @@ def test_images_are_padded_with_black_at_the_bottom_and_right(name: str) -> None
 
 @ALL
 def test_frames_of_a_batch_are_independent(name: str) -> None:
-    network = make(name).eval()
+    network = make_network(name).eval()
     batch = images(3, 1, 32, 32)
     with torch.no_grad():
         separate = torch.cat([network(image[None]) for image in batch])
@@ -185,7 +173,7 @@ def reference_unet(
 
 @pytest.mark.parametrize("name", ["unet", "unet-no-skip"])
 def test_unet_equals_the_papers_figure(name: str) -> None:
-    network = make(name).double()
+    network = make_network(name).double()
     network(images(4, 1, 32, 32).double())
     network.eval()
     with torch.no_grad():
@@ -196,14 +184,8 @@ def test_unet_equals_the_papers_figure(name: str) -> None:
     torch.testing.assert_close(found, expected)
 
 
-def interpolation(small: int, large: int) -> np.ndarray:
-    """Matrix of linear interpolation between pixel centres, constant beyond the ends."""
-    positions = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
-    return np.maximum(1 - np.abs(positions[:, None] - np.arange(small)), 0)
-
-
 def test_fast_unet_is_a_unet_of_three_levels_on_half_the_grid() -> None:
-    network = make("fast-unet").double()
+    network = make_network("fast-unet").double()
     network(images(4, 1, 32, 32).double())
     network.eval()
     batch = images(2, 1, 32, 48).double()
@@ -215,7 +197,7 @@ def test_fast_unet_is_a_unet_of_three_levels_on_half_the_grid() -> None:
     expected = interpolation(16, 32) @ coarse @ interpolation(24, 48).T
     np.testing.assert_allclose(found, expected, atol=1e-9)
     # Each of the levels that are left is as wide as in the U-Net.
-    widths = [block[0].out_channels for block in make("unet").down][1:]  # type: ignore[index]
+    widths = [block[0].out_channels for block in make_network("unet").down][1:]  # type: ignore[index]
     assert [block[0].out_channels for block in network.down] == widths  # type: ignore[index]
 
 
@@ -231,78 +213,3 @@ def test_width_64_has_the_parameters_of_the_papers_network() -> None:
     assert count == down + rise + sum(block(2 * w, w) for w in widths[:4]) + 65
     without = sum(v.numel() for v in UNetNoSkip(out_channels=1).parameters())
     assert count - without == sum(9 * w * w for w in widths[:4])
-
-
-def test_gate_is_additive_attention_on_the_coarser_grid() -> None:
-    torch.manual_seed(3)
-    gate = AttentionGate(4).double()
-    skip, below = images(1, 4, 6, 8).double(), images(1, 8, 3, 4).double()
-    scores = np.zeros((3, 4))
-    own, coarse = gate.own.weight.detach().numpy(), gate.below.weight.detach().numpy()
-    for y in range(3):
-        for x in range(4):
-            patch = skip[0, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].numpy()
-            mixed = np.einsum("dcyx,cyx->d", own, patch)
-            mixed += coarse[:, :, 0, 0] @ below[0, :, y, x].numpy()
-            mixed = np.maximum(mixed + gate.below.bias.detach().numpy(), 0)
-            scores[y, x] = gate.score.weight.detach().numpy()[0, :, 0, 0] @ mixed
-    weights = 1 / (1 + np.exp(-(scores + gate.score.bias.item())))
-
-    expected = interpolation(3, 6) @ weights @ interpolation(4, 8).T
-    with torch.no_grad():
-        found = gate(skip, below)
-    np.testing.assert_allclose(found[0, 0].numpy(), expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("size", [(32, 48), (30, 37)])
-def test_attention_maps_have_the_size_of_the_images(size: tuple[int, int]) -> None:
-    network = make("attention-unet").eval()
-    with torch.no_grad():
-        maps = network.attention(images(2, 1, *size))
-    assert [values.shape for values in maps] == [(2, *size)] * 3
-    for values in maps:
-        assert values.min() >= 0 and values.max() <= 1 and values.std() > 0
-    assert not any(gate._forward_hooks for gate in network.gates)  # type: ignore[attr-defined]
-
-
-def test_closed_gates_block_the_skip_connection() -> None:
-    network = AttentionUNet(out_channels=1, width=2).eval()
-    for gate in network.gates:
-        gate.score.bias.data.fill_(-1e4)  # type: ignore[union-attr]
-    first, second = images(2, 1, 32, 32)[:, None].unbind(0)
-    upsampled, below = images(1, 8, 8, 8), images(1, 16, 4, 4)
-    with torch.no_grad():
-        assert network.attention(first)[0].max() == 0
-        joined = [
-            network.join(2, skip.expand(1, 8, 32, 32)[..., :8, :8], upsampled, below)
-            for skip in (first, second)
-        ]
-    assert torch.equal(joined[0], joined[1])
-
-
-def test_networks_without_gates_have_no_attention() -> None:
-    assert make("unet").attention(images(1, 1, 16, 16)) == []
-    assert make("unet-no-skip").attention(images(1, 1, 16, 16)) == []
-
-
-def test_a_prior_is_the_second_channel() -> None:
-    network, prior = make("attention-unet", in_channels=2).eval(), images(32, 32)
-    with_prior = PriorChannel(network, prior)
-    batch = images(3, 1, 32, 32)
-    both = torch.stack([torch.stack([image[0], prior]) for image in batch])
-    with torch.no_grad():
-        assert torch.equal(with_prior(batch), network(both))
-        assert all(map(torch.equal, with_prior.attention(batch), network.attention(both)))
-    assert "prior" in with_prior.state_dict()
-
-
-def test_a_prior_of_another_size_is_stretched_to_the_images() -> None:
-    class Second(UNet):
-        def forward(self, images: Tensor) -> Tensor:
-            return images[:, 1:]
-
-    prior = torch.zeros(4, 4)
-    prior[:, 2:] = 1
-    stretched = PriorChannel(Second(out_channels=1, width=1), prior)(torch.zeros(2, 1, 8, 12))
-    assert stretched.shape == (2, 1, 8, 12)
-    assert (stretched[..., :5] == 0).all() and (stretched[..., 7:] == 1).all()

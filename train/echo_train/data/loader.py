@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Iterator
-from typing import Protocol
+from collections.abc import Callable, Generator
 
 import numpy as np
 import torch
@@ -49,25 +48,8 @@ UNTOLD = 0.25
 """Fraction of the training frames whose phase a network is not told, so that it can do without."""
 
 
-class Source(Protocol):
-    """Gives stored pixels by frame.
-
-    Attributes
-    ----------
-    name : str
-        Value of `--loader`.
-    device : torch.device
-        Device of the pixels.
-    """
-
-    name: str
-    device: torch.device
-
-    def order(self, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-        """Shuffle the frames of an epoch; the order depends on seed and epoch alone."""
-
-    def pixels(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
-        """Yield batches of frames in an order; the last batch may be smaller."""
+Source = ResidentSource | StreamSource
+"""Gives stored pixels by frame."""
 
 
 class Loader:
@@ -75,8 +57,6 @@ class Loader:
 
     Parameters
     ----------
-    source : Source
-        Source of the pixels.
     augmenter : Augmenter
         Augments the frames of training.
     rendered : HeatmapShape or None
