@@ -9,7 +9,6 @@ reads the next.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -116,10 +115,14 @@ class StreamSource:
         StoreDamagedError
             If a chunk is missing or altered.
         """
-        transfers = map(self._send, self._gather(order, batch_size))
-        # The copy of the next batch starts before the caller trains on this one.
-        for transfer, _ in itertools.pairwise(itertools.chain(transfers, [None])):
-            assert transfer is not None
+        transfer = None
+        for batch in self._gather(order, batch_size):
+            # The copy of the next batch starts before the caller trains on this one.
+            next_transfer = self._send(batch)
+            if transfer is not None:
+                yield self._wait(*transfer)
+            transfer = next_transfer
+        if transfer is not None:
             yield self._wait(*transfer)
 
     def _gather(self, order: np.ndarray, batch_size: int) -> Iterator[Pixels]:
