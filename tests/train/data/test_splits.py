@@ -18,6 +18,7 @@ from echo_train.data.frame_set import Choice, FrameSet, read_frame_set
 from echo_train.data.settings import TRAIN_ORDERS
 from echo_train.data.splits import assign_folds, draw_patients, draw_splits
 from support.archives import write_camus
+from support.frames import frame_set
 
 
 @pytest.fixture
@@ -61,13 +62,13 @@ def test_more_folds_than_videos_are_refused(frames: FrameSet) -> None:
 def many(videos: int) -> FrameSet:
     """Two frames per video, in the training split except for the last ten frames."""
     count = 2 * videos
-    return FrameSet(
+    return frame_set(
+        count,
         rows=3 * np.arange(count),
         video=np.repeat([f"v{number:05}" for number in range(videos)], 2),
         number=np.arange(count, dtype=np.int32),
         phase=np.tile(np.array([0, 1], np.uint8), videos),
         split=np.where(np.arange(count) < count - 10, 0, 2).astype(np.uint8),
-        shape=(112, 112),
         points=np.arange(count * 6, dtype=np.float32).reshape(count, 3, 2),
     )
 

@@ -19,13 +19,13 @@ from echo_prep.build.build import build
 from echo_prep.cli import cli as prep_cli
 from echo_prep.settings import BuildSettings
 from echo_train.commands.train import cli
-from echo_train.data.frame_set import FrameSet
 from echo_train.data.splits import draw_splits
 from echo_train.experiments import paper
 from echo_train.experiments.presets import choose_for_preset, differences
 from echo_train.runs.run_folder import read_config
 from echo_train.training.settings import TrainSettings
 from support.commands import exit_code
+from support.frames import frame_set
 from support.training import checkpoint
 
 echo_train = functools.partial(exit_code, cli)
@@ -52,14 +52,7 @@ def test_experiments_are_those_of_sections_4_1_to_4_4(
     assert (table["schedule"], table["augment"], table["method"]) == (
         "constant", "none", "centroid",
     )  # fmt: skip
-    frames = FrameSet(
-        rows=np.arange(20_048),
-        video=np.repeat(np.arange(10_024).astype(str), 2),
-        number=np.zeros(20_048, np.int32),
-        phase=np.zeros(20_048, np.uint8),
-        split=np.zeros(20_048, np.uint8),
-        shape=(112, 112),
-    )
+    frames = frame_set(20_048, video=np.repeat(np.arange(10_024).astype(str), 2))
     drawn = draw_splits(frames, table["split_by"], table.get("train_images"), table["train_order"])
     assert table["train_order"] == "name"
     assert tuple(len(drawn.indices(split)) for split in ("TRAIN", "VAL")) == images

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 from typing import Any
 
@@ -14,20 +13,22 @@ from echo_common.store import schema
 from echo_common.tables import csv_table
 from echo_train.data.frame_set import FrameSet
 from echo_train.metrics.results import SplitResults
+from support.frames import frame_set
 
 SHAPE = (10, 20)
 
 
-def frame_set(points: np.ndarray | None = None) -> FrameSet:
+def six_frames(**columns: Any) -> FrameSet:
     """Six frames of three videos; rows 3 to 8 of a store."""
-    return FrameSet(
+    return frame_set(
+        6,
         rows=np.arange(3, 9),
         video=np.array(["A", "A", "B", "B", "C", "C"]),
         number=np.array([4, 9, 0, 7, 3, 5], dtype=np.int32),
         phase=np.array([0, 1, 1, 0, 0, 2], dtype=np.uint8),
         split=np.full(6, schema.SPLITS.index("TEST"), dtype=np.uint8),
         shape=SHAPE,
-        points=points,
+        **columns,
     )
 
 
@@ -46,14 +47,16 @@ DICE = np.array([0.8, 60 / 90, 0.0, 160 / 180, 40 / 60, 1.0])
 
 
 def results(**changes: Any) -> SplitResults:
+    frames = len(changes.get("index", range(6)))
     given = {
-        "frames": frame_set(),
+        "frames": six_frames(),
         "index": np.arange(6),
         "counts": COUNTS,
         "distances": np.array([[2, 1], [3, 1.5], [22.4, 22.4], [1, 0.5], [4, 2], [0, 0.0]]),
         "pieces": np.array([1, 2, 0, 1, 1, 1]),
         "holes": np.array([0, 1, 0, 0, 2, 0]),
         "area_range": (0.2, 0.4),
+        **dict.fromkeys(("area", "length", "volume"), np.full(frames, np.nan)),
     }
     return SplitResults(**{**given, **changes})
 
@@ -123,7 +126,7 @@ def with_landmarks() -> SplitResults:
     true = np.random.default_rng(0).uniform(2, 8, (6, 2, 2)).astype(np.float32)
     found = true + np.array([[0.3, 0.4], [2, 0]], dtype=np.float32)
     found[1, 1] = found[2] = np.nan
-    return results(frames=frame_set(true), points=found, crossing=np.zeros(6, dtype=bool))
+    return results(frames=six_frames(points=true), points=found, crossing=np.zeros(6, dtype=bool))
 
 
 def test_missed_landmarks_have_no_error_and_no_success(with_landmarks: SplitResults) -> None:
@@ -186,14 +189,14 @@ def test_the_table_has_one_row_for_each_frame_in_the_stores_order(
 def test_distances_are_also_in_mm_if_the_spacing_is_known() -> None:
     assert not any(name.endswith("_mm") for name in results().summary())
     spacing = np.array([0.5, 0.5, np.nan, 0.25, 1, np.nan], dtype=np.float32)
-    summary = results(frames=dataclasses.replace(frame_set(), spacing=spacing)).summary()
+    summary = results(frames=six_frames(spacing=spacing)).summary()
     assert summary["hd95_mm"]["mean"] == pytest.approx((1 + 1.5 + 0.25 + 4) / 4)
     assert summary["surface_distance_mm"]["mean"] == pytest.approx((0.5 + 0.75 + 0.125 + 2) / 4)
     assert summary["hd95"]["mean"] == pytest.approx((2 + 3 + 22.4 + 1 + 4 + 0) / 6)
     true = np.zeros((6, 3, 2))
     found = true + np.array([3.0, 4.0])
     measured = results(
-        frames=dataclasses.replace(frame_set(true), spacing=spacing),
+        frames=six_frames(points=true, spacing=spacing),
         points=found,
         found=np.ones((6, 3), dtype=bool),
     ).summary()
@@ -204,7 +207,7 @@ def test_distances_are_also_in_mm_if_the_spacing_is_known() -> None:
 def test_intervals_are_drawn_over_patients() -> None:
     alone = results().summary()["dice"]["ci95"]
     patient = np.array(["p", "p", "p", "p", "", ""])
-    together = results(frames=dataclasses.replace(frame_set(), patient=patient)).summary()
+    together = results(frames=six_frames(patient=patient)).summary()
     # Two groups, A and B together, and C: a sample has one of them twice, or both.
     first, second = DICE[:4].mean(), DICE[4:].mean()
     assert together["dice"]["ci95"] == pytest.approx(sorted([first, second]))
@@ -213,8 +216,7 @@ def test_intervals_are_drawn_over_patients() -> None:
 
 def test_a_short_axis_view_has_an_area_but_neither_length_nor_volume() -> None:
     square = np.array([[4, 1], [8, 1], [8, 9], [4, 9]], dtype=np.float32)
-    frames = dataclasses.replace(
-        frame_set(),
+    frames = six_frames(
         contour=np.tile(square, (6, 1, 1)),
         long_axis=np.tile(np.array([[6, 1], [6, 9]], dtype=np.float32), (6, 1, 1)),
         ef=np.full(6, 50.0, dtype=np.float32),
@@ -222,7 +224,7 @@ def test_a_short_axis_view_has_an_area_but_neither_length_nor_volume() -> None:
     )
     measured = np.array([40.0, 20, 16, 32, 32, 32])
     videos = results(frames=frames, area=measured, length=measured, volume=measured).videos()
-    assert videos is not None and videos.video.tolist() == ["A", "B"]
+    assert videos.video.tolist() == ["A", "B"]
     np.testing.assert_allclose(videos.ef()[0], [np.nan, 50])
     np.testing.assert_allclose(videos.ef()[1], [np.nan, 0])
     np.testing.assert_allclose(videos.fac()[0], [50, 50])

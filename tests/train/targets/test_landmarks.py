@@ -20,6 +20,7 @@ from echo_train.targets import landmarks
 from echo_train.targets.landmarks import LandmarkTarget, training_sample
 from echo_train.training.settings import TrainSettings
 from echo_train.transforms.batch import Batch
+from support.frames import frame_set
 
 CHOICE = Choice(
     method="chords",
@@ -139,13 +140,9 @@ def many_frames(count: int) -> tuple[FrameSet, Batch, torch.Tensor]:
     masks = np.stack(
         [rasterise(contour_from_landmarks(p, "anatomical"), (112, 112), "chords") for p in points]
     )
-    frames = FrameSet(
-        rows=np.arange(count),
-        video=np.array([f"v{number}" for number in range(count)]),
-        number=np.zeros(count, dtype=np.int64),
-        phase=np.zeros(count, dtype=np.int64),
+    frames = frame_set(
+        count,
         split=(np.arange(count) < count // 10).astype(np.int64),
-        shape=(112, 112),
         points=points.astype(np.float32),
     )
     batch = Batch(

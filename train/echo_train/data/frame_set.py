@@ -161,9 +161,9 @@ class FrameSet:
         (height, width) of every frame, in pixels.
     points : ndarray, (frame, landmark, 2) float32, or None
         True landmarks, (x, y) in pixels; None if the target is the mask.
-    long_axis : ndarray, (frame, 2, 2) float32, or None
-        Traced apex and middle of the mitral plane; None if the frames have no tracings.
-    contour : ndarray, (frame, point, 2) float32, or None
+    long_axis : ndarray, (frame, 2, 2) float32
+        Traced apex and middle of the mitral plane.
+    contour : ndarray, (frame, point, 2) float32
         Traced contour; rows of NaN are padding.
     patient : ndarray, (frame,) str, or None
         Empty if unknown; None if the archive does not name patients.
@@ -171,7 +171,7 @@ class FrameSet:
         Side of a pixel in mm, NaN if unknown; None if the archive does not tell.
     view : ndarray, (frame,) str, or None
         None if the archive does not name views.
-    ef : ndarray, (frame,) float32, or None
+    ef : ndarray, (frame,) float32
         Ejection fraction that the archive lists for the video, in per cent; NaN if unknown.
     """
 
@@ -181,10 +181,10 @@ class FrameSet:
     phase: np.ndarray
     split: np.ndarray
     shape: tuple[int, int]
+    long_axis: np.ndarray
+    contour: np.ndarray
+    ef: np.ndarray
     points: np.ndarray | None = None
-    long_axis: np.ndarray | None = None
-    contour: np.ndarray | None = None
-    ef: np.ndarray | None = None
     patient: np.ndarray | None = None
     spacing: np.ndarray | None = None
     view: np.ndarray | None = None

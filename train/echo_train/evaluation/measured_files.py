@@ -71,7 +71,7 @@ def write_measured(
     videos = {name: results.videos() for name, (results, _) in measured.items()}
     tables = {
         run_folder.FRAMES: [results.rows() for results, _ in measured.values()],
-        run_folder.VIDEOS: [table.rows() for table in videos.values() if table],
+        run_folder.VIDEOS: [table.rows() for table in videos.values()],
     }
     for name, parts in tables.items():
         rows: dict[Any, list[Any]] = {}
@@ -83,7 +83,7 @@ def write_measured(
     split, (results, _) = list(measured.items())[-1]
     _draw_frames(output, model, loader, split, results)
     shown = videos[split]
-    if shown is not None and len(shown.video):
+    if len(shown.video):
         title = f"{model.choice}, {split}" + (", corrected" if shown.correction else "")
         output.write_bytes(run_folder.AGREEMENT, agreement_png(*shown.ef(), title))
     splits = {

@@ -78,7 +78,7 @@ class SplitResults(Results):
     found : ndarray, (frame, landmark) bool, or None
         Whether each landmark was found in its map, before the shape prior; None if masks are
         predicted.
-    area, length, volume : ndarray, (frame,) float64, or None
+    area, length, volume : ndarray, (frame,) float64
         Of the predicted contours, from `echo_common.measures.ventricle.Measures`.
     correction : float or None
         Exponent by which volumes are corrected, from `VideoMeasures.exponent` of other videos.
@@ -90,12 +90,12 @@ class SplitResults(Results):
     distances: np.ndarray
     pieces: np.ndarray
     holes: np.ndarray
+    area: np.ndarray
+    length: np.ndarray
+    volume: np.ndarray
     crossing: np.ndarray | None = None
     ceiling: np.ndarray | None = None
     found: np.ndarray | None = None
-    area: np.ndarray | None = None
-    length: np.ndarray | None = None
-    volume: np.ndarray | None = None
     correction: float | None = None
     area_range: tuple[float, float] | None = None
 
@@ -112,13 +112,9 @@ class SplitResults(Results):
         lost = missed(self.counts)
         return lost if self.found is None else lost | ~self.found.any(axis=1)
 
-    def videos(self) -> VideoMeasures | None:
-        """Measures of the videos; None if the frames have no tracings or were not measured."""
+    def videos(self) -> VideoMeasures:
+        """Measures of the videos."""
         frames, index = self.frames, self.index
-        if frames.contour is None or frames.long_axis is None or frames.ef is None:
-            return None
-        if self.area is None or self.length is None or self.volume is None:
-            return None
         traced = measure_traces(frames.long_axis[index], frames.contour[index])
         views = [""] * len(index) if frames.view is None else frames.view[index]
         # Without an apex there is neither a long axis nor a volume of disks.
@@ -168,13 +164,11 @@ class SplitResults(Results):
             "pooled_ci95": metrics.pop("pooled")["ci95"],
         }
         shape = {name: metrics.pop(name) for name in flaws}
-        videos = self.videos()
-        if videos is not None:
-            metrics |= videos.summary()
         table = {
             "frames": len(self.index),
             "missed_frames": int(self.missed().sum()),
             **metrics,
+            **self.videos().summary(),
             "shape": shape,
         }
         errors = self.radial_errors()
