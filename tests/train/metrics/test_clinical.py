@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from echo_train.metrics.clinical import VideoMeasures, pair_frames
+from support.frames import frame_set
 
 
 def paired() -> VideoMeasures:
@@ -17,12 +18,10 @@ def paired() -> VideoMeasures:
     traced = np.array([50.0, 100, 100, 90, 50, 60, 30])
     listed = np.array([52.0, 49, 52, 60, 49, np.nan, np.nan])
     return pair_frames(
-        video,
-        video,
-        phase,
+        frame_set(7, video=video, phase=phase, ef=listed),
+        np.arange(7),
         predicted=(volume / 2, volume / 10, volume),
         traced=(traced / 2, traced / 10 + 1, traced),
-        listed=listed,
     )
 
 
@@ -94,8 +93,7 @@ def test_a_correction_restores_a_contraction_that_is_too_small_by_a_power() -> N
 
 def test_without_pairs_nothing_is_known() -> None:
     nothing = (np.empty(0), np.empty(0), np.empty(0))
-    names = np.empty(0, object)
-    videos = pair_frames(names, names, np.empty(0), nothing, nothing, np.empty(0))
+    videos = pair_frames(frame_set(0), np.arange(0), nothing, nothing)
     summary = videos.summary()
     assert summary["ef"]["n"] == 0 and np.isnan(summary["ef"]["mae"])
     assert len(videos.rows()) == 1

@@ -19,6 +19,7 @@ from echo_common.measures.ventricle import (
 )
 from echo_common.store import schema
 from echo_common.tables import fixed
+from echo_train.data.frame_set import FrameSet
 from echo_train.metrics.bootstrap import bootstrap_intervals
 
 Measured = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -131,25 +132,16 @@ class VideoMeasures:
 
 
 def pair_frames(
-    video: np.ndarray,
-    group: np.ndarray,
-    phase: np.ndarray,
-    predicted: Measured,
-    traced: Measured,
-    listed: np.ndarray,
+    frames: FrameSet, index: np.ndarray, predicted: Measured, traced: Measured
 ) -> VideoMeasures:
     """Find the end-diastolic and the end-systolic frame of each video; others are left out.
 
     Parameters
     ----------
-    video : ndarray, (frame,) str
-    group : ndarray, (frame,) str
-        Patient of the video, or the video itself.
-    phase : ndarray, (frame,) uint8
-        Codes of `echo_common.store.schema.PHASES`.
-    listed : ndarray, (frame,) float
-        Ejection fraction of the frame's video in the archive's list.
+    index : ndarray, (frame,) int64
+        Which frames of the set were measured.
     """
+    video, phase = frames.video[index], frames.phase[index]
     diastole, systole = (
         dict(zip(video[rows].tolist(), rows.tolist(), strict=True))
         for rows in (np.flatnonzero(phase == schema.PHASES.index(name)) for name in ("ED", "ES"))
@@ -163,11 +155,11 @@ def pair_frames(
     )
     return VideoMeasures(
         video=np.array(names, dtype=object),
-        group=group[pairs[:, 0]],
+        group=frames.groups[index][pairs[:, 0]],
         area=area,
         length=length,
         volume=volume,
-        listed_ef=np.asarray(listed, dtype=np.float64)[pairs[:, 0]],
+        listed_ef=frames.ef[index][pairs[:, 0]].astype(np.float64),
     )
 
 

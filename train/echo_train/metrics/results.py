@@ -124,12 +124,10 @@ class SplitResults(Results):
             for values in (self.length, self.volume, traced.length, traced.volume)
         )
         videos = pair_frames(
-            frames.video[index],
-            frames.groups[index],
-            frames.phase[index],
+            frames,
+            index,
             predicted=(self.area, length, volume),
             traced=(traced.area, traced_length, traced_volume),
-            listed=frames.ef[index],
         )
         return videos if self.correction is None else videos.corrected(self.correction)
 
