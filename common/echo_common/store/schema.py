@@ -130,11 +130,11 @@ class ArraySpec:
 
 
 class Column(NamedTuple):
-    """Declaration of a column: names of its axes, type, and attributes of its array."""
+    """Declaration of a column: type and attributes of its array, and names of its axes."""
 
-    dimensions: str
     dtype: str
     attributes: dict[str, Any]
+    dimensions: str = "frame"
 
 
 def flags(names: tuple[str, ...]) -> dict[str, Any]:
@@ -146,52 +146,48 @@ def flags(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 COLUMNS = {
-    VIDEO: Column("frame", "str", {"description": "video name without suffix"}),
-    FRAME: Column("frame", "int32", {"description": "0-based index into the decoded video"}),
-    "index/phase": Column("frame", "uint8", flags(PHASES)),
-    "index/split": Column("frame", "uint8", flags(SPLITS)),
-    "index/ef": Column(
-        "frame", "float32", {"units": "percent", "description": "ejection fraction"}
-    ),
-    "index/edv": Column("frame", "float32", {"units": "ml", "description": "end-diastolic volume"}),
-    "index/esv": Column("frame", "float32", {"units": "ml", "description": "end-systolic volume"}),
-    "index/fps": Column("frame", "float32", {"units": "1/s", "description": "frames a second"}),
+    VIDEO: Column("str", {"description": "video name without suffix"}),
+    FRAME: Column("int32", {"description": "0-based index into the decoded video"}),
+    "index/phase": Column("uint8", flags(PHASES)),
+    "index/split": Column("uint8", flags(SPLITS)),
+    "index/ef": Column("float32", {"units": "percent", "description": "ejection fraction"}),
+    "index/edv": Column("float32", {"units": "ml", "description": "end-diastolic volume"}),
+    "index/esv": Column("float32", {"units": "ml", "description": "end-systolic volume"}),
+    "index/fps": Column("float32", {"units": "1/s", "description": "frames a second"}),
     LONG_AXIS: Column(
-        "frame end xy",
         "float32",
         {"units": "pixel", "description": "apex, middle of the mitral plane"},
+        "frame end xy",
     ),
     CONTOUR: Column(
-        "frame point xy",
         "float32",
         {"units": "pixel", "description": "ordered contour, NaN-padded"},
+        "frame point xy",
     ),
 }
 """Columns of every store, by the path of the array that contains each. Their order is that of the
 digest of all rows, on which the key of each stage depends."""
 
 SCALED = {
-    SCALE: Column("frame", "float32", {"description": "pixels here for each of the video's"}),
+    SCALE: Column("float32", {"description": "pixels here for each of the video's"}),
     SOURCE_SHAPE: Column(
-        "frame yx",
         "int32",
         {"units": "pixel", "description": "height and width of the video's frames"},
+        "frame yx",
     ),
 }
 """Columns of a store whose frames are scaled."""
 
 OPTIONAL = {
-    "index/patient": Column("frame", "str", {"description": "the archive's name of the patient"}),
-    VIEW: Column("frame", "str", {"description": "the archive's name of the view"}),
-    "index/quality": Column(
-        "frame", "str", {"description": "image quality, in the archive's words"}
-    ),
-    "index/fold": Column("frame", "uint8", {"description": "the archive's fold; 255 for none"}),
-    "index/spacing": Column("frame", "float32", {"units": "mm", "description": "side of a pixel"}),
+    "index/patient": Column("str", {"description": "the archive's name of the patient"}),
+    VIEW: Column("str", {"description": "the archive's name of the view"}),
+    "index/quality": Column("str", {"description": "image quality, in the archive's words"}),
+    "index/fold": Column("uint8", {"description": "the archive's fold; 255 for none"}),
+    "index/spacing": Column("float32", {"units": "mm", "description": "side of a pixel"}),
     SOURCE_SPACING: Column(
-        "frame yx",
         "float32",
         {"units": "mm", "description": "height and width of a pixel of the archive's frame"},
+        "frame yx",
     ),
 }
 """Columns that only some archives have."""
