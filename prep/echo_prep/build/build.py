@@ -19,8 +19,6 @@ from echo_common.errors import DataError
 from echo_common.lock import build_lock
 from echo_common.outputs import MOVE_AWAY, check_replaceable
 from echo_common.store import schema
-from echo_common.store.manifest import Manifest
-from echo_common.store.schema import ArraySpec
 from echo_prep.build.missing import MissingParts
 from echo_prep.build.parallel import run_tasks
 from echo_prep.build.plan import Plan
@@ -188,39 +186,32 @@ def _keep_unchanged(folder: WorkFolder, parts: MissingParts, record: VideoRecord
 
 def _deliveries(folder: WorkFolder, work: RemainingWork) -> list[Delivery]:
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return [
-        _delivery(folder, parts, array, work.state.manifests.get(array.path), versions)
-        for parts in work.parts
+    deliveries = []
+    for parts in work.parts:
+        stage = parts.stage
         # A stage's first array names the videos that it was made from, so it is published last:
         # after a kill before that, the next build still finds changed videos.
-        for array in reversed(parts.stage.arrays)
-    ]
-
-
-def _delivery(
-    folder: WorkFolder,
-    parts: MissingParts,
-    array: ArraySpec,
-    old: Manifest | None,
-    versions: dict[str, str],
-) -> Delivery:
-    stage = parts.stage
-    entries = folder.chunk_entries(array.path, stage.key, sorted(parts.chunks))
-    if parts.whole_stage or old is None:
-        manifest = stage.manifest(entries, versions)
-    else:
-        # Chunks that were repaired to the same bytes leave the manifest as it was.
-        same = all(old.chunks[name] == chunk for name, chunk in entries.items())
-        chunks = {name: entries.get(name, chunk) for name, chunk in old.chunks.items()}
-        manifest = stage.manifest(chunks, old.versions if same else versions, old.metadata)
-    return Delivery(
-        spec=array,
-        manifest=manifest,
-        new_chunks=parts.chunks,
-        replaces=parts.whole_stage,
-        redeclare=array.path in parts.metadata,
-        surplus=parts.surplus.get(array.path, ()),
-    )
+        for array in reversed(stage.arrays):
+            entries = folder.chunk_entries(array.path, stage.key, sorted(parts.chunks))
+            old = work.state.manifests.get(array.path)
+            if parts.whole_stage or old is None:
+                manifest = stage.manifest(entries, versions)
+            else:
+                # Chunks that were repaired to the same bytes leave the manifest as it was.
+                same = all(old.chunks[name] == chunk for name, chunk in entries.items())
+                made_by = old.versions if same else versions
+                manifest = stage.manifest({**old.chunks, **entries}, made_by, old.metadata)
+            deliveries.append(
+                Delivery(
+                    spec=array,
+                    manifest=manifest,
+                    new_chunks=parts.chunks,
+                    replaces=parts.whole_stage,
+                    redeclare=array.path in parts.metadata,
+                    surplus=parts.surplus.get(array.path, ()),
+                )
+            )
+    return deliveries
 
 
 def _check_frames(settings: BuildSettings, plan: Plan, unreadable: Sequence[Reject]) -> None:
