@@ -181,14 +181,12 @@ def evaluate(
 
     Parameters
     ----------
-    folder : Path
-        The run.
+    folder, others
+        As `Evaluation` takes them.
     output : OutputFolder
         For the results; those of an earlier call are replaced.
     progress : Progress
         Wraps the batches.
-    others : sequence of Path
-        Runs whose predictions are averaged with those of the run.
 
     Returns
     -------

@@ -74,8 +74,8 @@ def measure_floor(
 
     Parameters
     ----------
-    order : ndarray, (frame,) int64
-        Which of the loader's frames to measure; at least one.
+    loader, order
+        As `echo_train.evaluation.measure.measure` takes them.
     training : TrainingSplit or None
 
     Returns

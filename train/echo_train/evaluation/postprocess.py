@@ -71,10 +71,8 @@ def score_postprocessing(
     ----------
     model : TrainedModel
         Of masks, without post-processing.
-    order : ndarray, (frame,) int64
-        Which of the loader's frames to measure; at least one.
-    progress : Progress
-        Wraps the batches.
+    loader, order, progress
+        As `echo_train.evaluation.measure.measure` takes them.
 
     Returns
     -------
