@@ -54,12 +54,12 @@ def test_a_machine_without_a_compiler_trains(
     """With torch's own backend, whose C++ compiler is not there."""
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    monkeypatch.setattr(config, "force_disable_caches", True)
     torch._dynamo.reset()
     compile_with(monkeypatch, "inductor")
     said: list[str] = []
-    train(tiny(small_store, tmp_path / "run", epochs=1), say=said.append)
+    # monkeypatch would leave the settings deleted for later tests.
+    with config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}):
+        train(tiny(small_store, tmp_path / "run", epochs=1), say=said.append)
     (note,) = [line for line in said if line.startswith("note: ")]
     assert "compiler" in note and "\n" not in note
 
