@@ -87,6 +87,9 @@ class Look:
         Fractions of studies with a bright line inside the septum and along the endocardium.
     apex_fade : float
         Fraction of studies whose apical wall fades into the near field.
+    open_valves : float
+        Fraction of studies whose mitral valve is not closed in the traced frames: readers choose
+        frames a little before it closes or after it opens.
     papillary, merging : float
         Fractions of studies with papillary muscles inside the cavity, and with papillary muscles
         that merge with the wall in systole.
@@ -113,6 +116,7 @@ class Look:
     septal_line: float = 0.0
     endocardial_line: float = 0.0
     apex_fade: float = 0.0
+    open_valves: float = 0.0
     papillary: float = 0.45
     merging: float = 0.0
     gray_wall: Normal = Normal(173, 27, 75, 245, poor=-38)
@@ -149,6 +153,7 @@ _VARIED = Look(
     septal_line=0.75,
     endocardial_line=0.33,
     apex_fade=0.7,
+    open_valves=0.6,
     papillary=0.5,
     merging=0.7,
     gray_wall=Normal(186, 32, 75, 250, poor=-38),
@@ -163,7 +168,7 @@ _VARIED = Look(
 
 _FAMILY = Look(
     bumps=0.055, foreshortened=0.2, thickening=Normal(0.4, 0.3, 0.0, 1.2), ripples=0.9,
-    roughness=0.0, chambers=0.15, papillary=0.5, merging=0.6,
+    roughness=0.0, chambers=0.15, open_valves=0.6, papillary=0.5, merging=0.6,
 )  # fmt: skip
 """The hearts that `harmonic` and `fundamental` have in common; their images have nothing."""
 

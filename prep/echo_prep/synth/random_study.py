@@ -42,7 +42,7 @@ def sample_study(rng: np.random.Generator, frames: int | None, look: Look = ECHO
         probe=probe,
         ventricle=_sample_ventricle(rng, extra, probe, look),
         appearance=_sample_appearance(rng, extra, degradation, look),
-        rhythm=_sample_rhythm(rng, frames),
+        rhythm=_sample_rhythm(rng, extra, frames, look),
     )
 
 
@@ -201,7 +201,9 @@ def _sample_appearance(
     )
 
 
-def _sample_rhythm(rng: np.random.Generator, frames: int | None) -> Rhythm:
+def _sample_rhythm(
+    rng: np.random.Generator, extra: np.random.Generator, frames: int | None, look: Look
+) -> Rhythm:
     # Drawn even if the length is given, so that the generator is in the same state afterwards.
     random_length = round(_log_normal(rng, 160, 0.48, MIN_FRAMES, MAX_FRAMES))
     count = random_length if frames is None else frames
@@ -214,6 +216,7 @@ def _sample_rhythm(rng: np.random.Generator, frames: int | None) -> Rhythm:
         # A clip this short is cut around a systole, at a frame rate low enough to contain it.
         start = float(rng.uniform(0.95, 1.0))
         fps = min(fps, float(np.floor((count - 2) / (0.45 * 60 / rate + 0.1))))
+    open_valves = extra.random() < look.open_valves
     return Rhythm(
         frames=count,
         fps=fps,
@@ -221,4 +224,6 @@ def _sample_rhythm(rng: np.random.Generator, frames: int | None) -> Rhythm:
         start=start,
         irregularity=float(rng.choice([0.015, 0.04, 0.18], p=[0.6, 0.33, 0.07])),
         breathing=_log_normal(rng, 0.8, 0.6, 0.1, 4),
+        open_at_ed=float(extra.uniform(0.1, 1.0)) * open_valves,
+        open_at_es=float(extra.uniform(0.0, 0.6)) * open_valves,
     )

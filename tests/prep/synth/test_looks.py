@@ -61,6 +61,8 @@ def test_studies_are_drawn_from_the_look(name: str) -> None:
     assert cropped == pytest.approx(look.cropped, abs=0.08)
     lines = np.mean([study.appearance.septal_line > 0 for study in studies])
     assert lines == pytest.approx(look.septal_line, abs=0.08)
+    opened = np.mean([study.rhythm.open_at_ed > 0 for study in studies])
+    assert opened == pytest.approx(look.open_valves, abs=0.08)
 
 
 def test_ripples_spare_the_apex() -> None:

@@ -52,7 +52,7 @@ def simulate_motion(rhythm: Rhythm, rng: np.random.Generator) -> Motion:
     ed_frame, es_frame = _choose_frames(contraction, beat, rng)
     # In the two traced frames the ventricle has exactly its end-diastolic and end-systolic shape.
     contraction[ed_frame], contraction[es_frame] = 0.0, 1.0
-    opening[ed_frame] = opening[es_frame] = 0.0
+    opening[ed_frame], opening[es_frame] = rhythm.open_at_ed, rhythm.open_at_es
     phase = rng.uniform(0, 2 * np.pi, 3)
     slow = 2 * np.pi * times * rng.uniform(0.15, 0.35)
     fast = 2 * np.pi * times / period

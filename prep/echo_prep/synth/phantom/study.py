@@ -237,6 +237,8 @@ class Rhythm:
         Standard deviation of the length of a beat, relative to its mean.
     breathing : float
         Amplitude of the heart's displacement by breathing, in pixels.
+    open_at_ed, open_at_es : float
+        Opening of the mitral valve in the two traced frames, from 0 to 1.
     """
 
     frames: int
@@ -245,6 +247,8 @@ class Rhythm:
     start: float
     irregularity: float
     breathing: float
+    open_at_ed: float = 0.0
+    open_at_es: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

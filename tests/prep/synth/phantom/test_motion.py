@@ -38,6 +38,17 @@ def test_traced_frames_are_end_diastole_and_end_systole(number: int) -> None:
     assert motion.contraction.max() <= 1.06
 
 
+def test_valves_of_the_traced_frames_are_as_open_as_the_study_says() -> None:
+    closed = simulate_motion(rhythm(), np.random.default_rng(1))
+    motion = simulate_motion(rhythm(open_at_ed=0.7, open_at_es=0.2), np.random.default_rng(1))
+    traced = [motion.ed_frame, motion.es_frame]
+    assert closed.opening[traced].tolist() == [0, 0]
+    assert motion.opening[traced].tolist() == [0.7, 0.2]
+    np.testing.assert_array_equal(
+        np.delete(motion.opening, traced), np.delete(closed.opening, traced)
+    )
+
+
 def test_mitral_valve_is_closed_in_systole_and_opens_afterwards() -> None:
     motion = simulate_motion(rhythm(), np.random.default_rng(1))
     shortening = np.gradient(motion.contraction)
