@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -67,6 +68,56 @@ def test_a_tone_curve_is_numpy_s_interpolation(images: torch.Tensor) -> None:
         np.testing.assert_allclose(found[frame, 0], expected, atol=1e-6)
     even = intensity.change_tone(images, torch.full((3, 4), 0.25))
     np.testing.assert_allclose(even, images, atol=1e-6)
+
+
+def test_edges_are_added_as_the_difference_from_a_smoothed_frame(images: torch.Tensor) -> None:
+    # An edge that is smooth enough for OpenCV's and this smoothing at half the size to agree.
+    edge = 0.3 + 0.2 * np.tanh((np.arange(96) - 48) / 3, dtype=np.float32)
+    frames = torch.from_numpy(np.tile(edge, (3, 1, 96, 1)))
+    found = intensity.enhance_edges(
+        frames, torch.tensor([0.0, 1.0, 2.0]), torch.tensor([4.0, 2.0, 4.0])
+    )
+    assert torch.equal(found[0], frames[0])
+    for frame, (strength, sigma) in enumerate([(1.0, 2.0), (2.0, 4.0)], start=1):
+        smooth = cv2.GaussianBlur(frames[frame, 0].numpy(), (0, 0), sigma)
+        expected = edge + strength * (edge - smooth)
+        np.testing.assert_allclose(found[frame, 0, 30:66, 30:66], expected[30:66, 30:66], atol=0.01)
+    strong = intensity.enhance_edges(images, torch.full((3,), 9.0), torch.full((3,), 3.0))
+    assert strong.min() == 0 and strong.max() == 1
+
+
+def test_shading_is_smooth_and_log_normal() -> None:
+    gray = torch.full((400, 1, 112, 112), 0.01)
+    keys = frame_keys(torch.arange(400), epoch_key(0, 1))
+    found = intensity.change_shading(gray, torch.tensor([0.0, 1.0]).repeat(200), keys)
+    assert torch.equal(found[::2], gray[::2])
+    # The corners are those of the grid.
+    corners = (found[1::2, 0, ::111, ::111] / 0.01).log()
+    assert corners.mean() == pytest.approx(0, abs=0.08)
+    assert corners.std() == pytest.approx(1, rel=0.08)
+    # Neighbouring pixels are a small part of a cell apart, and the noise is at most 3.5.
+    assert found[1::2].diff(dim=3).abs().max() < 0.01 * np.exp(3.5) * 9 / 112
+    assert intensity.change_shading(torch.ones(1, 1, 40, 56), torch.ones(1), keys[:1]).max() == 1
+
+
+def test_haze_fades_with_the_distance_from_the_probe() -> None:
+    black = torch.zeros(300, 1, 112, 112)
+    keys = frame_keys(torch.arange(300), epoch_key(0, 1))
+    strength = torch.tensor([0.0, 0.4, 0.4]).repeat(100)
+    found = intensity.add_haze(black, strength, torch.tensor([0.2, 0.2, 0.4]).repeat(100), keys)
+    assert torch.equal(found[::3], black[::3])
+    for frames, reach in ((found[1::3], 0.2), (found[2::3], 0.4)):
+        for depth in (10, 30, 60):  # pixels below the probe
+            expected = 0.4 * np.exp(-((depth / (112 * reach)) ** 1.4))
+            there = frames[:, 0, 7 + depth, 58:65]
+            assert there.mean() == pytest.approx(expected, rel=0.08)
+            # Linear interpolation along two axes leaves 2/3 of the standard deviation on average.
+            assert there.std(0).mean() == pytest.approx(0.35 * 2 / 3 * expected, rel=0.3)
+    # Only inside the fan, and white stays white.
+    assert found[:, 0, 10, :50].max() == 0 and found[:, 0, :7].max() == 0
+    assert torch.equal(
+        intensity.add_haze(black + 1, strength, torch.full((300,), 0.4), keys), black + 1
+    )
 
 
 def test_a_fan_crop_keeps_the_given_fan() -> None:

@@ -117,6 +117,15 @@ class Augmenter:
             # Up to the middle between the middle of the fan and where one edge stays.
             "fan_middle": 0.5 * intensity.FAN_ANGLE * narrower * _symmetric(uniform["fan_middle"]),
             "fan_depth": 1 - 0.5 * strengths.fan * _half_zero(uniform["fan_depth"]),
+            "shading": strengths.shading * _half_zero(uniform["shading"]),
+            "shading_key": keys + 2,
+            "haze": strengths.haze * _half_zero(uniform["haze"]),
+            "haze_reach": 0.1 * _factor(uniform["haze_reach"], 3.0),
+            "haze_key": keys + 3,
+            "edges": strengths.edges * _half_zero(uniform["edges"]),
+            "edges_sigma": 1.5 + 3.5 * uniform["edges_sigma"],
+            "overlay": (uniform["overlay"] < strengths.overlay).float(),
+            "overlay_key": keys + 4,
         }
 
     def __call__(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
@@ -133,7 +142,13 @@ class Augmenter:
         strengths = self.strengths
         draws = {name: values.index_select(0, batch.index) for name, values in draws.items()}
         images = batch.images
+        if strengths.shading:
+            key = draws["shading_key"]
+            images = _change(images, draws["shading"], intensity.change_shading, key)
         # Before the geometric transform, while the apex of the fan is where it was scanned.
+        if strengths.haze:
+            haze = draws["haze"], intensity.add_haze, draws["haze_reach"], draws["haze_key"]
+            images = _change(images, *haze)
         if strengths.fan:
             fan = (draws[f"fan_{name}"] for name in ("middle", "angle", "depth"))
             images = intensity.crop_fan(images, *fan)
@@ -146,6 +161,12 @@ class Augmenter:
             shift = torch.stack([width * x, height * y], dim=1)
             batch = transform(batch, draws["matrix"], shift, draws["flip"], self._landmark_order)
         images = batch.images
+        if strengths.overlay:
+            key = draws["overlay_key"]
+            images = _change(images, draws["overlay"], intensity.draw_overlay, key)
+        if strengths.edges:
+            sigma = draws["edges_sigma"]
+            images = _change(images, draws["edges"], intensity.enhance_edges, sigma)
         if strengths.tone:
             images = intensity.change_tone(images, draws["tone"])
         if strengths.gamma:
@@ -167,6 +188,8 @@ _TONES = tuple(f"tone_{number}" for number in range(6))
 _DRAWS = (
     "shift_x", "shift_y", "scale", "rotation", "flip", "gamma", "gain", "speckle", "blur",
     "sector", "sector_middle", *_TONES, "fan_angle", "fan_middle", "fan_depth",
+    "shading", "haze", "haze_reach", "edges", "edges_sigma",
+    "overlay",
 )  # fmt: skip
 
 

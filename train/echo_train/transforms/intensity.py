@@ -1,4 +1,4 @@
-"""Changes of gray values with one strength per frame: tone, gamma, gain, speckle, blur, shadows.
+"""Changes of gray values with one strength per frame, such as tone, gain, speckle and shadows.
 
 Augmentation and the graded corruptions apply them to batches on the device.
 """
@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_train.runtime.counter_rng import BYTE_SUM_DEVIATION, BYTE_SUM_MEAN, byte_sums
+from echo_train.runtime.counter_rng import (
+    BYTE_SUM_DEVIATION,
+    BYTE_SUM_MEAN,
+    byte_sums,
+    normals,
+    uniforms,
+)
 
 FAN_APEX = (61 / 112, 7 / 112)
 """(x, y) of the origin of EchoNet-Dynamic's scan lines, as fractions of the image's sides."""
@@ -122,6 +128,103 @@ def blur(images: Tensor, sigma: Tensor, reach: int) -> Tensor:
     return images
 
 
+def enhance_edges(images: Tensor, strength: Tensor, sigma: Tensor) -> Tensor:
+    """Add a multiple of the difference from the smoothed frame, as scanners do, and clip.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    strength : Tensor, (frame,) float
+        0 leaves the frame unchanged.
+    sigma : Tensor, (frame,) float
+        Standard deviation of the smoothing, in pixels; up to 5.
+    """
+    # Smoothed at half the size, where it takes an eighth of the time.
+    smooth = blur(functional.avg_pool2d(images, 2, ceil_mode=True), sigma / 2, reach=6)
+    smooth = _stretch(smooth, images)
+    return torch.addcmul(images, images - smooth, _per_frame(strength)).clamp_(0, 1)
+
+
+def change_shading(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
+    """Multiply gray values by factors that vary slowly over the frame, and clip them at white.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    strength : Tensor, (frame,) float
+        Standard deviation of the logarithm of the factors, on a grid of 9 x 9 points.
+    keys : Tensor, (frame,) int32
+        From `echo_train.runtime.counter_rng.frame_keys`.
+    """
+    factors = torch.exp(_per_frame(strength) * _grid(keys, 9, 9))
+    return (images * _stretch(factors, images)).clamp_(0, 1)
+
+
+def add_haze(images: Tensor, strength: Tensor, reach: Tensor, keys: Tensor) -> Tensor:
+    """Lighten EchoNet-Dynamic's fan below the probe by clutter with a grain of a few pixels.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    strength : Tensor, (frame,) float
+        Mean brightness of the haze on black, next to the probe.
+    reach : Tensor, (frame,) float
+        Distance from the probe at which it is 1/e of that, as a fraction of the image's height.
+    keys : Tensor, (frame,) int32
+        From `echo_train.runtime.counter_rng.frame_keys`.
+    """
+    angle, radius = _polar(images)
+    height, width = images.shape[2:]
+    fan = (angle.abs() < FAN_ANGLE) & (radius < FAN_DEPTH * height)
+    fall = torch.exp(-((radius / (height * _per_frame(reach))) ** 1.4)) * fan
+    grain = _stretch(1 + 0.35 * _grid(keys, height // 3 + 2, width // 3 + 2), images)
+    haze = (grain * fall * _per_frame(strength)).clamp_(0, 1)
+    return torch.addcmul(images, haze, 1 - images)
+
+
+def draw_overlay(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
+    """Draw an ECG near the bottom, depth ticks near one side and a ring near the top of frames.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    strength : Tensor, (frame,) float
+        Factor of their brightness; 0 leaves the frame unchanged.
+    keys : Tensor, (frame,) int32
+        From `echo_train.runtime.counter_rng.frame_keys`. They choose positions, sizes and a
+        brightness of 0.35 to 1.
+    """
+    height, width = images.shape[2:]
+    y = torch.arange(height, device=images.device)[:, None]
+    x = torch.arange(width, device=images.device)
+    draws = iter(uniforms(keys, 13).unbind(1))
+
+    def between(low: float, high: float) -> Tensor:
+        return _per_frame(low + (high - low) * next(draws))
+
+    phase = (x / (width * between(0.2, 0.6)) + between(0, 1)) % 1
+    tall = height * between(0.03, 0.1)
+    beat = sum(size * torch.exp(-(((phase - at) / wide) ** 2)) for at, wide, size in _ECG)
+    curve = height * between(0.9, 0.98) - tall * beat
+    slope = torch.gradient(curve, dim=3)[0]
+    ecg = 1 - (y - curve).abs() / torch.hypot(slope, torch.ones_like(slope))
+    side = torch.where(between(0, 1) < 0.5, between(0.01, 0.08), between(0.91, 0.98))
+    along = (y - height * between(0, 1)) % (height * between(0.04, 0.2)).clamp_min(2)
+    ticks = ((x - width * side).abs() < 1) & (along < 1)
+    distance = torch.hypot(x - width * between(0.35, 0.75), y - height * between(0.01, 0.12))
+    ring = 1 - (distance - height * between(0.01, 0.03)).abs()
+    drawn = torch.maximum(torch.maximum(ecg, ring), ticks.float()).clamp_min(0)
+    return torch.maximum(images, _per_frame(strength) * between(0.35, 1) * drawn)
+
+
+_ECG = ((0.20, 0.03, 0.15), (0.30, 0.012, 1.0), (0.34, 0.012, -0.25), (0.55, 0.05, 0.3))
+"""P wave, R and S peak and T wave: position and width as parts of a beat, and height."""
+
+
 def drop_sector(images: Tensor, middle: Tensor, width: Tensor) -> Tensor:
     """Black out a sector of scan lines, as a rib's shadow does.
 
@@ -153,6 +256,16 @@ def crop_fan(images: Tensor, middle: Tensor, half_angle: Tensor, depth: Tensor) 
     wide, deep = half_angle >= FAN_ANGLE, depth >= 1
     inside = ((angle - _per_frame(middle)).abs() < _per_frame(half_angle)) | _per_frame(wide)
     return images * (inside & ((radius < _per_frame(depth)) | _per_frame(deep)))
+
+
+def _grid(keys: Tensor, rows: int, columns: int) -> Tensor:
+    """Standard normal numbers, (frame, 1, rows, columns)."""
+    return normals(keys, rows * columns).reshape(-1, 1, rows, columns)
+
+
+def _stretch(grid: Tensor, images: Tensor) -> Tensor:
+    """Interpolate a coarse grid to the size of images."""
+    return functional.interpolate(grid, size=images.shape[2:], mode="bilinear")
 
 
 def _polar(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,10 @@ class Strengths:
     sector: float = 0.0
     tone: float = 0.0
     fan: float = 0.0
+    shading: float = 0.0
+    haze: float = 0.0
+    edges: float = 0.0
+    overlay: float = 0.0
 
 
 AUGMENTS: dict[str, Strengths] = {
@@ -34,10 +38,12 @@ AUGMENTS: dict[str, Strengths] = {
         shift=0.1, scale=0.25, rotation=25, flip=0.5,
         gamma=0.5, gain=0.5, speckle=0.3, blur=1.5, sector=20,
     ),
-    # For frames of other scanners than those of training: their gray maps and their sectors.
+    # For frames of other scanners than those of training: their gray maps, their sectors, and how
+    # bright tissue, borders and blood are relative to each other.
     "transfer": Strengths(
         shift=0.05, scale=0.2, rotation=10,
         gamma=0.2, gain=0.2, speckle=0.1, blur=0.7, tone=2.0, fan=0.45,
+        shading=1.0, haze=0.6, edges=1.5, overlay=0.3,
     ),
 }  # fmt: skip
 """Strengths by name."""
@@ -106,6 +112,32 @@ class AugmentSettings:
         None,
         "Largest fraction of the fan's angle, and half of it of its depth, that a random fan crop "
         "blacks out, each in half the frames; default: from --augment.",
+        minimum=0,
+        maximum=1,
+    )
+
+    augment_shading: float | None = setting(
+        None,
+        "Largest standard deviation of the logarithm of slow variations of brightness, in half the "
+        "frames; default: from --augment.",
+        minimum=0,
+    )
+    augment_haze: float | None = setting(
+        None,
+        "Largest brightness of haze below the probe, in half the frames; default: from --augment.",
+        minimum=0,
+        maximum=1,
+    )
+    augment_edges: float | None = setting(
+        None,
+        "Largest enhancement of edges, as a multiple of the difference from a smoothed frame, in "
+        "half the frames; default: from --augment.",
+        minimum=0,
+    )
+    augment_overlay: float | None = setting(
+        None,
+        "Fraction of frames with an ECG, depth ticks and a marker over the image; default: from "
+        "--augment.",
         minimum=0,
         maximum=1,
     )
