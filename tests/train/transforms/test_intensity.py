@@ -120,6 +120,25 @@ def test_haze_fades_with_the_distance_from_the_probe() -> None:
     )
 
 
+def test_an_overlay_lies_near_the_edges_of_the_frame() -> None:
+    keys = frame_keys(torch.arange(60), epoch_key(0, 1))
+    black = torch.zeros(60, 1, 112, 112)
+    found = intensity.draw_overlay(black, torch.tensor([0.0, 1.0]).repeat(30), keys)
+    assert torch.equal(found[::2], black[::2])
+    drawn = found[1::2, 0]
+    # An ECG along the bottom, depth ticks at one side, and a ring at the top.
+    assert (drawn[:, 80:].amax(1) > 0.2).float().mean() > 0.95
+    ticks = drawn[:, 25:85] > 0
+    assert not ticks[:, :, 12:100].any()
+    assert (ticks[:, :, :12].flatten(1).any(1) ^ ticks[:, :, 100:].flatten(1).any(1)).all()
+    assert drawn[:, :20, 20:95].flatten(1).amax(1).min() > 0.2
+    # Nothing gets darker, and the brightness is that of white times 0.35 to 1.
+    brightest = drawn.flatten(1).amax(1)
+    assert 0.35 <= brightest.min() < 0.5 and 0.85 < brightest.max() <= 1
+    white = torch.ones(60, 1, 40, 56)
+    assert torch.equal(intensity.draw_overlay(white, torch.ones(60), keys), white)
+
+
 def test_a_fan_crop_keeps_the_given_fan() -> None:
     gray = torch.ones(4, 1, 112, 112)
     found = intensity.crop_fan(
