@@ -193,10 +193,7 @@ def test_a_transfer_keeps_truth_with_the_image() -> None:
     disk = torch.from_numpy((x - 60) ** 2 + (y - 50) ** 2 < 20**2).float().expand(FRAMES, 1, -1, -1)
     points = points_of(7)
     before = dataclasses.replace(batch_of(points, disk[:, 0].clone()), images=disk)
-    strengths = dataclasses.replace(
-        AUGMENTS["transfer"],
-        fan=0.8, tone=0, gamma=0, gain=0, blur=0, speckle=0, shading=0, haze=0, edges=0, overlay=0,
-    )  # fmt: skip
+    strengths = Strengths(shift=0.05, scale=0.2, rotation=10, fan=0.8)
     after = augment(strengths, before)
     assert after.images[:, 0][after.masks == 0].max() <= 0.5
     seen = (after.images[:, 0] > 0.5).flatten(1).sum(1) / after.masks.flatten(1).sum(1)
@@ -232,7 +229,18 @@ def test_the_levels_of_earlier_versions_draw_the_same_numbers() -> None:
         np.testing.assert_allclose(draws[name].reshape(4, -1), values, rtol=1e-6, err_msg=name)
 
 
-SOMETIMES = ("speckle", "blur", "sector", "flip", "fan", "shading", "haze", "edges", "overlay")
+SOMETIMES = (
+    "speckle",
+    "blur",
+    "sector",
+    "flip",
+    "fan",
+    "shading",
+    "haze",
+    "edges",
+    "overlay",
+    "beam",
+)
 """Changes of half the frames or fewer."""
 
 

@@ -30,6 +30,26 @@ def test_blur_equals_scipy(images: torch.Tensor) -> None:
         np.testing.assert_allclose(found[frame, 0], expected, atol=1e-6)
 
 
+def test_a_wider_beam_smears_amplitudes(images: torch.Tensor) -> None:
+    sigma, power = torch.tensor([0.0, 1.2, 0.8]), torch.tensor([5.0, 6.0, -3.0])
+    found = intensity.spread(images, sigma, power, reach=6)
+    np.testing.assert_allclose(found[0], images[0], atol=1e-6)
+    for frame in (1, 2):
+        amplitude = np.exp(power[frame].item() * images[frame, 0].numpy().astype(float))
+        smeared = scipy.ndimage.gaussian_filter(
+            amplitude, sigma[frame].item(), mode="constant", cval=1, radius=6
+        )
+        expected = np.clip(np.log(smeared) / power[frame].item(), 0, 1)
+        np.testing.assert_allclose(found[frame, 0], expected, atol=1e-5)
+    # The border of a bright half moves into the dark one if amplitudes grow with gray values.
+    half = (torch.arange(56) < 28).float().expand(3, 1, 40, 56)
+    wider = intensity.spread(half, torch.full((3,), 1.5), torch.tensor([6.0, 0.0, -6.0]), reach=6)
+    covered = (wider[:, 0, 20] > 0.5).sum(1)
+    assert covered[0] > covered[1] == 28 > covered[2]
+    blurred = intensity.blur(half, torch.full((3,), 1.5), reach=6)
+    np.testing.assert_allclose(wider[1], blurred[1], atol=0.01)
+
+
 def test_speckle_is_multiplicative_noise_of_the_given_strength() -> None:
     gray = torch.full((3, 1, 112, 112), 0.5)
     found = intensity.add_speckle(gray, torch.tensor([0.0, 0.1, 0.2]), KEYS)

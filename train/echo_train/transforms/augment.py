@@ -126,6 +126,8 @@ class Augmenter:
             "edges_sigma": 1.5 + 3.5 * uniform["edges_sigma"],
             "overlay": (uniform["overlay"] < strengths.overlay).float(),
             "overlay_key": keys + 4,
+            "beam": strengths.beam * _half_zero(uniform["beam"]),
+            "beam_power": _MOST_POWER * _symmetric(uniform["beam_power"]),
         }
 
     def __call__(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
@@ -142,6 +144,9 @@ class Augmenter:
         strengths = self.strengths
         draws = {name: values.index_select(0, batch.index) for name, values in draws.items()}
         images = batch.images
+        if strengths.beam:
+            change = partial(intensity.spread, reach=_blur_reach(strengths.beam))
+            images = _change(images, draws["beam"], change, draws["beam_power"])
         if strengths.shading:
             key = draws["shading_key"]
             images = _change(images, draws["shading"], intensity.change_shading, key)
@@ -182,6 +187,9 @@ class Augmenter:
         return dataclasses.replace(batch, images=images)
 
 
+_MOST_POWER = 6.0
+"""An image of 52 dB from black to white has amplitudes of exp(6 times its gray value)."""
+
 _TONES = tuple(f"tone_{number}" for number in range(6))
 
 # New names belong at the end: the numbers of the others depend on their positions.
@@ -189,7 +197,7 @@ _DRAWS = (
     "shift_x", "shift_y", "scale", "rotation", "flip", "gamma", "gain", "speckle", "blur",
     "sector", "sector_middle", *_TONES, "fan_angle", "fan_middle", "fan_depth",
     "shading", "haze", "haze_reach", "edges", "edges_sigma",
-    "overlay",
+    "overlay", "beam", "beam_power",
 )  # fmt: skip
 
 

@@ -128,6 +128,30 @@ def blur(images: Tensor, sigma: Tensor, reach: int) -> Tensor:
     return images
 
 
+def spread(images: Tensor, sigma: Tensor, power: Tensor, reach: int) -> Tensor:
+    """Smooth amplitudes in place of gray values, which are their logarithms.
+
+    A wider beam smears amplitudes, so bright tissue spreads into dark blood.
+
+    Parameters
+    ----------
+    images : Tensor, (frame, 1, y, x) float
+        In [0, 1].
+    sigma : Tensor, (frame,) float
+        Standard deviation in pixels; 0 leaves the frame unchanged but for rounding.
+    power : Tensor, (frame,) float
+        Logarithm of the ratio of the amplitudes of white and black. If it is negative, bright
+        tissue shrinks.
+    reach : int
+        As in `blur`.
+    """
+    # At 0 there is nothing to smear; next to it the result is that of `blur`.
+    power = _per_frame(torch.where(power.abs() < 0.01, 0.01, power))
+    # Less 1, so that black remains black where `blur` assumes zeros outside the image.
+    smooth = blur(torch.expm1(power * images), sigma, reach)
+    return (torch.log1p(smooth) / power).clamp_(0, 1)
+
+
 def enhance_edges(images: Tensor, strength: Tensor, sigma: Tensor) -> Tensor:
     """Add a multiple of the difference from the smoothed frame, as scanners do, and clip.
 

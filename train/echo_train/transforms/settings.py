@@ -26,6 +26,7 @@ class Strengths:
     haze: float = 0.0
     edges: float = 0.0
     overlay: float = 0.0
+    beam: float = 0.0
 
 
 AUGMENTS: dict[str, Strengths] = {
@@ -43,7 +44,7 @@ AUGMENTS: dict[str, Strengths] = {
     "transfer": Strengths(
         shift=0.05, scale=0.2, rotation=10,
         gamma=0.2, gain=0.2, speckle=0.1, blur=0.7, tone=2.0, fan=0.45,
-        shading=1.0, haze=0.6, edges=1.5, overlay=0.3,
+        shading=1.0, haze=0.6, edges=1.5, overlay=0.3, beam=1.5,
     ),
 }  # fmt: skip
 """Strengths by name."""
@@ -140,6 +141,13 @@ class AugmentSettings:
         "--augment.",
         minimum=0,
         maximum=1,
+    )
+    augment_beam: float | None = setting(
+        None,
+        "Largest sigma in pixels by which bright tissue spreads, as in a wider beam, or shrinks, "
+        "as in a narrower one, in half the frames; default: from --augment.",
+        minimum=0,
+        maximum=3,
     )
 
     def strengths(self) -> Strengths:
