@@ -2,9 +2,9 @@
 
     python benchmarks/initial_weights.py [--init synthetic-mask] [--look fundamental] [--steps 80]
 
-Makes a data set of 200 videos of a look that the initial weights were not trained on. Trains mask
-models on some of its training videos, from random and from initial weights, with the same number
-of steps, and prints the mean test Dice. What exists in the folder is not made again.
+Makes a data set of 200 videos of a look that the initial weights were not trained on. Trains models
+of the same kind on some of its training videos, from random and from initial weights, with the same
+number of steps, and prints the mean test Dice. What exists in the folder is not made again.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ SIZES = (10, 50, 0)
 def main(init: str, look: str, videos: int, steps: int, seeds: int, folder: Path) -> None:
     """Print one row for each number of training videos."""
     print(f"{describe_machine()}; {look}, {steps} steps, {seeds} seeds\n")
-    store = make_store(folder, look, videos, seed=0)
-    # The same network from random weights.
-    width = network_settings(load_model(init).network)["width"]
+    store = make_store(folder, look, videos, 0, "--landmarks", 11)
+    # The same target and network from random weights.
+    initial = load_model(init)
+    width = network_settings(initial.network)["width"]
+    selection = initial.settings.selection
+    kind = ("--target", selection.target, "--landmarks", selection.landmarks, "--width", width)
     print_cells("training videos", "from random weights", f"from {init}", "difference")
-    options = (*FAST, "--width", width, "--steps", steps)
+    options = (*FAST, *kind, "--steps", steps)
     for size in SIZES:
         dice = np.array(
             [
@@ -55,14 +58,13 @@ def main(init: str, look: str, videos: int, steps: int, seeds: int, folder: Path
 def train(
     folder: Path, store: Path, size: int, init: str | None, seed: int, *options: object
 ) -> float:
-    """Train a mask model, unless it exists, and return its mean test Dice."""
-    facts = (store.stem, size or "all", init or "random", *options[-4:], seed)
+    """Train a model, unless it exists, and return its mean test Dice."""
+    facts = (store.stem, size or "all", init or "random", *options[len(FAST) :], seed)
     name = "-".join(map(str, facts))
     run = folder / output_name(name)
     if not (run / "summary.json").exists():
         call(
-            "echo-train", "--store", store, "--target", "mask", "--seed", seed, "--run", run,
-            *options,
+            "echo-train", "--store", store, "--seed", seed, "--run", run, *options,
             *(("--init", init) if init else ()),
             *(("--train-patients", size) if size else ()),
         )  # fmt: skip
