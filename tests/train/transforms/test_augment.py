@@ -230,17 +230,9 @@ def test_the_levels_of_earlier_versions_draw_the_same_numbers() -> None:
 
 
 SOMETIMES = (
-    "speckle",
-    "blur",
-    "sector",
-    "flip",
-    "fan",
-    "shading",
-    "haze",
-    "edges",
-    "overlay",
-    "beam",
-)
+    "speckle", "blur", "sector", "flip", "fan", "shading", "haze", "edges", "overlay", "beam",
+    "wall",
+)  # fmt: skip
 """Changes of half the frames or fewer."""
 
 

@@ -106,6 +106,23 @@ def test_edges_are_added_as_the_difference_from_a_smoothed_frame(images: torch.T
     assert strong.min() == 0 and strong.max() == 1
 
 
+def test_muscle_around_a_mask_gets_darker_up_to_the_given_reach() -> None:
+    y, x = np.mgrid[:112, :112]
+    distance = np.hypot(x - 55.5, y - 55.5) - 25
+    masks = torch.from_numpy(distance < 0).float().expand(3, -1, -1)
+    gray = torch.full((3, 1, 112, 112), 0.8)
+    reach = torch.tensor([4.0, 4.0, 2.0])
+    found = intensity.darken_wall(gray, torch.tensor([0.0, 1.0, 1.0]), masks, reach)[:, 0]
+    assert torch.equal(found[0], gray[0, 0])
+    for frame, near in ((1, 4.0), (2, 2.0)):
+        inside, wall, outside = distance < -3, (distance > 1.5) & (distance < near), distance > 14
+        np.testing.assert_allclose(found[frame][inside], 0.8, atol=1e-3)
+        np.testing.assert_allclose(found[frame][wall], 0.4, atol=0.06)
+        np.testing.assert_allclose(found[frame][outside], 0.8, atol=1e-3)
+    # The longer reach darkens more.
+    assert found[1].mean() < found[2].mean() - 0.01
+
+
 def test_shading_is_smooth_and_log_normal() -> None:
     gray = torch.full((400, 1, 112, 112), 0.01)
     keys = frame_keys(torch.arange(400), epoch_key(0, 1))

@@ -128,6 +128,8 @@ class Augmenter:
             "overlay_key": keys + 4,
             "beam": strengths.beam * _half_zero(uniform["beam"]),
             "beam_power": _MOST_POWER * _symmetric(uniform["beam_power"]),
+            "wall": strengths.wall * _half_zero(uniform["wall"]),
+            "wall_reach": 2 + 4 * uniform["wall_reach"],
         }
 
     def __call__(self, batch: Batch, draws: dict[str, Tensor]) -> Batch:
@@ -147,6 +149,9 @@ class Augmenter:
         if strengths.beam:
             change = partial(intensity.spread, reach=_blur_reach(strengths.beam))
             images = _change(images, draws["beam"], change, draws["beam_power"])
+        if strengths.wall:
+            wall = draws["wall"], intensity.darken_wall, batch.masks, draws["wall_reach"]
+            images = _change(images, *wall)
         if strengths.shading:
             key = draws["shading_key"]
             images = _change(images, draws["shading"], intensity.change_shading, key)
@@ -197,7 +202,7 @@ _DRAWS = (
     "shift_x", "shift_y", "scale", "rotation", "flip", "gamma", "gain", "speckle", "blur",
     "sector", "sector_middle", *_TONES, "fan_angle", "fan_middle", "fan_depth",
     "shading", "haze", "haze_reach", "edges", "edges_sigma",
-    "overlay", "beam", "beam_power",
+    "overlay", "beam", "beam_power", "wall", "wall_reach",
 )  # fmt: skip
 
 

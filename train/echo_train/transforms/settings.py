@@ -27,6 +27,7 @@ class Strengths:
     edges: float = 0.0
     overlay: float = 0.0
     beam: float = 0.0
+    wall: float = 0.0
 
 
 AUGMENTS: dict[str, Strengths] = {
@@ -44,7 +45,7 @@ AUGMENTS: dict[str, Strengths] = {
     "transfer": Strengths(
         shift=0.05, scale=0.2, rotation=10,
         gamma=0.2, gain=0.2, speckle=0.1, blur=0.7, tone=2.0, fan=0.45,
-        shading=1.0, haze=0.6, edges=1.5, overlay=0.3, beam=1.5,
+        shading=1.0, haze=0.6, edges=1.5, overlay=0.3, beam=1.5, wall=0.8,
     ),
 }  # fmt: skip
 """Strengths by name."""
@@ -148,6 +149,12 @@ class AugmentSettings:
         "as in a narrower one, in half the frames; default: from --augment.",
         minimum=0,
         maximum=3,
+    )
+    augment_wall: float | None = setting(
+        None,
+        "Largest darkening of the muscle around the mask, 1 for half the gray value, in half the "
+        "frames; default: from --augment.",
+        minimum=0,
     )
 
     def strengths(self) -> Strengths:
