@@ -122,7 +122,7 @@ demo: $(STAMP)
 weights: export OMP_NUM_THREADS = 1
 weights: $(STAMP)
 	rm -rf $(WEIGHTS)
-	$(BIN)/echo-prep synth $(WEIGHTS)/data --look varied --videos 1000 --frames 16
+	$(BIN)/echo-prep synth $(WEIGHTS)/data --look varied --videos 3000 --frames 16
 	$(BIN)/echo-prep build --data $(WEIGHTS)/data --store $(WEIGHTS)/cache.zarr --landmarks 11
 	$(BIN)/echo-train --store $(WEIGHTS)/cache.zarr --target mask \
 	    $(FAST) --epochs 8 --augment transfer --run $(WEIGHTS)/mask

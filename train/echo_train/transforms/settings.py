@@ -45,7 +45,7 @@ AUGMENTS: dict[str, Strengths] = {
     "transfer": Strengths(
         shift=0.05, scale=0.2, rotation=10,
         gamma=0.2, gain=0.2, speckle=0.1, blur=0.7, tone=2.0, fan=0.45,
-        shading=1.0, haze=0.6, edges=1.5, overlay=0.3, beam=1.5, wall=0.8,
+        shading=1.0, haze=0.6, edges=1.5, overlay=0.3, beam=1.5, wall=1.2,
     ),
 }  # fmt: skip
 """Strengths by name."""
