@@ -243,28 +243,39 @@ def draw_overlay(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
         From `echo_train.runtime.counter_rng.frame_keys`. They choose positions, sizes and a
         brightness of 0.35 to 1.
     """
+    draws = uniforms(keys, len(_OVERLAY)).unbind(1)
+    at = {
+        name: _per_frame(low + (high - low) * draw)
+        for (name, (low, high)), draw in zip(_OVERLAY.items(), draws, strict=True)
+    }
     height, width = images.shape[2:]
     y = torch.arange(height, device=images.device)[:, None]
     x = torch.arange(width, device=images.device)
-    draws = iter(uniforms(keys, 13).unbind(1))
-
-    def between(low: float, high: float) -> Tensor:
-        return _per_frame(low + (high - low) * next(draws))
-
-    phase = (x / (width * between(0.2, 0.6)) + between(0, 1)) % 1
-    tall = height * between(0.03, 0.1)
-    beat = sum(size * torch.exp(-(((phase - at) / wide) ** 2)) for at, wide, size in _ECG)
-    curve = height * between(0.9, 0.98) - tall * beat
+    phase = (x / (width * at["beat"]) + at["phase"]) % 1
+    waves = (size * torch.exp(-(((phase - peak) / wide) ** 2)) for peak, wide, size in _ECG)
+    curve = height * at["baseline"] - height * at["peak"] * sum(waves)
     slope = torch.gradient(curve, dim=3)[0]
     ecg = 1 - (y - curve).abs() / torch.hypot(slope, torch.ones_like(slope))
-    side = torch.where(between(0, 1) < 0.5, between(0.01, 0.08), between(0.91, 0.98))
-    along = (y - height * between(0, 1)) % (height * between(0.04, 0.2)).clamp_min(2)
+    side = torch.where(at["side"] < 0.5, at["left"], at["right"])
+    along = (y - height * at["first"]) % (height * at["spacing"]).clamp_min(2)
     ticks = ((x - width * side).abs() < 1) & (along < 1)
-    distance = torch.hypot(x - width * between(0.35, 0.75), y - height * between(0.01, 0.12))
-    ring = 1 - (distance - height * between(0.01, 0.03)).abs()
+    ring = (
+        1
+        - (
+            torch.hypot(x - width * at["ring_x"], y - height * at["ring_y"]) - height * at["radius"]
+        ).abs()
+    )
     drawn = torch.maximum(torch.maximum(ecg, ring), ticks.float()).clamp_min(0)
-    return torch.maximum(images, _per_frame(strength) * between(0.35, 1) * drawn)
+    return torch.maximum(images, _per_frame(strength) * at["brightness"] * drawn)
 
+
+_OVERLAY = {
+    "beat": (0.2, 0.6), "phase": (0.0, 1.0), "peak": (0.03, 0.1), "baseline": (0.9, 0.98),
+    "side": (0.0, 1.0), "left": (0.01, 0.08), "right": (0.91, 0.98), "first": (0.0, 1.0),
+    "spacing": (0.04, 0.2), "ring_x": (0.35, 0.75), "ring_y": (0.01, 0.12), "radius": (0.01, 0.03),
+    "brightness": (0.35, 1.0),
+}  # fmt: skip
+"""Smallest and largest values of an overlay: lengths as fractions of the frame's sides."""
 
 _ECG = ((0.20, 0.03, 0.15), (0.30, 0.012, 1.0), (0.34, 0.012, -0.25), (0.55, 0.05, 0.3))
 """P wave, R and S peak and T wave: position and width as parts of a beat, and height."""
