@@ -1,6 +1,6 @@
 """How well models transfer to images of a kind that they were not trained on; prints a table.
 
-    python benchmarks/transfer.py [--videos 300] [--seeds 1] [--pairs LOOK:AUGMENT,…] [--folder DIR]
+    python benchmarks/transfer.py [--videos 600] [--epochs 20] [--pairs LOOK:AUGMENT,…]
 
 Makes a data set of each look of `echo-prep synth` and test sets of the two families `harmonic` and
 `fundamental`, which share no appearance. Trains the demo's mask model on each pair of a look and an
@@ -39,14 +39,15 @@ FRAMES = 16
 
 
 @click.command()
-@click.option("--videos", default=300, show_default=True, help="Of each training set.")
+@click.option("--videos", default=600, show_default=True, help="Of each training set.")
 @click.option("--test-videos", default=150, show_default=True)
+@click.option("--epochs", default=20, show_default=True)
 @click.option("--seeds", default=1, show_default=True, help="Trainings of each pair.")
 @click.option("--pairs", default=PAIRS, help="Looks and augmentations.", show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("transfer-benchmark"))
-def main(videos: int, test_videos: int, seeds: int, pairs: str, folder: Path) -> None:
+def main(videos: int, test_videos: int, epochs: int, seeds: int, pairs: str, folder: Path) -> None:
     """Print one row for each pair of a look and an augmentation."""
-    print(f"{describe_machine()}; {videos} videos, {seeds} seeds\n")
+    print(f"{describe_machine()}; {videos} videos, {epochs} epochs, {seeds} seeds\n")
     tests = {look: make_store(folder, look, test_videos, seed=7) for look in FAMILIES}
     columns = [f"{look}: {what}" for look in FAMILIES for what in ("Dice", "ES area")]
     print_cells("trained on", "augment", *columns)
@@ -54,7 +55,7 @@ def main(videos: int, test_videos: int, seeds: int, pairs: str, folder: Path) ->
         store = make_store(folder, look, videos, seed=0)
         cells = []
         for test in tests.values():
-            runs = [train(folder, store, augment, seed) for seed in range(seeds)]
+            runs = [train(folder, store, augment, seed, epochs) for seed in range(seeds)]
             results = np.array([measure(run, test) for run in runs])
             (dice, bias), spread = results.mean(axis=0), np.ptp(results, axis=0)
             cells += [f"{dice:.3f} ({spread[0]:.3f})", f"{bias:+.1f} % ({spread[1]:.1f})"]
@@ -80,13 +81,13 @@ def make_store(folder: Path, look: str, videos: int, seed: int, *options: object
     return store
 
 
-def train(folder: Path, store: Path, augment: str, seed: int, *options: str) -> Path:
+def train(folder: Path, store: Path, augment: str, seed: int, epochs: int) -> Path:
     """Train a mask model, unless it exists, and return its run."""
-    run = folder / "-".join([store.stem, augment, str(seed), *options])
+    run = folder / f"{store.stem}-{augment}-{seed}-{epochs}"
     if not (run / "summary.json").exists():
         call(
             "echo-train", "--store", store, "--target", "mask", *FAST, "--augment", augment,
-            "--seed", seed, "--run", run, *options,
+            "--seed", seed, "--epochs", epochs, "--run", run,
         )  # fmt: skip
     return run
 
