@@ -16,7 +16,7 @@ from torch import Tensor
 
 from echo_common.errors import SettingsError
 from echo_train.runtime.counter_rng import frame_keys, uniforms
-from echo_train.transforms import intensity
+from echo_train.transforms import intensity, scanner
 from echo_train.transforms.batch import Batch
 from echo_train.transforms.settings import Strengths
 from echo_train.transforms.spatial import transform
@@ -111,11 +111,11 @@ class Augmenter:
             # Other keys than those of the draws above, so that the noise is independent of them.
             "speckle_key": keys + 1,
             "sector": strengths.sector * _half_zero(uniform["sector"]),
-            "sector_middle": intensity.FAN_ANGLE * _symmetric(uniform["sector_middle"]),
+            "sector_middle": scanner.FAN_ANGLE * _symmetric(uniform["sector_middle"]),
             "tone": slopes / slopes.sum(1, keepdim=True),
-            "fan_angle": intensity.FAN_ANGLE * (1 - narrower),
+            "fan_angle": scanner.FAN_ANGLE * (1 - narrower),
             # Up to the middle between the middle of the fan and where one edge stays.
-            "fan_middle": 0.5 * intensity.FAN_ANGLE * narrower * _symmetric(uniform["fan_middle"]),
+            "fan_middle": 0.5 * scanner.FAN_ANGLE * narrower * _symmetric(uniform["fan_middle"]),
             "fan_depth": 1 - 0.5 * strengths.fan * _half_zero(uniform["fan_depth"]),
             "shading": strengths.shading * _half_zero(uniform["shading"]),
             "shading_key": keys + 2,
@@ -147,23 +147,23 @@ class Augmenter:
         draws = {name: values.index_select(0, batch.index) for name, values in draws.items()}
         images = batch.images
         if strengths.beam:
-            change = partial(intensity.spread, reach=_blur_reach(strengths.beam))
+            change = partial(scanner.spread, reach=_blur_reach(strengths.beam))
             images = _change(images, draws["beam"], change, draws["beam_power"])
         if strengths.wall:
-            wall = draws["wall"], intensity.darken_wall, batch.masks, draws["wall_reach"]
+            wall = draws["wall"], scanner.darken_wall, batch.masks, draws["wall_reach"]
             images = _change(images, *wall)
         if strengths.shading:
             key = draws["shading_key"]
-            images = _change(images, draws["shading"], intensity.change_shading, key)
+            images = _change(images, draws["shading"], scanner.change_shading, key)
         # Before the geometric transform, while the apex of the fan is where it was scanned.
         if strengths.haze:
-            haze = draws["haze"], intensity.add_haze, draws["haze_reach"], draws["haze_key"]
+            haze = draws["haze"], scanner.add_haze, draws["haze_reach"], draws["haze_key"]
             images = _change(images, *haze)
         if strengths.fan:
             fan = (draws[f"fan_{name}"] for name in ("middle", "angle", "depth"))
-            images = intensity.crop_fan(images, *fan)
+            images = scanner.crop_fan(images, *fan)
         if strengths.sector:
-            images = intensity.drop_sector(images, draws["sector_middle"], draws["sector"])
+            images = scanner.drop_sector(images, draws["sector_middle"], draws["sector"])
         batch = dataclasses.replace(batch, images=images)
         if strengths.shift or strengths.scale or strengths.rotation or strengths.flip:
             height, width = batch.masks.shape[1:]
@@ -173,10 +173,10 @@ class Augmenter:
         images = batch.images
         if strengths.overlay:
             key = draws["overlay_key"]
-            images = _change(images, draws["overlay"], intensity.draw_overlay, key)
+            images = _change(images, draws["overlay"], scanner.draw_overlay, key)
         if strengths.edges:
             sigma = draws["edges_sigma"]
-            images = _change(images, draws["edges"], intensity.enhance_edges, sigma)
+            images = _change(images, draws["edges"], scanner.enhance_edges, sigma)
         if strengths.tone:
             images = intensity.change_tone(images, draws["tone"])
         if strengths.gamma:

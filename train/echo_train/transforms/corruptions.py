@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from echo_train.runtime.counter_rng import normals, uniforms
-from echo_train.transforms.intensity import FAN_ANGLE, add_speckle, blur, change_gain, drop_sector
+from echo_train.transforms.intensity import add_speckle, blur, change_gain
+from echo_train.transforms.scanner import FAN_ANGLE, drop_sector
 
 _BLUR_REACH = 4.0
 """Half the width of a blur's kernel, in standard deviations."""
