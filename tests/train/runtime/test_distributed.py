@@ -39,6 +39,29 @@ LAUNCH = (
 )
 
 
+DISCONNECT = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from echo_train.runtime.distributed import disconnect
+
+def exchange():
+    values = [torch.zeros(1000) for _ in range(8)]
+    works = [dist.all_gather([torch.zeros(1000)], value, async_op=True) for value in values]
+    for work in works:
+        work.wait()
+
+for number in range(300):
+    file = f"file://{sys.argv[1]}/{number}"
+    dist.init_process_group("gloo", init_method=file, rank=0, world_size=1)
+    network = DistributedDataParallel(torch.nn.Linear(2, 2))
+    exchange()
+    disconnect()
+    del network
+"""
+
+
 def all_processes(count: int) -> list[Process]:
     return [Process(rank=rank, world_size=count, local_rank=rank) for rank in range(count)]
 
@@ -184,6 +207,12 @@ def test_a_process_that_fails_ends_all_with_one_message(
     assert len([line for line in lines if line.startswith(message)]) == 1, lines
     assert "Traceback" not in result.stderr
     assert [row["epoch"] for row in checkpoint(tmp_path / "run" / "last.pt")["history"]] == [1]
+
+
+def test_a_connection_ends_although_a_network_still_refers_to_it(tmp_path: Path) -> None:
+    """Gloo's threads and the end of the network waited for each other in one of 500 endings."""
+    command = [sys.executable, "-c", DISCONNECT, tmp_path]
+    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=120)
 
 
 @pytest.mark.parametrize(

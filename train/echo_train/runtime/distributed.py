@@ -166,9 +166,17 @@ def connected(process: Process, device: torch.device) -> Iterator[None]:
     disconnect()
 
 
+_ended: list[object] = []
+"""The group of the last connection."""
+
+
 def disconnect() -> None:
     """End the connection with the other processes, if there is one."""
     if dist.is_initialized():
+        # The last reference to a group waits for its threads to end. The one that a network in
+        # `DistributedDataParallel` has would keep Python's lock meanwhile, for which these threads
+        # may wait themselves; one in Python releases it.
+        _ended[:] = [dist.group.WORLD]
         dist.destroy_process_group()
 
 
