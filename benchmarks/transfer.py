@@ -30,8 +30,8 @@ FAST = (
 """As in the Makefile."""
 
 PAIRS = (
-    "echonet:light,harmonic:light,fundamental:light,harmonic:transfer,fundamental:transfer,"
-    "varied:light,varied:transfer"
+    "harmonic:light,harmonic:transfer,fundamental:light,fundamental:transfer,echonet:light,"
+    "varied:transfer"
 )
 
 FRAMES = 16

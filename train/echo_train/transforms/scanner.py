@@ -155,12 +155,8 @@ def draw_overlay(images: Tensor, strength: Tensor, keys: Tensor) -> Tensor:
     side = torch.where(at["side"] < 0.5, at["left"], at["right"])
     along = (y - height * at["first"]) % (height * at["spacing"]).clamp_min(2)
     ticks = ((x - width * side).abs() < 1) & (along < 1)
-    ring = (
-        1
-        - (
-            torch.hypot(x - width * at["ring_x"], y - height * at["ring_y"]) - height * at["radius"]
-        ).abs()
-    )
+    distance = torch.hypot(x - width * at["ring_x"], y - height * at["ring_y"])
+    ring = 1 - (distance - height * at["radius"]).abs()
     drawn = torch.maximum(torch.maximum(ecg, ring), ticks.float()).clamp_min(0)
     return torch.maximum(images, per_frame(strength) * at["brightness"] * drawn)
 
